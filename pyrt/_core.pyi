@@ -1,0 +1,132 @@
+"""The native core: what Python may ask of it, and nothing that means policy.
+
+Every call that waits releases the GIL; none changes process-wide state (no setns, chdir, umask or
+signal dispositions), so a threaded program can use all of them. Failures raise `CoreError`.
+"""
+
+from typing import Any
+
+RUNTIME_NAME: str
+"""File name of the native binary, `pyrt-runtime`."""
+
+class CoreError(Exception):
+    """A failure as the core made it: `{code, step, subject, errno, message}` and a hint or ''."""
+
+    code: str
+    step: str
+    subject: str
+    errno: int | None
+    message: str
+    hint: str
+
+def loads(data: bytes | str) -> Any:
+    """Parse JSON into dicts, lists, str, int, float, bool, None. Raises CoreError invalid_spec."""
+
+def dumps(value: object) -> bytes:
+    """Serialize dicts (str keys), lists, tuples, str, int, float, bool, None as compact JSON."""
+
+def validate(config: bytes) -> None:
+    """Check a runtime-spec config.json as `create` would; raises invalid_spec or unsupported."""
+
+def is_locked(path: str) -> int:
+    """The pid that holds the POSIX record lock on `path`, 0 if nobody does or there is no file."""
+
+def launch(binary: str, bundle: str, runtime_dir: str, cgroup_parent: str | None = None) -> Lead:
+    """Start a monitor on `bundle` and wait until its container is created.
+
+    `runtime_dir` is the container's own directory below the run root (the monitor makes it; its parent
+    must exist). `cgroup_parent` is a writable cgroup v2 directory below which the container's cgroup is made.
+    Raises what `create` refused; nothing is left then.
+    """
+
+class Lead:
+    """The connection to the monitor that `launch` started. Dropped before `start`: undone."""
+
+    pid: int
+    """Host pid of init, for display only."""
+
+    def start(self) -> None:
+        """Let init execute the program. Raises exec (126/127) if execve failed."""
+
+    def relay(
+        self,
+        stdin: int | None,
+        stdout: int | None,
+        stderr: int | None,
+        tty: bool = False,
+        detach_keys: bytes = b"\x10\x11",
+        sig_proxy: bool = True,
+    ) -> dict[str, Any] | None:
+        """Copy bytes between these descriptors and the container until it ends: its exit.json; None after detaching.
+
+        With `tty` the terminal on `stdin` is put in raw mode, its size followed, and restored afterwards.
+        With `sig_proxy` the signals that podman forwards reach init. Blocks; the calling thread's mask is restored.
+        """
+
+    def wait(self) -> dict[str, Any]:
+        """Wait for the end without reading output; exit.json."""
+
+    def close(self) -> None:
+        """Let go of the monitor: it goes on alone (after `start`)."""
+
+def connect(runtime_dir: str) -> Control:
+    """Connect to a live container's monitor. Raises not_found if no monitor listens."""
+
+class Control:
+    def request(self, message: dict[str, Any]) -> dict[str, Any]:
+        """One request, one reply: {"op":"state"}, {"op":"kill","signal":15}, {"op":"wait"} (replies at exit),
+        {"op":"resize","rows":24,"columns":80}, {"op":"start"}. An {"error":…} reply raises CoreError."""
+
+    def attach(
+        self,
+        stdin: int | None,
+        stdout: int | None,
+        stderr: int | None,
+        tty: bool = False,
+        detach_keys: bytes = b"\x10\x11",
+        sig_proxy: bool = True,
+    ) -> dict[str, Any] | None:
+        """As `Lead.relay`, on a running container. If the monitor is lost: exit code 137, reason `monitor lost`."""
+
+    def close(self) -> None: ...
+
+def exec(
+    binary: str,
+    runtime_dir: str,
+    process: bytes,
+    stdin: int | None,
+    stdout: int | None,
+    stderr: int | None,
+    detach: bool = False,
+    detach_keys: bytes = b"\x10\x11",
+) -> int:
+    """Run an OCI process object (JSON) in the container; its exit code, 128+signal, or its host pid when detached.
+
+    `None` for a descriptor means /dev/null. With process.terminal a pty is made inside and relayed to these
+    descriptors. Raises conflict if the container is not running, exec (126/127) if the program cannot be run.
+    """
+
+def read_in_root(root: str, path: str, limit_bytes: int = 1 << 20) -> bytes | None:
+    """The file `path` below directory `root`, symlinks and `..` kept beneath it; None if absent or not a regular file.
+
+    Raises invalid_spec if it is longer than `limit_bytes`.
+    """
+
+def unpack(binary: str, run_root: str, tar: int, destination: str, max_entries: int = 0, max_bytes: int = 0) -> dict[str, Any]:
+    """Unpack the layer tarball on descriptor `tar` (plain, gzip or zstd) into the new directory `destination`.
+
+    Runs in the user's namespace. Returns {"diff_id": "sha256:…", "blob_digest": "sha256:…", "blob_size": int,
+    "size": unpacked bytes, "entries": int}. 0 = the default limits. Nothing is left at `destination` on failure.
+    """
+
+def shift_tree(binary: str, run_root: str, source: str, destination: str, uid_map: list[tuple[int, int, int]], gid_map: list[tuple[int, int, int]]) -> None:
+    """Copy a layer with owners mapped (container ID, per-user ID, count), in the user's namespace."""
+
+def chown_tree(binary: str, run_root: str, path: str, uid: int, gid: int) -> None:
+    """Give a tree to per-user-namespace IDs `uid:gid`, in the user's namespace; symlinks themselves."""
+
+def remove_tree(binary: str, run_root: str, path: str) -> None:
+    """Remove a tree, entering the user's namespace only where our own rights do not suffice. Absent is no error."""
+
+def user_namespace(binary: str, run_root: str) -> dict[str, Any]:
+    """Make sure the per-user namespace is held: {"holder": pid, "uid_map": [[0,1000,1],…], "gid_map": …, "single": bool}."""

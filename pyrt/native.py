@@ -1,0 +1,125 @@
+"""The one door to native code: `pyrt._core` with its errors turned into pyrt's, and the native binary's path.
+
+Nothing else imports `pyrt._core` or starts the binary.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyrt import _core, errors
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any, ParamSpec, TypeVar
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
+
+CoreError = _core.CoreError
+
+
+def runtime_path() -> str:
+    """Absolute path of the native binary that came with this package."""
+    return os.path.join(os.path.dirname(__file__), "_bin", _core.RUNTIME_NAME)
+
+
+def translate(error: _core.CoreError) -> errors.PyrtError:
+    """The same failure as a `PyrtError` of the kind its code names."""
+    kind = errors.KINDS.get(error.code, errors.KernelError)
+    return kind(error.step, error.subject, error.message, hint=error.hint, errno=error.errno)
+
+
+def call(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call a native function, raising `PyrtError` where it raises `CoreError`."""
+    try:
+        return function(*args, **kwargs)
+    except _core.CoreError as error:
+        raise translate(error) from None
+
+
+def loads(data: bytes) -> Any:
+    """JSON text to Python values; `InvalidSpec` if it is none."""
+    return call(_core.loads, data)
+
+
+def dumps(value: object) -> bytes:
+    """Python values to compact JSON."""
+    return call(_core.dumps, value)
+
+
+def validate(config: bytes) -> None:
+    """Refuse a config.json that `create` would refuse."""
+    call(_core.validate, config)
+
+
+def is_locked(path: str) -> int:
+    """The pid holding the record lock on ``path``, or 0."""
+    return call(_core.is_locked, path)
+
+
+def launch(bundle: str, runtime_dir: str, cgroup_parent: str | None = None) -> _core.Lead:
+    """See `_core.launch`."""
+    return call(_core.launch, runtime_path(), bundle, runtime_dir, cgroup_parent)
+
+
+def connect(runtime_dir: str) -> _core.Control:
+    """See `_core.connect`."""
+    return call(_core.connect, runtime_dir)
+
+
+def exec_process(
+    runtime_dir: str,
+    process: bytes,
+    stdin: int | None,
+    stdout: int | None,
+    stderr: int | None,
+    *,
+    detach: bool = False,
+    detach_keys: bytes = b"\x10\x11",
+) -> int:
+    """See `_core.exec`."""
+    return call(
+        _core.exec, runtime_path(), runtime_dir, process, stdin, stdout, stderr, detach, detach_keys
+    )
+
+
+def read_in_root(root: str, path: str, limit_bytes: int = 1 << 20) -> bytes | None:
+    """See `_core.read_in_root`."""
+    return call(_core.read_in_root, root, path, limit_bytes)
+
+
+def unpack(
+    run_root: str, tar: int, destination: str, max_entries: int = 0, max_bytes: int = 0
+) -> dict[str, Any]:
+    """See `_core.unpack`."""
+    return call(
+        _core.unpack, runtime_path(), run_root, tar, destination, max_entries, max_bytes
+    )
+
+
+def shift_tree(
+    run_root: str,
+    source: str,
+    destination: str,
+    uid_map: list[tuple[int, int, int]],
+    gid_map: list[tuple[int, int, int]],
+) -> None:
+    """See `_core.shift_tree`."""
+    call(_core.shift_tree, runtime_path(), run_root, source, destination, uid_map, gid_map)
+
+
+def chown_tree(run_root: str, path: str, uid: int, gid: int) -> None:
+    """See `_core.chown_tree`."""
+    call(_core.chown_tree, runtime_path(), run_root, path, uid, gid)
+
+
+def remove_tree(run_root: str, path: str) -> None:
+    """See `_core.remove_tree`."""
+    call(_core.remove_tree, runtime_path(), run_root, path)
+
+
+def user_namespace(run_root: str) -> dict[str, Any]:
+    """See `_core.user_namespace`."""
+    return call(_core.user_namespace, runtime_path(), run_root)

@@ -1,0 +1,5 @@
+//! The mechanism of pyrt: no argv, no environment, no printing, no threads.
+
+pub mod error;
+
+pub use error::{At, Code, Error, Result};

@@ -1,0 +1,3 @@
+//! `pyrt-runtime`.
+
+fn main() {}
