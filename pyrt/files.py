@@ -1,0 +1,211 @@
+"""Every write below the data root: written whole or not at all, claimed or refused.
+
+Nobody else opens a file there for writing. Trees that hold other users' files go through `native`.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyrt.errors import Conflict, Exists, KernelError, from_os_error
+
+
+def write_whole(path: str, data: bytes, *, mode: int = 0o600, durable: bool = False) -> None:
+    """Replace `path` by `data`; readers and a crash see the old file or the new one.
+
+    With `durable` that holds for power loss too: file and directory are synced. Raises PyrtError
+    with `path`.
+    """
+    directory, name = os.path.split(path)
+    temporary = f"{directory}/.{name}.{os.getpid()}.{os.urandom(4).hex()}"
+    try:
+        fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        try:
+            try:
+                write_all(fd, data)
+                if durable:
+                    os.fsync(fd)
+            finally:
+                os.close(fd)
+            os.rename(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+        if durable:
+            sync_directory(directory)
+    except OSError as error:
+        raise from_os_error(error, "write", path) from None
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of `data` to `fd`, however often the kernel takes only a part."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def sync_directory(path: str) -> None:
+    """Make the names in `path` survive power loss."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_directory(path: str, *, mode: int = 0o700) -> None:
+    """Make `path`, whose parent is there; Exists if it is there already."""
+    try:
+        os.mkdir(path, mode)
+    except OSError as error:
+        raise from_os_error(error, "mkdir", path) from None
+
+
+def ensure_directory(path: str, *, mode: int = 0o700) -> None:
+    """Make `path` and its parents where they are missing."""
+    try:
+        os.mkdir(path, mode)
+    except FileExistsError:
+        if not os.path.isdir(path):
+            raise KernelError("mkdir", path, "Not a directory") from None
+    except FileNotFoundError:
+        parent = os.path.dirname(path)
+        if parent == path:
+            raise
+        ensure_directory(parent, mode=mode)
+        ensure_directory(path, mode=mode)
+    except OSError as error:
+        raise from_os_error(error, "mkdir", path) from None
+
+
+def claim_name(path: str, id: str) -> None:
+    """Claim the name whose symlink is `path` for the container `id`; Exists if it is taken."""
+    try:
+        os.symlink(id, path)
+    except FileExistsError:
+        name = os.path.basename(path)
+        holder = claimed_by(path)
+        hint = f"remove that container (pyrt rm {name}) or choose another name"
+        raise Exists("name", name, f"in use by {holder[:12]}", hint=hint) from None
+    except FileNotFoundError:
+        ensure_directory(os.path.dirname(path))
+        claim_name(path, id)
+    except OSError as error:
+        raise from_os_error(error, "claim name", path) from None
+
+
+def claimed_by(path: str) -> str:
+    """The ID that the name symlink `path` points to, "" if nobody claims it."""
+    try:
+        return os.readlink(path)
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        raise from_os_error(error, "read name", path) from None
+
+
+def release_name(path: str, id: str) -> None:
+    """Give the name up if `id` holds it; a name held by another, or by nobody, is left alone."""
+    if claimed_by(path) == id:
+        remove_file(path)
+
+
+def remove_file(path: str) -> None:
+    """Unlink `path`; absent is no error."""
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise from_os_error(error, "remove", path) from None
+
+
+def remove_empty_directory(path: str) -> None:
+    """Remove the directory `path` if it is empty; absent is no error, a full one Conflict."""
+    try:
+        os.rmdir(path)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if os.path.isdir(path):
+            raise Conflict("rmdir", path, os.strerror(error.errno or 0)) from None
+        raise from_os_error(error, "rmdir", path) from None
+
+
+def commit(temporary: str, path: str) -> bool:
+    """Rename `temporary` to `path`; False if another was first (`temporary` is then still there).
+
+    For directories and for blobs alike: what is committed is never replaced.
+    """
+    if os.path.lexists(path):
+        return False
+    try:
+        os.rename(temporary, path)
+    except OSError as error:
+        if os.path.lexists(path):
+            return False
+        raise from_os_error(error, "commit", path) from None
+    return True
+
+
+def create_temporary(directory: str, prefix: str) -> tuple[int, str]:
+    """A new empty file in `directory`, open for reading and writing: its descriptor and path."""
+    ensure_directory(directory)
+    path = f"{directory}/{prefix}{os.urandom(8).hex()}"
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), path
+    except OSError as error:
+        raise from_os_error(error, "create", path) from None
+
+
+def lock(path: str, *, shared: bool = False, wait: bool = True, create: bool = False) -> int | None:
+    """Take a flock on the file or directory `path`: the descriptor that holds it until closed.
+
+    None if `wait` is false and another holds it. With `create` a missing file is made. Raises
+    NotFound if absent.
+    """
+    import fcntl
+
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC if create else os.O_RDONLY | os.O_CLOEXEC
+    how = (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | (0 if wait else fcntl.LOCK_NB)
+    try:
+        fd = os.open(path, flags, 0o600)
+        try:
+            fcntl.flock(fd, how)
+        except BlockingIOError:
+            os.close(fd)
+            return None
+        except BaseException:
+            os.close(fd)
+            raise
+    except OSError as error:
+        raise from_os_error(error, "lock", path) from None
+    return fd
+
+
+def unlock(fd: int) -> None:
+    """Give back the lock that `lock` took."""
+    os.close(fd)
+
+
+def read(path: str) -> bytes | None:
+    """The whole of a file that pyrt wrote; None if there is none."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise from_os_error(error, "read", path) from None
+    try:
+        size = os.fstat(fd).st_size
+        data = os.read(fd, size + 1)
+        while len(data) < size:
+            chunk = os.read(fd, size - len(data))
+            if not chunk:
+                break
+            data += chunk
+        return data
+    except OSError as error:
+        raise from_os_error(error, "read", path) from None
+    finally:
+        os.close(fd)

@@ -1,0 +1,1 @@
+"""Images: a content store that is an OCI image layout, names in it, layers unpacked from it."""

@@ -1,0 +1,154 @@
+"""Where pyrt keeps things: the one module that knows paths. It makes none of them.
+
+data/                              $XDG_DATA_HOME/pyrt: durable
+├── content/                       an OCI image layout: oci-layout, index.json, blobs/sha256/
+├── layers/<chain ID>/             an unpacked layer, read-only, committed by rename
+├── layers/<chain ID>.<map>/       the same with its owners shifted, for keep-id and nomap
+├── containers/<id>/               a bundle: container.json config.json monitor.json log …
+├── names/<name>                   symlink to the id; symlink(2) keeps names unique
+└── cache/                         what can be made again: compiled filters, probes
+run/                               $XDG_RUNTIME_DIR/pyrt: gone at reboot, as processes are
+├── holder                         locked by the holder of the user's namespace
+└── <id>/                          state.json control.sock alive, by the container's monitor
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyrt.errors import InvalidSpec, NotFound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+class Layout:
+    """Two roots, absolute, and the paths below them. Pure: no method touches the disk."""
+
+    __slots__ = ("data", "run")
+
+    def __init__(self, data: str, run: str) -> None:
+        self.data = data
+        self.run = run
+
+    @staticmethod
+    def default(root: str | None = None, runroot: str | None = None) -> Layout:
+        """The roots this user and environment mean; `root` and `runroot` override one each.
+
+        Raises NotFound, with a hint, if there is no home or no runtime directory to use.
+        """
+        environment = os.environ
+        data = absolute("--root", root) if root is not None else data_root(environment)
+        run = absolute("--runroot", runroot) if runroot is not None else run_root(environment)
+        return Layout(data, run)
+
+    # The image store.
+
+    def content(self) -> str:
+        """The OCI image layout."""
+        return f"{self.data}/content"
+
+    def layers(self) -> str:
+        """The directory of unpacked layers."""
+        return f"{self.data}/layers"
+
+    def layer(self, chain_id: str, mapping: str = "") -> str:
+        """The unpacked layer of `chain_id` (with or without `sha256:`), or its copy for the map
+        digest `mapping`.
+        """
+        name = chain_id.removeprefix("sha256:")
+        return f"{self.data}/layers/{name}.{mapping}" if mapping else f"{self.data}/layers/{name}"
+
+    # Containers.
+
+    def containers(self) -> str:
+        """The directory of all bundles."""
+        return f"{self.data}/containers"
+
+    def container(self, id: str) -> str:
+        """The bundle of the container with this full ID."""
+        return f"{self.data}/containers/{id}"
+
+    def names(self) -> str:
+        """The directory of claimed names."""
+        return f"{self.data}/names"
+
+    def name(self, name: str) -> str:
+        """The symlink that claims `name`."""
+        return f"{self.data}/names/{name}"
+
+    # What can be made again.
+
+    def cache(self) -> str:
+        """The directory of caches."""
+        return f"{self.data}/cache"
+
+    def seccomp_cache(self) -> str:
+        """The directory of compiled seccomp filters."""
+        return f"{self.data}/cache/seccomp"
+
+    # Processes.
+
+    def holder(self) -> str:
+        """The file that the holder of the user's namespace locks."""
+        return f"{self.run}/holder"
+
+    def runtime(self, id: str) -> str:
+        """The directory that a container's monitor makes: state.json, control.sock, alive."""
+        return f"{self.run}/{id}"
+
+
+def absolute(flag: str, path: str) -> str:
+    """`path` made absolute against the working directory; InvalidSpec if empty or with a NUL."""
+    if not path or "\0" in path:
+        raise InvalidSpec("option", flag, "not a path")
+    return os.path.abspath(path)
+
+
+def data_root(environment: Mapping[str, str]) -> str:
+    """$XDG_DATA_HOME/pyrt, or ~/.local/share/pyrt. A relative XDG_DATA_HOME is ignored, as its
+    specification says.
+    """
+    data_home = environment.get("XDG_DATA_HOME", "")
+    if data_home.startswith("/"):
+        return os.path.join(data_home, "pyrt")
+    home = environment.get("HOME", "") or passwd_home()
+    if not home.startswith("/"):
+        raise NotFound(
+            "HOME", "", "not set, and this user has no home directory", hint="give --root DIR"
+        )
+    return os.path.join(home, ".local/share/pyrt")
+
+
+def passwd_home() -> str:
+    """This user's home directory according to the system, or ""."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return ""
+
+
+def run_root(environment: Mapping[str, str]) -> str:
+    """$XDG_RUNTIME_DIR/pyrt, or /run/user/UID/pyrt if that directory is ours (su and sudo leave
+    the variable unset).
+    """
+    runtime = environment.get("XDG_RUNTIME_DIR", "")
+    if runtime.startswith("/"):
+        return os.path.join(runtime, "pyrt")
+    uid = os.getuid()
+    runtime = f"/run/user/{uid}"
+    try:
+        owned = os.stat(runtime).st_uid == uid
+    except OSError:
+        owned = False
+    if not owned:
+        raise NotFound(
+            "XDG_RUNTIME_DIR",
+            "",
+            f"not set, and {runtime} does not exist",
+            hint="set XDG_RUNTIME_DIR to a directory of yours with mode 0700, or give --runroot DIR",
+        )
+    return os.path.join(runtime, "pyrt")

@@ -1,0 +1,257 @@
+"""`ContainerConfig`, what was asked for, and `Host`, what the machine can do.
+
+A `ContainerConfig` is complete and already parsed: no field means "look at the environment". It is
+what container.json stores, so every field is made of str, int, bool, list, dict and None.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, TypedDict
+
+    class Volume(TypedDict):
+        """One `-v` or `--mount`: an OCI mount whose type may also be `volume` (a named one)."""
+
+        type: str
+        source: str
+        destination: str
+        options: list[str]
+
+    class Publish(TypedDict):
+        """One published port; `host_ip` "" is every address, `host_port` 0 any free port."""
+
+        host_ip: str
+        host_port: int
+        container_port: int
+        protocol: str
+
+    class Ulimit(TypedDict):
+        """One `--ulimit`: `type` without RLIMIT_, in small letters; -1 is unlimited."""
+
+        type: str
+        soft: int
+        hard: int
+
+
+class ContainerConfig:
+    """One container as it was asked for; container.json holds exactly `to_dict()`.
+
+    `image` is the name as typed and `image_id` what it meant then (`sha256:…`); with `rootfs`
+    (absolute) both are "". `entrypoint` None is the image's own, [] none. `env` is resolved to
+    `K=V`. `workdir`, `user` and `hostname` "" leave it to the image and to pyrt. `stop_signal`
+    None is the image's, or SIGTERM. `network` is `pasta`, `pasta:OPTIONS`, `none` or `host`;
+    `userns` `nested`, `host`, `nomap`, `keep-id` or `keep-id:uid=N,gid=N`. `tmpfs` holds
+    [destination, comma-separated options]. `log_driver` is `k8s-file` or `none`; `log_path` "" is
+    the bundle's; `log_max_size_bytes` 0 never rotates.
+    """
+
+    __slots__ = (
+        "annotations",
+        "cap_add",
+        "cap_drop",
+        "cidfile",
+        "command",
+        "created",
+        "detach_keys",
+        "entrypoint",
+        "env",
+        "hostname",
+        "id",
+        "image",
+        "image_id",
+        "init",
+        "interactive",
+        "labels",
+        "log_driver",
+        "log_max_size_bytes",
+        "log_path",
+        "name",
+        "network",
+        "privileged",
+        "publish",
+        "read_only",
+        "read_only_tmpfs",
+        "remove",
+        "rootfs",
+        "security_opt",
+        "stop_signal",
+        "stop_timeout_s",
+        "terminal",
+        "tmpfs",
+        "ulimits",
+        "user",
+        "userns",
+        "volumes",
+        "workdir",
+    )
+
+    def __init__(
+        self,
+        *,
+        id: str = "",
+        name: str = "",
+        created: str = "",
+        image: str = "",
+        image_id: str = "",
+        rootfs: str = "",
+        command: list[str] | None = None,
+        entrypoint: list[str] | None = None,
+        env: list[str] | None = None,
+        workdir: str = "",
+        user: str = "",
+        hostname: str = "",
+        terminal: bool = False,
+        interactive: bool = False,
+        read_only: bool = False,
+        read_only_tmpfs: bool = True,
+        tmpfs: list[list[str]] | None = None,
+        volumes: list[Volume] | None = None,
+        network: str = "pasta",
+        publish: list[Publish] | None = None,
+        cap_add: list[str] | None = None,
+        cap_drop: list[str] | None = None,
+        security_opt: list[str] | None = None,
+        ulimits: list[Ulimit] | None = None,
+        init: bool = False,
+        stop_signal: int | None = None,
+        stop_timeout_s: int = 10,
+        labels: dict[str, str] | None = None,
+        annotations: dict[str, str] | None = None,
+        userns: str = "nested",
+        remove: bool = False,
+        log_driver: str = "k8s-file",
+        log_path: str = "",
+        log_max_size_bytes: int = 0,
+        detach_keys: str = "ctrl-p,ctrl-q",
+        cidfile: str = "",
+        privileged: bool = False,
+    ) -> None:
+        self.id = id
+        self.name = name
+        self.created = created
+        self.image = image
+        self.image_id = image_id
+        self.rootfs = rootfs
+        self.command = command or []
+        self.entrypoint = entrypoint
+        self.env = env or []
+        self.workdir = workdir
+        self.user = user
+        self.hostname = hostname
+        self.terminal = terminal
+        self.interactive = interactive
+        self.read_only = read_only
+        self.read_only_tmpfs = read_only_tmpfs
+        self.tmpfs = tmpfs or []
+        self.volumes = volumes or []
+        self.network = network
+        self.publish = publish or []
+        self.cap_add = cap_add or []
+        self.cap_drop = cap_drop or []
+        self.security_opt = security_opt or []
+        self.ulimits = ulimits or []
+        self.init = init
+        self.stop_signal = stop_signal
+        self.stop_timeout_s = stop_timeout_s
+        self.labels = labels or {}
+        self.annotations = annotations or {}
+        self.userns = userns
+        self.remove = remove
+        self.log_driver = log_driver
+        self.log_path = log_path
+        self.log_max_size_bytes = log_max_size_bytes
+        self.detach_keys = detach_keys
+        self.cidfile = cidfile
+        self.privileged = privileged
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every field by its name, as container.json stores it."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> ContainerConfig:
+        """The config that `to_dict` gave; a missing field has its default, an unknown one is
+        skipped.
+
+        (A container.json of a newer pyrt must still be listed and removed.)
+        """
+        return cls(**{name: document[name] for name in cls.__slots__ if name in document})
+
+
+class Host:
+    """The machine and the user, as policy sees them; probed by `engine`, invented by tests.
+
+    `uid_count` and `gid_count` are the sizes of the per-user namespace's maps, ID 0 (the user)
+    included: 1 means that there are no subordinate IDs. `uid_extents` and `gid_extents` are the
+    sizes of the parts those maps are made of, in order: a nested map must not cross them.
+    `max_nofile` and `max_nproc` are hard limits, -1 unlimited. `hosts` and `resolv_conf` are the
+    text of the host's files, `address` the container's own address if known, `gateway` an address
+    at which the container reaches this host, `dns` that of a forwarding resolver inside the
+    container's network; "" where there is none. `init_path` is the native binary that `--init`
+    runs.
+    """
+
+    __slots__ = (
+        "address",
+        "dns",
+        "gateway",
+        "gid",
+        "gid_count",
+        "gid_extents",
+        "home",
+        "hostname",
+        "hosts",
+        "init_path",
+        "max_nofile",
+        "max_nproc",
+        "resolv_conf",
+        "uid",
+        "uid_count",
+        "uid_extents",
+        "user",
+    )
+
+    def __init__(
+        self,
+        *,
+        uid: int = 1000,
+        gid: int = 1000,
+        user: str = "user",
+        home: str = "/home/user",
+        uid_count: int = 65537,
+        gid_count: int = 65537,
+        uid_extents: list[int] | None = None,
+        gid_extents: list[int] | None = None,
+        hostname: str = "localhost",
+        hosts: str = "",
+        resolv_conf: str = "",
+        address: str = "",
+        gateway: str = "",
+        dns: str = "",
+        max_nofile: int = -1,
+        max_nproc: int = -1,
+        init_path: str = "",
+    ) -> None:
+        self.uid = uid
+        self.gid = gid
+        self.user = user
+        self.home = home
+        self.uid_count = uid_count
+        self.gid_count = gid_count
+        self.uid_extents = uid_extents or split_count(uid_count)
+        self.gid_extents = gid_extents or split_count(gid_count)
+        self.hostname = hostname
+        self.hosts = hosts
+        self.resolv_conf = resolv_conf
+        self.address = address
+        self.gateway = gateway
+        self.dns = dns
+        self.max_nofile = max_nofile
+        self.max_nproc = max_nproc
+        self.init_path = init_path
+
+
+def split_count(count: int) -> list[int]:
+    """The extents of a per-user map of `count` IDs with one subordinate range."""
+    return [1, count - 1] if count > 1 else [1]
