@@ -1,6 +1,29 @@
 //! The mechanism of pyrt: no argv, no environment, no printing, no threads.
+//!
+//! `create` and `join` make container processes, and nothing else does; `sys` holds all `unsafe`.
 
+pub mod bundle;
+pub mod caps;
+pub mod cgroup;
+pub mod channel;
+pub mod console;
+pub mod create;
+pub mod devices;
 pub mod error;
+pub mod init;
+pub mod join;
+pub mod mount;
+pub mod paths;
+pub mod process;
+pub mod rootfs;
 pub mod seccomp;
+pub mod spec;
+pub mod state;
+pub mod subid;
+pub mod sync;
+pub mod sys;
+pub mod userns;
+pub mod validate;
+pub mod wire;
 
 pub use error::{At, Code, Error, Result};

@@ -1,0 +1,138 @@
+//! The bundle directory: everything native code reads. `config.json` is pure runtime-spec; `monitor.json` carries
+//! what only the monitor needs.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::error::{Code, Error, Result};
+use crate::paths::read_host;
+use crate::spec::Spec;
+
+/// The largest document we read: a config with the default seccomp profile has 40 kB.
+const DOCUMENT_BYTES: usize = 16 << 20;
+
+/// `monitor.json`; ours, so unknown fields are refused.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MonitorConfig {
+    /// 1.
+    pub version: u32,
+    /// Container ID.
+    pub id: String,
+    /// What to mount as the root; none: `root.path` itself.
+    #[serde(default)]
+    pub rootfs: Option<Rootfs>,
+    /// Where output goes.
+    #[serde(default)]
+    pub log: Option<LogConfig>,
+    /// Keep a stdin pipe open for attached clients.
+    #[serde(default)]
+    pub stdin: bool,
+    /// Close it when the first client's stdin ends.
+    #[serde(default)]
+    pub stdin_once: bool,
+    /// What makes the network between created and started.
+    #[serde(default)]
+    pub network: Option<NetworkConfig>,
+    /// Paths to remove when the container has ended and `remove` is set.
+    #[serde(default)]
+    pub undo: Vec<PathBuf>,
+    /// `--rm`.
+    #[serde(default)]
+    pub remove: bool,
+    /// What `stop` sends.
+    #[serde(default)]
+    pub stop_signal: i32,
+    /// How long `stop` waits.
+    #[serde(default)]
+    pub stop_timeout_s: f64,
+    /// Where compiled filters are kept.
+    #[serde(default)]
+    pub seccomp_cache: Option<PathBuf>,
+    /// Make the working directory if the image lacks it.
+    #[serde(default)]
+    pub create_workdir: bool,
+}
+
+/// An overlay of read-only layers and a writable one.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rootfs {
+    /// `overlay`.
+    #[serde(rename = "type")]
+    pub fs_type: RootfsType,
+    /// Layer directories, the top one first.
+    pub lower: Vec<PathBuf>,
+    /// The writable layer.
+    pub upper: PathBuf,
+    /// overlayfs's own.
+    pub work: PathBuf,
+    /// Skip syncs: the upper does not outlive a crash.
+    #[serde(default)]
+    pub volatile: bool,
+}
+
+/// The file systems that can be a root.
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RootfsType {
+    /// overlayfs with `userxattr`.
+    Overlay,
+}
+
+/// A k8s-file log.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogConfig {
+    /// The file.
+    pub path: PathBuf,
+    /// Rotate to `<path>.1` beyond this; 0 never.
+    #[serde(default)]
+    pub max_size_bytes: u64,
+}
+
+/// A helper that connects init's network namespace.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NetworkConfig {
+    /// argv; `{pid}` is replaced by init's pid on the host. Exits 0 when ready.
+    pub command: Vec<String>,
+}
+
+/// Reads and checks `config.json`.
+///
+/// # Errors
+/// `invalid_spec` with line and column; see [`crate::validate`].
+pub fn read_spec(bundle: &Path) -> Result<Spec> {
+    let spec = parse_spec(&read_host(&bundle.join("config.json"), DOCUMENT_BYTES)?)?;
+    crate::validate::validate(&spec)?;
+    Ok(spec)
+}
+
+/// Parses a `config.json`.
+///
+/// # Errors
+/// `invalid_spec`.
+pub fn parse_spec(data: &[u8]) -> Result<Spec> {
+    serde_json::from_slice(data).map_err(|error| malformed("config.json", &error))
+}
+
+/// Reads `monitor.json`.
+///
+/// # Errors
+/// `invalid_spec`.
+pub fn read_monitor_config(bundle: &Path) -> Result<MonitorConfig> {
+    let data = read_host(&bundle.join("monitor.json"), DOCUMENT_BYTES)?;
+    let config: MonitorConfig =
+        serde_json::from_slice(&data).map_err(|error| malformed("monitor.json", &error))?;
+    if config.version == 1 {
+        return Ok(config);
+    }
+    let message = format!("version {} is not 1", config.version);
+    Err(Error::new(Code::InvalidSpec, "read", "monitor.json", message))
+}
+
+fn malformed(name: &str, error: &serde_json::Error) -> Error {
+    Error::new(Code::InvalidSpec, "read", name, error.to_string())
+}

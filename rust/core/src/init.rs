@@ -1,0 +1,225 @@
+//! The process that sets itself up and becomes the program: pid 1 of a container.
+
+use std::convert::Infallible;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::{FileType, Gid, OFlags, Uid};
+use rustix::process::{DumpableBehavior, Signal};
+
+use crate::console::Console;
+use crate::create::Plan;
+use crate::error::{At, Code, Error, Result};
+use crate::paths::{open_host, write_all};
+use crate::process::{self, Program};
+use crate::rootfs::{self, Sources};
+use crate::seccomp::Filter;
+use crate::spec::{Linux, Process, Spec, User};
+use crate::sync::{Message, Sync};
+use crate::sys;
+
+/// Turns the cloned child into the container process; returns only on failure.
+///
+/// The order is the security argument; each line says why it stands where it stands.
+///
+/// # Errors
+/// Of the step that failed; the caller reports it and ends the process.
+pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
+    let spec = plan.spec;
+    let linux = spec.linux.as_ref().ok_or_else(missing_linux)?;
+    sys::signal::reset_all(); // first: what our caller blocks or ignores is not the program's
+    rustix::process::setsid().at("setsid", "")?; // no terminal of the host can be controlling
+    follow_parent(spec)?;
+    let sources = Sources::open(spec, plan.bundle, plan.rootfs)?; // as the user, before any change of IDs
+    set_oom_score(spec)?; // while /proc/self is ours: a change of IDs gives it to root
+    expect_mapped(sync)?;
+    become_root(plan)?; // mounts belong to the container's root
+    unshare_cgroup(spec)?; // after the clone into its cgroup, which becomes the root of what it sees
+    set_names(spec)?;
+    let root = sources.build(spec)?; // every later path is resolved beneath it
+    drop(sources); // descriptors of the host are closed before the host is left
+    rootfs::protect(&root, spec, linux)?; // after all mounts, or a later mount would uncover them
+    rootfs::set_sysctls(&root, linux)?; // through our procfs, while we are still root
+    if plan.create_workdir {
+        make_workdir(&root, spec)?;
+    }
+    let console = open_console(&root, spec, sync)?; // in the container's devpts, bound while we may mount
+    rootfs::pivot(&root)?; // after this no host path can be named
+    drop(root);
+    let process = spec.process.as_ref().ok_or_else(missing_process)?;
+    take_stdio(console, plan, process)?;
+    // no_new_privs first: it is what lets the filter be loaded last, with no capability left.
+    let filter = load_filter_early(process, plan.filter)?;
+    process::set_rlimits(&process.rlimits)?; // after everything that opens files
+    process::become_user(process, plan.may_set_groups())?; // after the last step that needs CAP_SYS_ADMIN
+    process::enter_directory(&process.cwd)?; // as the user: a directory it may not enter is an error
+    set_umask(process);
+    let program = Program::find(process)?; // as the user, so that create reports it missing, not start
+    set_dumpable(plan.joinable)?;
+    // CVE-2024-21626: a descriptor of the host left open would be a way out through /proc/self/fd. Mark, do
+    // not close: the socket to the monitor must live until execve.
+    sys::files::close_on_exec_from(3).at("close_range", "")?;
+    sync.send(&Message::Created)?;
+    expect_start(sync)?;
+    load_filter(filter)?; // from here on we only execute, or report and exit
+    Err(program.execute())
+}
+
+fn missing_linux() -> Error {
+    Error::new(Code::InvalidSpec, "linux", "", "missing")
+}
+
+fn missing_process() -> Error {
+    Error::new(Code::InvalidSpec, "process", "", "missing")
+}
+
+/// Without a pid namespace of its own above it, a container is tied to its monitor by this signal alone; it is
+/// lost at a change of IDs, which is why the outer namespace exists.
+fn follow_parent(spec: &Spec) -> Result<()> {
+    if spec.makes("pid") {
+        return Ok(());
+    }
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).at("set death signal", "")
+}
+
+fn set_oom_score(spec: &Spec) -> Result<()> {
+    let Some(score) = spec.process.as_ref().and_then(|process| process.oom_score_adj) else {
+        return Ok(());
+    };
+    let path = Path::new("/proc/self/oom_score_adj");
+    let file = open_host(path, OFlags::WRONLY)?;
+    write_all(&file, score.to_string().as_bytes()).at("process.oomScoreAdj", score.to_string())
+}
+
+fn expect_mapped(sync: &Sync) -> Result<()> {
+    match sync.receive()? {
+        Message::Mapped => Ok(()),
+        _ => Err(abandoned()),
+    }
+}
+
+fn expect_start(sync: &Sync) -> Result<()> {
+    match sync.receive()? {
+        Message::Start => Ok(()),
+        _ => Err(abandoned()),
+    }
+}
+
+fn abandoned() -> Error {
+    Error::new(Code::Conflict, "create", "", "nobody waits for the container")
+}
+
+fn become_root(plan: &Plan<'_>) -> Result<()> {
+    process::set_ids(&User::default(), plan.may_set_groups())
+}
+
+fn unshare_cgroup(spec: &Spec) -> Result<()> {
+    if !spec.makes("cgroup") {
+        return Ok(());
+    }
+    sys::fork::unshare(sys::fork::CLONE_NEWCGROUP).at("unshare", "cgroup")
+}
+
+fn set_names(spec: &Spec) -> Result<()> {
+    if let Some(name) = &spec.hostname {
+        rustix::system::sethostname(name.as_bytes()).at("sethostname", name)?;
+    }
+    if let Some(name) = &spec.domainname {
+        rustix::system::setdomainname(name.as_bytes()).at("setdomainname", name)?;
+    }
+    if spec.makes("network") {
+        sys::files::bring_up_loopback().at("set up", "lo")?;
+    }
+    Ok(())
+}
+
+fn make_workdir(root: &OwnedFd, spec: &Spec) -> Result<()> {
+    match spec.process.as_ref().map(|process| process.cwd.as_str()) {
+        None | Some("/") => Ok(()),
+        Some(path) => rootfs::make_directory(root, path),
+    }
+}
+
+fn open_console(root: &OwnedFd, spec: &Spec, sync: &Sync) -> Result<Option<OwnedFd>> {
+    let Some(process) = spec.process.as_ref().filter(|process| process.terminal) else {
+        return Ok(None);
+    };
+    let console = Console::open(root.as_fd(), process)?;
+    console.bind(root.as_fd())?;
+    console.take()?;
+    sync.send(&Message::Terminal(console.master))?;
+    Ok(Some(console.slave))
+}
+
+/// Makes the pipes our stdio and gives them to the program's user, so that it can open /dev/stdout.
+///
+/// CVE-2026-88265: pipes and sockets only; a device of the host that is our stdio keeps its owner.
+fn take_stdio(console: Option<OwnedFd>, plan: &Plan<'_>, process: &Process) -> Result<()> {
+    if console.is_some() {
+        return Ok(());
+    }
+    for (number, fd) in (0..3).zip(&plan.stdio) {
+        sys::files::place(fd.as_fd(), number).at("dup2", number.to_string())?;
+        give_pipe(fd, process)?;
+    }
+    Ok(())
+}
+
+/// Chowns a pipe or socket to the user of `process`.
+///
+/// # Errors
+/// `kernel`.
+pub fn give_pipe(fd: &OwnedFd, process: &Process) -> Result<()> {
+    let stat = rustix::fs::fstat(fd).at("stat", "stdio")?;
+    let kind = FileType::from_raw_mode(stat.st_mode);
+    if process.user.uid == 0 || !(kind.is_fifo() || kind.is_socket()) {
+        return Ok(());
+    }
+    rustix::fs::fchown(fd, Some(Uid::from_raw(process.user.uid)), None::<Gid>).at("chown", "stdio")
+}
+
+/// Sets no_new_privs; without it, loads the filter now, while we still have CAP_SYS_ADMIN.
+///
+/// # Errors
+/// `kernel`.
+pub fn load_filter_early<'a>(
+    process: &Process,
+    filter: Option<&'a Filter>,
+) -> Result<Option<&'a Filter>> {
+    if process.no_new_privileges {
+        rustix::thread::set_no_new_privs(true).at("set no_new_privs", "")?;
+        return Ok(filter);
+    }
+    load_filter(filter).map(|()| None)
+}
+
+/// Loads the filter.
+///
+/// # Errors
+/// `kernel`.
+pub fn load_filter(filter: Option<&Filter>) -> Result<()> {
+    let Some(filter) = filter else { return Ok(()) };
+    sys::seccomp::set_filter(&filter.program, filter.flags).at("seccomp", "load filter")?;
+    Ok(())
+}
+
+/// umask(2) of the program; 0022 where the document says nothing.
+pub fn set_umask(process: &Process) {
+    let mask = process.user.umask.unwrap_or(0o022);
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
+}
+
+/// CVE-2019-5736: our /proc entries are closed to the container until execve replaces us; open only where a
+/// helper must join our namespaces between created and started.
+fn set_dumpable(joinable: bool) -> Result<()> {
+    let behavior =
+        if joinable { DumpableBehavior::Dumpable } else { DumpableBehavior::NotDumpable };
+    rustix::process::set_dumpable_behavior(behavior).at("set dumpable", "")
+}
+
+/// May supplementary groups be set under these mappings? A map of a single ID is written without privileges,
+/// and the kernel then denies setgroups for good.
+#[must_use]
+pub fn may_set_groups(linux: &Linux) -> bool {
+    linux.gid_mappings.iter().map(|mapping| u64::from(mapping.size)).sum::<u64>() > 1
+}

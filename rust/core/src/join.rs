@@ -1,0 +1,128 @@
+//! exec: one more process in a container that runs. The only other place that makes container processes.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+use rustix::process::DumpableBehavior;
+use rustix::thread::ThreadNameSpaceType;
+
+use crate::console::Console;
+use crate::create::{end, host_pid};
+use crate::error::{At, Code, Error, Result};
+use crate::init::{give_pipe, load_filter, load_filter_early, set_umask};
+use crate::paths::open_host;
+use crate::process::{self, Program};
+use crate::seccomp::Filter;
+use crate::spec::Process;
+use crate::sync::{Message, Sync};
+use crate::sys;
+use crate::sys::fork::Fork;
+
+/// What to run, and where.
+pub struct JoinPlan<'a> {
+    /// The container's init.
+    pub init: BorrowedFd<'a>,
+    /// The namespaces that init does not share with us.
+    pub namespaces: ThreadNameSpaceType,
+    /// The container's cgroup.
+    pub cgroup: Option<BorrowedFd<'a>>,
+    /// The program.
+    pub process: &'a Process,
+    /// The container's filter.
+    pub filter: Option<&'a Filter>,
+    /// Descriptors 0, 1 and 2 of a program without a terminal.
+    pub stdio: [OwnedFd; 3],
+    /// Whether the container's map allows setgroups.
+    pub may_set_groups: bool,
+}
+
+/// A process that executes its program.
+pub struct Joined {
+    /// It, held; our child.
+    pub pidfd: OwnedFd,
+    /// Its pid on the host.
+    pub pid: u32,
+    /// The pty master, with `terminal`.
+    pub terminal: Option<OwnedFd>,
+}
+
+/// Joins the container for good and runs the program in it; the caller stays, inside, as its parent.
+///
+/// # Errors
+/// `exec` if the program cannot be run, else the step's.
+pub fn join(plan: &JoinPlan<'_>) -> Result<Joined> {
+    // /proc of the host is out of reach after setns, and the number is for display.
+    let fdinfo = open_host(Path::new("/proc/self/fdinfo"), OFlags::PATH | OFlags::DIRECTORY)?;
+    // CVE-2019-5736: once inside, nobody in there may open our executable or memory through /proc.
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).at("set dumpable", "")?;
+    // All namespaces at once, through the descriptor: no pid can be reused in between, and the user
+    // namespace grants the rights for the rest.
+    rustix::thread::move_into_thread_name_spaces(plan.init, plan.namespaces)
+        .at("setns", "container")?;
+    let (ours, theirs) = Sync::pair()?;
+    match sys::fork::fork_single(0, plan.cgroup).at("clone", "exec")? {
+        Fork::Child => {
+            drop(ours);
+            let error = match enter(plan, &theirs) {
+                Ok(never) => match never {},
+                Err(error) => error,
+            };
+            // If nobody listens any more, there is nobody to tell.
+            let _ = theirs.send(&Message::Failed(error));
+            sys::fork::exit_now(126);
+        }
+        Fork::Parent { pidfd, .. } => {
+            drop(theirs);
+            match attend(&ours) {
+                Ok(terminal) => {
+                    let pid = host_pid(&pidfd, fdinfo.as_fd()).unwrap_or(0);
+                    Ok(Joined { pidfd, pid, terminal })
+                }
+                Err(error) => {
+                    end(pidfd.as_fd());
+                    Err(error)
+                }
+            }
+        }
+    }
+}
+
+fn attend(sync: &Sync) -> Result<Option<OwnedFd>> {
+    let mut terminal = None;
+    loop {
+        match sync.receive()? {
+            Message::Terminal(master) => terminal = Some(master),
+            Message::Failed(error) => return Err(error),
+            Message::End => return Ok(terminal),
+            _ => return Err(Error::new(Code::Kernel, "exec", "", "unexpected message")),
+        }
+    }
+}
+
+/// The child: the same steps as init's second half, in the same order for the same reasons.
+fn enter(plan: &JoinPlan<'_>, sync: &Sync) -> Result<std::convert::Infallible> {
+    let process = plan.process;
+    sys::signal::reset_all();
+    rustix::process::setsid().at("setsid", "")?;
+    if process.terminal {
+        let root = open_host(Path::new("/"), OFlags::PATH | OFlags::DIRECTORY)?;
+        let console = Console::open(root.as_fd(), process)?;
+        console.take()?;
+        sync.send(&Message::Terminal(console.master))?;
+    } else {
+        for (number, fd) in (0..3).zip(&plan.stdio) {
+            sys::files::place(fd.as_fd(), number).at("dup2", number.to_string())?;
+            give_pipe(fd, process)?;
+        }
+    }
+    let filter = load_filter_early(process, plan.filter)?;
+    process::set_rlimits(&process.rlimits)?;
+    process::become_user(process, plan.may_set_groups)?;
+    process::enter_directory(&process.cwd)?;
+    set_umask(process);
+    let program = Program::find(process)?;
+    sys::files::close_on_exec_from(3).at("close_range", "")?;
+    load_filter(filter)?;
+    Err(program.execute())
+}

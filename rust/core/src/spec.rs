@@ -1,0 +1,290 @@
+//! `config.json`, typed: runtime-spec 1.3 as this runtime reads it.
+//!
+//! Unknown properties are ignored, as the specification asks. A known property that is not applied is a field
+//! here all the same, so that `validate` can refuse it by name instead of dropping it in silence.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::seccomp::Seccomp;
+
+/// The document (runtime-spec config.md).
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Spec {
+    /// SemVer of the specification the bundle complies with.
+    pub oci_version: String,
+    /// The root filesystem.
+    pub root: Option<Root>,
+    /// Mounts beyond the root, in order.
+    #[serde(default)]
+    pub mounts: Vec<Mount>,
+    /// The program; may be absent until `start`.
+    pub process: Option<Process>,
+    /// UTS host name.
+    pub hostname: Option<String>,
+    /// UTS NIS domain name.
+    pub domainname: Option<String>,
+    /// Lifecycle hooks.
+    pub hooks: Option<Value>,
+    /// Linux-specific configuration.
+    pub linux: Option<Linux>,
+    /// Arbitrary metadata.
+    #[serde(default)]
+    pub annotations: BTreeMap<String, String>,
+}
+
+/// config.md#root.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Root {
+    /// Absolute, or relative to the bundle.
+    pub path: String,
+    /// Whether the root must be read-only inside.
+    #[serde(default)]
+    pub readonly: bool,
+}
+
+/// config.md#mounts.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mount {
+    /// Path inside the container.
+    pub destination: String,
+    /// File system type; ignored for binds.
+    #[serde(default, rename = "type")]
+    pub fs_type: Option<String>,
+    /// Device or path, relative to the bundle.
+    #[serde(default)]
+    pub source: Option<String>,
+    /// mount(8)-style options.
+    #[serde(default)]
+    pub options: Vec<String>,
+    /// Per-mount ID mapping.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub uid_mappings: Vec<IdMapping>,
+    /// Per-mount ID mapping.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gid_mappings: Vec<IdMapping>,
+}
+
+/// config.md#process.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Process {
+    /// Whether a terminal is attached.
+    #[serde(default)]
+    pub terminal: bool,
+    /// Its size at the beginning.
+    pub console_size: Option<ConsoleSize>,
+    /// IDs inside the container.
+    #[serde(default)]
+    pub user: User,
+    /// argv; the first is looked up in PATH.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// `NAME=value`.
+    #[serde(default)]
+    pub env: Vec<String>,
+    /// Absolute working directory.
+    pub cwd: String,
+    /// The five sets.
+    pub capabilities: Option<Capabilities>,
+    /// setrlimit(2).
+    #[serde(default)]
+    pub rlimits: Vec<Rlimit>,
+    /// prctl(PR_SET_NO_NEW_PRIVS).
+    #[serde(default)]
+    pub no_new_privileges: bool,
+    /// AppArmor profile for the program.
+    pub apparmor_profile: Option<String>,
+    /// SELinux label for the program.
+    pub selinux_label: Option<String>,
+    /// /proc/self/oom_score_adj.
+    pub oom_score_adj: Option<i32>,
+    /// sched_setattr(2).
+    pub scheduler: Option<Value>,
+    /// ioprio_set(2).
+    pub io_priority: Option<Value>,
+    /// CPU affinity of exec.
+    #[serde(rename = "execCPUAffinity")]
+    pub exec_cpu_affinity: Option<Value>,
+}
+
+/// config.md#process, consoleSize.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+pub struct ConsoleSize {
+    /// Rows.
+    pub height: u16,
+    /// Columns.
+    pub width: u16,
+}
+
+/// config.md#posix-platform-user.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct User {
+    /// User ID inside.
+    #[serde(default)]
+    pub uid: u32,
+    /// Group ID inside.
+    #[serde(default)]
+    pub gid: u32,
+    /// umask(2) of the program; 0022 if absent.
+    pub umask: Option<u32>,
+    /// Supplementary groups.
+    #[serde(default)]
+    pub additional_gids: Vec<u32>,
+}
+
+/// config.md#linux-process, capabilities.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Capabilities {
+    /// Limits what the process can gain.
+    #[serde(default)]
+    pub bounding: Vec<String>,
+    /// Checked by the kernel.
+    #[serde(default)]
+    pub effective: Vec<String>,
+    /// Kept across execve by files that allow it.
+    #[serde(default)]
+    pub inheritable: Vec<String>,
+    /// May be made effective.
+    #[serde(default)]
+    pub permitted: Vec<String>,
+    /// Kept across execve without file capabilities.
+    #[serde(default)]
+    pub ambient: Vec<String>,
+}
+
+/// config.md#posix-process, rlimits.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Rlimit {
+    /// `RLIMIT_NOFILE` and its kin.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Soft limit.
+    pub soft: u64,
+    /// Hard limit.
+    pub hard: u64,
+}
+
+/// config-linux.md.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Linux {
+    /// Namespaces to make or join.
+    #[serde(default)]
+    pub namespaces: Vec<Namespace>,
+    /// User IDs of the new user namespace; host IDs are those of the namespace the runtime is in.
+    #[serde(default)]
+    pub uid_mappings: Vec<IdMapping>,
+    /// Group IDs likewise.
+    #[serde(default)]
+    pub gid_mappings: Vec<IdMapping>,
+    /// Clock offsets of a time namespace.
+    pub time_offsets: Option<Value>,
+    /// Device nodes beyond the default ones.
+    #[serde(default)]
+    pub devices: Vec<Device>,
+    /// Network devices to move in.
+    pub net_devices: Option<Value>,
+    /// Where the cgroup is.
+    pub cgroups_path: Option<String>,
+    /// cgroup limits.
+    pub resources: Option<Value>,
+    /// Resource director technology.
+    pub intel_rdt: Option<Value>,
+    /// set_mempolicy(2).
+    pub memory_policy: Option<Value>,
+    /// Namespaced kernel parameters.
+    #[serde(default)]
+    pub sysctl: BTreeMap<String, String>,
+    /// System-call filter.
+    pub seccomp: Option<Seccomp>,
+    /// Propagation of the root mount.
+    pub rootfs_propagation: Option<String>,
+    /// Paths that cannot be read inside.
+    #[serde(default)]
+    pub masked_paths: Vec<String>,
+    /// Paths that cannot be written inside.
+    #[serde(default)]
+    pub readonly_paths: Vec<String>,
+    /// SELinux context of mounts.
+    pub mount_label: Option<String>,
+    /// personality(2).
+    pub personality: Option<Value>,
+}
+
+/// config-linux.md#namespaces.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Namespace {
+    /// pid network mount ipc uts user cgroup time.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// An existing one to join.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+/// config-linux.md#user-namespace-mappings.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IdMapping {
+    /// First ID inside.
+    #[serde(rename = "containerID")]
+    pub container_id: u32,
+    /// First ID outside.
+    #[serde(rename = "hostID")]
+    pub host_id: u32,
+    /// How many.
+    pub size: u32,
+}
+
+/// config-linux.md#devices.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Device {
+    /// c, b, u or p.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Path inside the container.
+    pub path: String,
+    /// Device numbers.
+    pub major: Option<i64>,
+    /// Device numbers.
+    pub minor: Option<i64>,
+    /// Mode bits.
+    pub file_mode: Option<u32>,
+    /// Owner.
+    pub uid: Option<u32>,
+    /// Group.
+    pub gid: Option<u32>,
+}
+
+impl Spec {
+    /// Whether a new namespace of this type is asked for (no path).
+    #[must_use]
+    pub fn makes(&self, kind: &str) -> bool {
+        self.namespaces()
+            .iter()
+            .any(|namespace| namespace.kind == kind && namespace.path.is_none())
+    }
+
+    /// The namespace of this type, made or joined.
+    #[must_use]
+    pub fn namespace(&self, kind: &str) -> Option<&Namespace> {
+        self.namespaces()
+            .iter()
+            .find(|namespace| namespace.kind == kind)
+    }
+
+    /// All namespaces of the document.
+    #[must_use]
+    pub fn namespaces(&self) -> &[Namespace] {
+        self.linux
+            .as_ref()
+            .map_or(&[], |linux| linux.namespaces.as_slice())
+    }
+}

@@ -1,0 +1,37 @@
+//! execve(2) and what must be set right before it.
+
+use std::ffi::{CStr, CString};
+use std::io;
+use std::ptr;
+
+/// Replaces this process by `program`; returns only the refusal.
+#[must_use]
+pub fn execve(program: &CStr, args: &[CString], env: &[CString]) -> io::Error {
+    let mut argv: Vec<*const libc::c_char> = args.iter().map(|arg| arg.as_ptr()).collect();
+    argv.push(ptr::null());
+    let mut envp: Vec<*const libc::c_char> = env.iter().map(|var| var.as_ptr()).collect();
+    envp.push(ptr::null());
+    // SAFETY: both arrays are null-terminated, their strings are borrowed from live CStrings, and on
+    // success nothing of this process remains to be misused.
+    unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// setrlimit(2) by the kernel's number of the resource.
+///
+/// # Errors
+/// EPERM above the hard limit, EINVAL for an unknown resource or soft > hard.
+pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
+    let limit = libc::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: prlimit64 of the calling process reads one complete rlimit64 and writes nothing.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_prlimit64,
+            0,
+            resource,
+            &raw const limit,
+            ptr::null_mut::<libc::rlimit64>(),
+        )
+    };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,0 +1,89 @@
+//! Descriptors: inheritance, pipes' owners, terminals.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// Marks every descriptor from `first` on close-on-exec.
+///
+/// # Errors
+/// EINVAL before Linux 5.11, which is below our floor.
+pub fn close_on_exec_from(first: u32) -> io::Result<()> {
+    // SAFETY: close_range(2) with CLOEXEC takes integers and closes nothing now, so no owner is betrayed.
+    let result = unsafe {
+        libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)
+    };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Takes the descriptor that our parent left open under this number, close-on-exec from now on.
+///
+/// # Errors
+/// EBADF if nothing is open there.
+///
+/// # Safety
+/// Nobody else in this process may own that number: call it once, for a number our parent vouched for.
+pub unsafe fn adopt(number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: F_SETFD takes integers; on EBADF we do not construct an owner.
+    if number < 0 || unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) } < 0 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: it is open (just checked), and the caller vouches that nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(number) })
+}
+
+/// Takes a descriptor named on this process's own command line, once.
+///
+/// # Errors
+/// EBADF if nothing is open there or it is one of the standard three.
+pub fn adopt_argument(number: i32) -> io::Result<OwnedFd> {
+    if number < 3 {
+        return Err(io::Error::from_raw_os_error(libc::EBADF));
+    }
+    // SAFETY: the native binary reads its argv once, before it opens anything, so every descriptor above 2
+    // is our parent's gift and has no other owner here.
+    unsafe { adopt(number) }
+}
+
+/// Makes a copy of `fd` the descriptor `number` (0, 1 or 2), without close-on-exec.
+///
+/// # Errors
+/// dup2(2)'s.
+pub fn place(fd: BorrowedFd<'_>, number: i32) -> io::Result<()> {
+    // SAFETY: 0, 1 and 2 are owned by nobody in Rust's sense; dup2 replaces them atomically.
+    let result = unsafe { libc::dup2(fd.as_raw_fd(), number) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Makes the terminal on descriptor `fd` our session's controlling terminal.
+///
+/// # Errors
+/// EPERM if we lead no session.
+pub fn set_controlling_terminal(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: TIOCSCTTY takes an integer argument.
+    let result = unsafe { libc::ioctl(fd.as_raw_fd(), libc::TIOCSCTTY, 0) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Brings up the loopback interface of the current network namespace.
+///
+/// # Errors
+/// The socket's or ioctl's refusal.
+pub fn bring_up_loopback() -> io::Result<()> {
+    // SAFETY: socket(2) takes integers.
+    let socket = unsafe { libc::socket(libc::AF_INET, libc::SOCK_DGRAM | libc::SOCK_CLOEXEC, 0) };
+    if socket < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: just opened, ours alone.
+    let socket = unsafe { OwnedFd::from_raw_fd(socket) };
+    // SAFETY: an all-zero ifreq is valid: it holds integers and byte arrays only.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (slot, byte) in request.ifr_name.iter_mut().zip(b"lo\0") {
+        *slot = byte.cast_signed();
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: SIOCSIFFLAGS reads the complete ifreq, whose name is null-terminated.
+    let result =
+        unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS as _, &raw mut request) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

@@ -1,0 +1,367 @@
+//! The user's own namespace: one per user, with all subordinate IDs, kept by a tiny process, the holder.
+//!
+//! newuidmap and newgidmap run once per user and not once per container. Alive means locked here, too: the
+//! holder keeps a record lock on `<run>/holder`, and whoever wants the namespace asks the kernel who that is.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::{Pid, WaitId, WaitIdOptions};
+use rustix::thread::ThreadNameSpaceType;
+use serde::Serialize;
+
+use crate::error::{At, Code, Error, Result};
+use crate::paths::{open_host, read_all, write_all};
+use crate::state::{lock, lock_holder};
+use crate::subid::{Ranges, account_name, subordinate_ranges};
+use crate::sys;
+use crate::sys::fork::Fork;
+
+/// File below the run root that the holder locks.
+pub const HOLDER: &str = "holder";
+
+/// Where the setuid helpers are; never by PATH, which is the user's.
+const HELPER_DIRS: [&str; 3] = ["/usr/bin", "/bin", "/usr/local/bin"];
+
+/// The holder of the user's namespace.
+#[derive(Debug)]
+pub struct Holder {
+    /// The process, held.
+    pub pidfd: OwnedFd,
+    /// Its pid, for display.
+    pub pid: Pid,
+    /// Whether this call made it.
+    pub made: bool,
+    /// Why the map holds a single ID, where it does and this call made it.
+    pub notice: Option<String>,
+}
+
+/// What `_core.user_namespace` tells.
+#[derive(Debug, Serialize)]
+pub struct Description {
+    /// The holder's pid.
+    pub holder: i32,
+    /// Inside, outside, count.
+    pub uid_map: Vec<(u32, u32, u32)>,
+    /// Inside, outside, count.
+    pub gid_map: Vec<(u32, u32, u32)>,
+    /// Only the user's own ID is mapped.
+    pub single: bool,
+    /// Whether the holder was made just now.
+    pub made: bool,
+    /// Why `single`, told once, when made.
+    pub notice: String,
+}
+
+/// The holder that lives, if one does.
+///
+/// # Errors
+/// `kernel`.
+pub fn find(run_root: &Path) -> Result<Option<Holder>> {
+    let found = lock_holder(&run_root.join(HOLDER))?;
+    Ok(found.map(|(pidfd, pid)| Holder { pidfd, pid, made: false, notice: None }))
+}
+
+/// The holder, made if there is none.
+///
+/// A new holder takes the namespace of a live monitor where there is one, so that containers outlive a lost
+/// holder in the namespace they are in.
+///
+/// # Errors
+/// `denied` with a hint where the machine forbids user namespaces.
+pub fn ensure(run_root: &Path) -> Result<Holder> {
+    if let Some(holder) = find(run_root)? {
+        return Ok(holder);
+    }
+    let path = run_root.join(HOLDER);
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = rustix::fs::open(&path, flags, Mode::from_raw_mode(0o600)).at("open", &path)?;
+    // Two commands at once: the second waits here and finds the first one's holder. flock and record locks
+    // do not see each other.
+    rustix::io::retry_on_intr(|| rustix::fs::flock(&file, FlockOperation::LockExclusive))
+        .at("flock", &path)?;
+    if let Some(holder) = find(run_root)? {
+        return Ok(holder);
+    }
+    let notice = make(run_root)?;
+    match find(run_root)? {
+        Some(holder) => Ok(Holder { made: true, notice, ..holder }),
+        None => Err(Error::new(Code::Kernel, "user namespace", "", "its holder ended at once")),
+    }
+}
+
+/// Joins the user's namespace; we are its root afterwards, with every capability in it and none outside.
+///
+/// # Errors
+/// `kernel`.
+pub fn enter(holder: &Holder) -> Result<()> {
+    let what = ThreadNameSpaceType::USER;
+    rustix::thread::move_into_thread_name_spaces(holder.pidfd.as_fd(), what)
+        .at("setns", "the user's namespace")?;
+    take_root()
+}
+
+/// Drops the caller's groups where the map allows it: they would be a right inside that no document grants.
+fn take_root() -> Result<()> {
+    match rustix::thread::set_thread_groups(&[]) {
+        // The map of a single ID denies setgroups.
+        Ok(()) | Err(Errno::PERM) => Ok(()),
+        Err(errno) => Err(errno).at("setgroups", ""),
+    }
+}
+
+/// What the namespace of `holder` maps.
+///
+/// # Errors
+/// `kernel`.
+pub fn describe(holder: &Holder) -> Result<Description> {
+    let pid = holder.pid.as_raw_nonzero().get();
+    let uid_map = read_map(&format!("/proc/{pid}/uid_map"))?;
+    let gid_map = read_map(&format!("/proc/{pid}/gid_map"))?;
+    let single = uid_map.iter().map(|(_, _, count)| u64::from(*count)).sum::<u64>() == 1;
+    let notice = holder.notice.clone().unwrap_or_default();
+    Ok(Description { holder: pid, uid_map, gid_map, single, made: holder.made, notice })
+}
+
+fn read_map(path: &str) -> Result<Vec<(u32, u32, u32)>> {
+    let path = Path::new(path);
+    let text = read_all(open_host(path, OFlags::RDONLY)?, path, 64 * 1024)?;
+    let text = String::from_utf8_lossy(&text);
+    let numbers = |line: &str| {
+        let mut words = line.split_whitespace().map(str::parse::<u32>);
+        Some((words.next()?.ok()?, words.next()?.ok()?, words.next()?.ok()?))
+    };
+    Ok(text.lines().filter_map(numbers).collect())
+}
+
+/// Forks the holder, maps its namespace, waits until it holds the lock. Returns why the map is single.
+fn make(run_root: &Path) -> Result<Option<String>> {
+    let (ours, theirs) = crate::channel::pair()?;
+    match sys::fork::fork_single(0, None).at("clone", "holder")? {
+        Fork::Child => {
+            drop(ours);
+            let error = become_holder(run_root, &theirs);
+            // With nobody listening there is nobody to tell.
+            let _ = crate::channel::send(&theirs, &report(&error), &[]);
+            sys::fork::exit_now(1);
+        }
+        Fork::Parent { pidfd, pid } => {
+            drop(theirs);
+            let result = attend(&ours, pid);
+            if result.is_err() {
+                crate::create::end(pidfd.as_fd());
+            }
+            result
+        }
+    }
+}
+
+/// The parent's half: maps when asked to, until the holder is ready.
+fn attend(socket: &OwnedFd, pid: u32) -> Result<Option<String>> {
+    let mut notice = None;
+    let mut buffer = vec![0_u8; 16 * 1024];
+    loop {
+        let count = crate::channel::receive(socket, &mut buffer, &mut Vec::new())
+            .at("user namespace", "holder")?;
+        match buffer[..count].first() {
+            Some(b'U') => {
+                notice = write_maps(pid)?;
+                crate::channel::send(socket, b"M", &[]).at("user namespace", "holder")?;
+            }
+            Some(b'R') => return Ok(notice),
+            Some(_) => {
+                let text = &buffer[1..count];
+                return Err(serde_json::from_slice(text).unwrap_or_else(|_| lost()));
+            }
+            None => return Err(lost()),
+        }
+    }
+}
+
+fn lost() -> Error {
+    Error::new(Code::Kernel, "user namespace", "", "its holder ended before it was ready")
+}
+
+fn report(error: &Error) -> Vec<u8> {
+    let mut bytes = b"E".to_vec();
+    bytes.extend(serde_json::to_vec(error).unwrap_or_default());
+    bytes
+}
+
+/// The child's half: into a namespace, then this program anew as `holder`, small and with a name of its own.
+fn become_holder(run_root: &Path, socket: &OwnedFd) -> Error {
+    let result = (|| {
+        rustix::process::setsid().at("setsid", "")?;
+        if !adopt(run_root)? {
+            sys::fork::unshare(sys::fork::CLONE_NEWUSER)
+                .at("unshare", "user namespace")
+                .map_err(explain_unshare)?;
+            crate::channel::send(socket, b"U", &[]).at("user namespace", "holder")?;
+            let mut answer = [0_u8; 1];
+            let count = crate::channel::receive(socket, &mut answer, &mut Vec::new())
+                .at("user namespace", "holder")?;
+            if count == 0 {
+                return Err(lost());
+            }
+        }
+        take_root()?;
+        rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::empty()).at("fcntl", "holder")
+    })();
+    if let Err(error) = result {
+        return error;
+    }
+    use std::os::fd::AsRawFd;
+    let words = ["pyrt-runtime", "holder", &socket.as_raw_fd().to_string()];
+    let mut args: Vec<CString> = words.iter().filter_map(|word| CString::new(*word).ok()).collect();
+    match crate::paths::c_string(run_root.as_os_str(), "run root") {
+        Ok(path) => args.push(path),
+        Err(error) => return error,
+    }
+    let refusal = sys::exec::execve(c"/proc/self/exe", &args, &[]);
+    Error::kernel("exec", "holder", refusal.raw_os_error().unwrap_or(libc::EIO))
+}
+
+/// Takes the namespace of a live monitor: its containers must stay within reach.
+fn adopt(run_root: &Path) -> Result<bool> {
+    let entries = match std::fs::read_dir(run_root) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(false),
+        result => result.at("read", run_root)?,
+    };
+    for entry in entries {
+        let alive = entry.at("read", run_root)?.path().join("alive");
+        let Ok(Some((monitor, _))) = lock_holder(&alive) else { continue };
+        let what = ThreadNameSpaceType::USER;
+        if rustix::thread::move_into_thread_name_spaces(monitor.as_fd(), what).is_ok() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// `pyrt-runtime holder`: takes the lock, says so, and sleeps until the run root goes.
+///
+/// # Errors
+/// `exists` if another holder lives.
+pub fn hold(socket: &OwnedFd, run_root: &Path) -> Result<()> {
+    use rustix::fs::inotify::{CreateFlags, WatchFlags, add_watch, init};
+    let path = run_root.join(HOLDER);
+    let Some(lock) = lock(&path)? else {
+        return Err(Error::new(Code::Exists, "holder", path.to_string_lossy(), "is held"));
+    };
+    let watch = init(CreateFlags::CLOEXEC).at("inotify", &path)?;
+    add_watch(&watch, &path, WatchFlags::ATTRIB).at("inotify", &path)?;
+    rustix::process::chdir("/").at("chdir", "/")?;
+    crate::channel::send(socket, b"R", &[]).at("user namespace", "holder")?;
+    rustix::net::shutdown(socket, rustix::net::Shutdown::Both).at("shutdown", "holder")?;
+    let mut event = [0_u8; 512];
+    loop {
+        // ATTRIB: the link count changed. A run root that is gone (the last logout) ends us.
+        if rustix::fs::fstat(&lock).at("stat", &path)?.st_nlink == 0 {
+            return Ok(());
+        }
+        rustix::io::retry_on_intr(|| rustix::io::read(&watch, &mut event)).at("inotify", &path)?;
+    }
+}
+
+/// Maps the namespace of process `pid`: all subordinate IDs by the setuid helpers, or our own ID alone.
+fn write_maps(pid: u32) -> Result<Option<String>> {
+    let (uid, gid) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    let name = account_name(uid)?;
+    let uids = subordinate_ranges(Path::new("/etc/subuid"), uid, name.as_deref())?;
+    let gids = subordinate_ranges(Path::new("/etc/subgid"), uid, name.as_deref())?;
+    let helpers = (helper("newuidmap"), helper("newgidmap"));
+    let who = name.unwrap_or_else(|| uid.to_string());
+    let reason = match (&uids.0[..], &gids.0[..], &helpers) {
+        ([], ..) => format!("no subordinate user IDs for {who} in /etc/subuid"),
+        (_, [], _) => format!("no subordinate group IDs for {who} in /etc/subgid"),
+        (.., (Some(newuidmap), Some(newgidmap))) => {
+            // Side by side: each is a setuid program of a millisecond.
+            let first = run_helper(newuidmap, pid, uid, &uids)?;
+            let second = run_helper(newgidmap, pid, gid, &gids)?;
+            first.finish()?;
+            second.finish()?;
+            return Ok(None);
+        }
+        _ => "newuidmap and newgidmap are not installed (package uidmap)".to_owned(),
+    };
+    write_single(pid, uid, gid)?;
+    Ok(Some(reason))
+}
+
+/// Without privileges the kernel allows one ID, and only after setgroups is denied for good (CVE-2014-8989).
+fn write_single(pid: u32, uid: u32, gid: u32) -> Result<()> {
+    let lines =
+        [("setgroups", "deny".to_owned()), ("uid_map", format!("0 {uid} 1")), ("gid_map", format!("0 {gid} 1"))];
+    for (file, text) in lines {
+        let path = format!("/proc/{pid}/{file}");
+        let target = open_host(Path::new(&path), OFlags::WRONLY)?;
+        write_all(&target, text.as_bytes()).at("write", path.as_str()).map_err(explain_unshare)?;
+    }
+    Ok(())
+}
+
+fn helper(name: &str) -> Option<PathBuf> {
+    HELPER_DIRS.iter().map(|dir| Path::new(dir).join(name)).find(|path| path.exists())
+}
+
+/// A helper under way.
+struct Running {
+    pidfd: OwnedFd,
+    stderr: OwnedFd,
+    name: String,
+}
+
+fn run_helper(program: &Path, pid: u32, own: u32, ranges: &Ranges) -> Result<Running> {
+    let name = program.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let mut words = vec![name.clone(), pid.to_string()];
+    let mut inside = 0_u32;
+    for (first, count) in std::iter::once(&(own, 1)).chain(&ranges.0) {
+        words.extend([inside.to_string(), first.to_string(), count.to_string()]);
+        inside = inside.saturating_add(*count);
+    }
+    let args: Vec<CString> = words.into_iter().filter_map(|word| CString::new(word).ok()).collect();
+    let (stderr, write) =
+        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).at("pipe", &name)?;
+    let null = open_host(Path::new("/dev/null"), OFlags::RDWR)?;
+    let command = sys::spawn::Command {
+        program: &crate::paths::c_string(program.as_os_str(), "helper")?,
+        args: &args,
+        env: &[],
+        stdio: [null.as_fd(), null.as_fd(), write.as_fd()],
+        keep: &[],
+        cgroup: None,
+    };
+    let pidfd = sys::spawn::spawn(&command).at("exec", program)?;
+    Ok(Running { pidfd, stderr, name })
+}
+
+impl Running {
+    fn finish(self) -> Result<()> {
+        let words = read_all(&self.stderr, Path::new(&self.name), 4096)?;
+        let id = WaitId::PidFd(self.pidfd.as_fd());
+        let status = rustix::io::retry_on_intr(|| rustix::process::waitid(id.clone(), WaitIdOptions::EXITED))
+            .at("wait", &self.name)?;
+        if status.and_then(|status| status.exit_status()) == Some(0) {
+            return Ok(());
+        }
+        let words = String::from_utf8_lossy(&words);
+        let message = words.trim().lines().last().unwrap_or("failed without a word").to_owned();
+        let hint = "run `pyrt doctor`; the ranges are in /etc/subuid and /etc/subgid, the helpers must be setuid";
+        Err(Error::new(Code::Denied, self.name, "", message).with_hint(hint))
+    }
+}
+
+fn explain_unshare(error: Error) -> Error {
+    match error.errno {
+        Some(libc::EPERM | libc::EACCES) => error
+            .with_code(Code::Denied)
+            .with_hint("run `pyrt doctor`: this machine restricts user namespaces"),
+        Some(libc::ENOSPC | libc::EUSERS) => error
+            .with_code(Code::Denied)
+            .with_hint("raise the limit: sysctl user.max_user_namespaces=28633"),
+        _ => error,
+    }
+}

@@ -1,0 +1,229 @@
+//! What `create` refuses before it touches anything: each refusal names the field.
+
+use serde_json::Value;
+
+use crate::error::{Code, Error, Result};
+use crate::mount::Options;
+use crate::spec::{Linux, Namespace, Process, Spec};
+use crate::{caps, process};
+
+/// The namespaces a container can have (config-linux.md#namespaces).
+const NAMESPACES: [&str; 8] =
+    ["pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"];
+
+/// sysctl prefix, and the namespace that makes it the container's own.
+const SYSCTLS: [(&str, &str); 6] = [
+    ("net.", "network"),
+    ("kernel.msg", "ipc"),
+    ("kernel.sem", "ipc"),
+    ("kernel.shm", "ipc"),
+    ("fs.mqueue.", "ipc"),
+    ("kernel.domainname", "uts"),
+];
+
+/// Checks a whole document.
+///
+/// # Errors
+/// `invalid_spec` or `unsupported`, naming the field.
+pub fn validate(spec: &Spec) -> Result<()> {
+    check_version(&spec.oci_version)?;
+    match &spec.root {
+        None => return Err(invalid("root", "", "missing")),
+        Some(root) if root.path.is_empty() => return Err(invalid("root.path", "", "empty")),
+        Some(root) => check_text("root.path", &root.path)?,
+    }
+    refuse("hooks", spec.hooks.as_ref())?;
+    for mount in &spec.mounts {
+        check_text("mounts.destination", &mount.destination)?;
+        if mount.destination.is_empty() {
+            return Err(invalid("mounts.destination", "", "empty"));
+        }
+        let options = Options::parse(mount)?;
+        if options.bind.is_some() && mount.source.is_none() {
+            return Err(invalid("mounts.source", &mount.destination, "a bind has no source"));
+        }
+        if options.bind.is_none() && mount.fs_type.as_deref().unwrap_or_default().is_empty() {
+            return Err(invalid("mounts.type", &mount.destination, "missing"));
+        }
+    }
+    let linux = spec.linux.as_ref().ok_or_else(|| invalid("linux", "", "missing"))?;
+    check_namespaces(&linux.namespaces)?;
+    check_linux(spec, linux)?;
+    if spec.hostname.is_some() && spec.namespace("uts").is_none() {
+        return Err(invalid("hostname", "", "needs a uts namespace"));
+    }
+    spec.process.as_ref().map_or(Ok(()), check_process)
+}
+
+fn check_version(version: &str) -> Result<()> {
+    let major = version.split('.').next().unwrap_or_default();
+    if major == "1" && version.split('.').count() >= 3 {
+        return Ok(());
+    }
+    Err(invalid("ociVersion", version, "is not a 1.x.y version"))
+}
+
+fn check_namespaces(namespaces: &[Namespace]) -> Result<()> {
+    for (position, namespace) in namespaces.iter().enumerate() {
+        let kind = namespace.kind.as_str();
+        if !NAMESPACES.contains(&kind) {
+            return Err(invalid("linux.namespaces", kind, "unknown type"));
+        }
+        if namespaces[..position].iter().any(|earlier| earlier.kind == kind) {
+            return Err(invalid("linux.namespaces", kind, "given twice"));
+        }
+        if namespace.path.is_some() || kind == "time" {
+            return Err(unsupported("linux.namespaces", kind));
+        }
+    }
+    if namespaces.iter().any(|namespace| namespace.kind == "mount") {
+        return Ok(());
+    }
+    Err(unsupported("linux.namespaces", "a container without its own mount namespace"))
+}
+
+fn check_linux(spec: &Spec, linux: &Linux) -> Result<()> {
+    let refused = [
+        ("linux.timeOffsets", &linux.time_offsets),
+        ("linux.netDevices", &linux.net_devices),
+        ("linux.intelRdt", &linux.intel_rdt),
+        ("linux.memoryPolicy", &linux.memory_policy),
+        ("linux.personality", &linux.personality),
+    ];
+    for (field, value) in refused {
+        refuse(field, value.as_ref())?;
+    }
+    check_resources(linux.resources.as_ref())?;
+    if linux.mount_label.as_deref().is_some_and(|label| !label.is_empty()) {
+        return Err(unsupported("linux.mountLabel", ""));
+    }
+    let makes_user = spec.makes("user");
+    if makes_user && (linux.uid_mappings.is_empty() || linux.gid_mappings.is_empty()) {
+        return Err(invalid("linux.uidMappings", "", "a new user namespace needs uid and gid mappings"));
+    }
+    if !makes_user && !(linux.uid_mappings.is_empty() && linux.gid_mappings.is_empty()) {
+        return Err(invalid("linux.uidMappings", "", "mappings without a new user namespace"));
+    }
+    for path in linux.masked_paths.iter().chain(&linux.readonly_paths) {
+        if !path.starts_with('/') {
+            return Err(invalid("linux.maskedPaths", path, "is not absolute"));
+        }
+    }
+    for key in linux.sysctl.keys() {
+        check_sysctl(spec, key)?;
+    }
+    Ok(())
+}
+
+/// CVE-2022-0811: only what one of our own namespaces owns, by exact characters.
+fn check_sysctl(spec: &Spec, key: &str) -> Result<()> {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+    if !key.chars().all(is_plain) || key.split(['.', '/']).any(str::is_empty) {
+        return Err(invalid("linux.sysctl", key, "is not a parameter name"));
+    }
+    let dotted = key.replace('/', ".");
+    match SYSCTLS.iter().find(|(prefix, _)| dotted.starts_with(prefix)) {
+        Some((_, namespace)) if spec.makes(namespace) => Ok(()),
+        Some((_, namespace)) => {
+            let message = format!("needs a new {namespace} namespace");
+            Err(invalid("linux.sysctl", key, &message))
+        }
+        None => Err(invalid("linux.sysctl", key, "belongs to no namespace of the container")),
+    }
+}
+
+/// The default denial of devices holds by construction: no mknod in a user namespace, and only what is bound
+/// in can be opened.
+fn check_resources(resources: Option<&Value>) -> Result<()> {
+    let Some(Value::Object(fields)) = resources else { return Ok(()) };
+    for (name, value) in fields {
+        let is_default_denial = name == "devices"
+            && value.as_array().is_some_and(|rules| {
+                rules.iter().all(|rule| rule.get("allow").and_then(Value::as_bool) == Some(false))
+            });
+        if !is_default_denial {
+            refuse(&format!("linux.resources.{name}"), Some(value))?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks the process object, of a container or of exec.
+///
+/// # Errors
+/// `invalid_spec` or `unsupported`, naming the field.
+pub fn check_process(process: &Process) -> Result<()> {
+    if process.args.is_empty() {
+        return Err(invalid("process.args", "", "empty"));
+    }
+    if !process.cwd.starts_with('/') {
+        return Err(invalid("process.cwd", &process.cwd, "is not absolute"));
+    }
+    check_text("process.cwd", &process.cwd)?;
+    for arg in &process.args {
+        check_text("process.args", arg)?;
+    }
+    for variable in &process.env {
+        check_text("process.env", variable)?;
+    }
+    for (position, limit) in process.rlimits.iter().enumerate() {
+        if process::rlimit_number(&limit.kind).is_none() {
+            return Err(invalid("process.rlimits", &limit.kind, "unknown type"));
+        }
+        if process.rlimits[..position].iter().any(|earlier| earlier.kind == limit.kind) {
+            return Err(invalid("process.rlimits", &limit.kind, "given twice"));
+        }
+    }
+    if process.user.uid == u32::MAX || process.user.gid == u32::MAX {
+        return Err(invalid("process.user", "4294967295", "is no user or group ID"));
+    }
+    if let Some(names) = &process.capabilities {
+        caps::Sets::parse(names)?;
+    }
+    refuse("process.scheduler", process.scheduler.as_ref())?;
+    refuse("process.ioPriority", process.io_priority.as_ref())?;
+    refuse("process.execCPUAffinity", process.exec_cpu_affinity.as_ref())?;
+    for (field, label) in [
+        ("process.selinuxLabel", &process.selinux_label),
+        ("process.apparmorProfile", &process.apparmor_profile),
+    ] {
+        if label.as_deref().is_some_and(|text| !matches!(text, "" | "unconfined")) {
+            return Err(unsupported(field, label.as_deref().unwrap_or_default()));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a known property that this runtime does not apply, unless it is absent or says nothing.
+fn refuse(field: &str, value: Option<&Value>) -> Result<()> {
+    let says_nothing = match value {
+        None | Some(Value::Null) => true,
+        Some(Value::Object(fields)) => fields.values().all(is_empty),
+        Some(value) => is_empty(value),
+    };
+    if says_nothing { Ok(()) } else { Err(unsupported(field, "")) }
+}
+
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Array(items) => items.is_empty(),
+        Value::Object(fields) => fields.is_empty(),
+        _ => false,
+    }
+}
+
+fn check_text(field: &str, text: &str) -> Result<()> {
+    if text.contains('\0') {
+        return Err(invalid(field, &text.replace('\0', "\\0"), "contains a NUL byte"));
+    }
+    Ok(())
+}
+
+fn invalid(field: &str, subject: &str, message: &str) -> Error {
+    Error::new(Code::InvalidSpec, field, subject, message)
+}
+
+fn unsupported(field: &str, subject: &str) -> Error {
+    Error::new(Code::Unsupported, field, subject, "not supported")
+}
