@@ -189,7 +189,7 @@ class Host:
     text of the host's files, `address` the container's own address if known, `gateway` an address
     at which the container reaches this host, `dns` that of a forwarding resolver inside the
     container's network; "" where there is none. `init_path` is the native binary that `--init`
-    runs.
+    runs, `machine` the kernel's name of the architecture (`x86_64`), "" for our own.
     """
 
     __slots__ = (
@@ -203,6 +203,7 @@ class Host:
         "hostname",
         "hosts",
         "init_path",
+        "machine",
         "max_nofile",
         "max_nproc",
         "resolv_conf",
@@ -232,6 +233,7 @@ class Host:
         max_nofile: int = -1,
         max_nproc: int = -1,
         init_path: str = "",
+        machine: str = "",
     ) -> None:
         self.uid = uid
         self.gid = gid
@@ -250,6 +252,7 @@ class Host:
         self.max_nofile = max_nofile
         self.max_nproc = max_nproc
         self.init_path = init_path
+        self.machine = machine
 
 
 def split_count(count: int) -> list[int]:

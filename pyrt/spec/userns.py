@@ -97,8 +97,9 @@ def build_maps(userns: str, host: Host) -> tuple[list[Mapping], list[Mapping]]:
         (kept[1], host.gid_count, host.gid_extents),
     )
     if userns == "nomap" and 1 in (host.uid_count, host.gid_count):
-        hint = f"give the user some: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {host.user}"
-        raise Denied(FLAG, userns, "this user has no subordinate IDs", hint=hint)
+        add = "usermod --add-subuids 100000-165535 --add-subgids 100000-165535"
+        reason = "this user has no subordinate IDs"
+        raise Denied(FLAG, userns, reason, hint=f"run: {add} {host.user}")
     uids, gids = (split(userns_ranges(userns, id, count), extents) for id, count, extents in sides)
     return uids, gids
 
@@ -130,7 +131,7 @@ def split(ranges: list[Mapping], extents: list[int]) -> list[Mapping]:
 
 
 def is_mapped(id: int, maps: list[Mapping], count: int) -> bool:
-    """Whether the container's `id` exists; with no map (`host`) it is one of the parent's `count`."""
+    """Whether the container's `id` exists; without a map (`host`) it is below `count`."""
     return any(first <= id < first + size for first, _, size in maps) if maps else id < count
 
 

@@ -1,0 +1,75 @@
+"""monitor.json: how a container is watched, and what remains to be done when it ends."""
+
+from __future__ import annotations
+
+from pyrt.spec.signals import parse_signal
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrt.oci.image import ImageConfig
+    from pyrt.spec.config import ContainerConfig
+
+VERSION = 1
+SIGTERM = 15
+
+
+def build_monitor(
+    config: ContainerConfig,
+    image: ImageConfig | None,
+    bundle: str,
+    *,
+    layers: list[str],
+    undo: list[str],
+    network: list[str] | None = None,
+    stdin_once: bool = False,
+    seccomp_cache: str = "",
+) -> dict[str, Any]:
+    """The monitor's document. `layers` are the unpacked layers, the top one first; unused with
+    `--rootfs`.
+
+    `undo` are the paths that `--rm` removes, in this order: the bundle last, since as long as it
+    is there the rest can still be found. `network` is the command that connects the network
+    namespace, `{pid}` in it standing for init's; None where nothing needs to be. A writable layer
+    that `--rm` throws away is mounted `volatile`: syncing what is about to be deleted helps
+    nobody.
+    """
+    rootfs = None
+    if not config.rootfs:
+        rootfs = {
+            "type": "overlay",
+            "lower": layers,
+            "upper": f"{bundle}/upper",
+            "work": f"{bundle}/work",
+            "volatile": config.remove,
+        }
+    log = None
+    if config.log_driver != "none":
+        path = config.log_path or f"{bundle}/log"
+        log = {"path": path, "max_size_bytes": config.log_max_size_bytes}
+    return {
+        "version": VERSION,
+        "id": config.id,
+        "rootfs": rootfs,
+        "log": log,
+        "stdin": config.interactive,
+        "stdin_once": config.interactive and stdin_once,
+        "network": {"command": network} if network else None,
+        "undo": undo,
+        "remove": config.remove,
+        "stop_signal": stop_signal(config, image),
+        "stop_timeout_s": config.stop_timeout_s,
+        "seccomp_cache": seccomp_cache or None,
+        # podman: the image's WORKDIR is made, an explicit --workdir that is not there is an error.
+        "create_workdir": not config.workdir,
+    }
+
+
+def stop_signal(config: ContainerConfig, image: ImageConfig | None) -> int:
+    """What `stop` sends: `--stop-signal`, the image's STOPSIGNAL, or SIGTERM."""
+    if config.stop_signal is not None:
+        return config.stop_signal
+    if image is not None and image.stop_signal:
+        return parse_signal(image.stop_signal, "STOPSIGNAL")
+    return SIGTERM

@@ -1,0 +1,162 @@
+"""The mounts of a container, in the order of making (runtime-spec config.md#mounts)."""
+
+from __future__ import annotations
+
+from pyrt.errors import InvalidSpec, Unsupported
+from pyrt.spec import userns
+from pyrt.spec.network import has_network_namespace
+from pyrt.spec.process import INIT_PATH
+from pyrt.spec.volumes import PROPAGATION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrt.spec.config import ContainerConfig, Host, Volume
+
+SHM_SIZE = "size=65536k"
+TTY_GID = 5
+READ_ONLY_TMPFS = ("/run", "/tmp", "/var/tmp")
+ETC_FILES = {
+    "resolv.conf": "/etc/resolv.conf",
+    "hosts": "/etc/hosts",
+    "hostname": "/etc/hostname",
+    "passwd": "/etc/passwd",
+    "group": "/etc/group",
+}
+
+
+def build_mounts(
+    config: ContainerConfig, host: Host, bundle: str, etc: dict[str, bytes]
+) -> list[dict[str, Any]]:
+    """`mounts`: the kernel's file systems, then pyrt's files, then what the user asked for.
+
+    `etc` are the files in the bundle that go to /etc (`build_etc`). A mount of the user's replaces
+    pyrt's at the same place; two of the user's at one place are InvalidSpec.
+    """
+    asked = user_mounts(config)
+    places = {mount["destination"] for mount in asked}
+    mounts = [*kernel_mounts(config, host), *etc_mounts(bundle, etc)]
+    if config.read_only and config.read_only_tmpfs:
+        mounts += [
+            tmpfs(place, ["rw", "nosuid", "nodev", "tmpcopyup"]) for place in READ_ONLY_TMPFS
+        ]
+    last = [bind(host.init_path, INIT_PATH, ["bind", "rprivate", "ro"])] if config.init else []
+    kept = [mount for mount in mounts if mount["destination"] not in places]
+    return kept + asked + last
+
+
+def kernel_mounts(config: ContainerConfig, host: Host) -> list[dict[str, Any]]:
+    """/proc, /dev and what is below it, /sys, the cgroup: what every Linux program expects."""
+    _, gids = userns.build_maps(config.userns, host)
+    writable = "ro" if config.read_only and not config.read_only_tmpfs else "rw"
+    pts = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]
+    # The kernel refuses a gid= that does not exist in the mounter's namespace.
+    if userns.is_mapped(TTY_GID, gids, host.gid_count):
+        pts.append(f"gid={TTY_GID}")
+    cgroup = ["nosuid", "noexec", "nodev", "relatime"] + ([] if config.privileged else ["ro"])
+    shm = ["nosuid", "noexec", "nodev", "mode=1777", SHM_SIZE, writable]
+    return [
+        mount("proc", "proc", "/proc", ["nosuid", "noexec", "nodev"]),
+        tmpfs("/dev", ["nosuid", "strictatime", "mode=755", "size=65536k", writable]),
+        mount("devpts", "devpts", "/dev/pts", pts),
+        sys_mount(config),
+        mount("mqueue", "mqueue", "/dev/mqueue", ["nosuid", "noexec", "nodev"]),
+        mount("tmpfs", "shm", "/dev/shm", shm),
+        mount("cgroup", "cgroup", "/sys/fs/cgroup", cgroup),
+    ]
+
+
+def sys_mount(config: ContainerConfig) -> dict[str, Any]:
+    """/sys. sysfs belongs to a network namespace: without our own only the host's can be bound.
+
+    CVE-2023-25809: that bind is read-only all the way down, or the host's cgroups below it could
+    be written.
+    """
+    options = ["nosuid", "noexec", "nodev"]
+    if has_network_namespace(config.network):
+        return mount("sysfs", "sysfs", "/sys", options if config.privileged else [*options, "ro"])
+    return bind("/sys", "/sys", ["rbind", "rprivate", "rnosuid", "rnoexec", "rnodev", "rro"])
+
+
+def etc_mounts(bundle: str, etc: dict[str, bytes]) -> list[dict[str, Any]]:
+    """Binds of the files that pyrt wrote into the bundle."""
+    return [
+        bind(f"{bundle}/{name}", place, ["bind", "rprivate"])
+        for name, place in ETC_FILES.items()
+        if name in etc
+    ]
+
+
+def user_mounts(config: ContainerConfig) -> list[dict[str, Any]]:
+    """`-v`, `--mount` and `--tmpfs`, parents before children so that no mount hides another."""
+    mounts = [volume_mount(volume) for volume in config.volumes]
+    mounts += [
+        tmpfs(place, tmpfs_options(options.split(",") if options else []))
+        for place, options in config.tmpfs
+    ]
+    seen: set[str] = set()
+    for entry in mounts:
+        if entry["destination"] in seen:
+            raise InvalidSpec("--volume", entry["destination"], "two mounts have this destination")
+        seen.add(entry["destination"])
+    return sorted(mounts, key=lambda entry: str(entry["destination"]).count("/"))
+
+
+def volume_mount(volume: Volume) -> dict[str, Any]:
+    """One `-v` or `--mount` as an OCI mount.
+
+    podman's default is rbind,rprivate. `ro` is recursive unless the bind is not: a writable file
+    system below a read-only volume is nobody's wish. SELinux's z and Z ask for a label that lets
+    the container in; pyrt confines no container by label, so there is nothing to change.
+    """
+    if volume["type"] == "tmpfs":
+        return tmpfs(volume["destination"], tmpfs_options(volume["options"]))
+    if volume["type"] != "bind":
+        raise Unsupported(
+            "--volume",
+            volume["source"] or volume["destination"],
+            "volumes that pyrt keeps are not supported",
+            hint="give the absolute path of a directory",
+        )
+    given = [
+        option for option in volume["options"] if option not in ("z", "Z", "U", "copy", "nocopy")
+    ]
+    kind = "bind" if "bind" in given else "rbind"
+    propagation = next((option for option in given if option in PROPAGATION), "rprivate")
+    rest = [option for option in given if option not in ("bind", "rbind", "ro", *PROPAGATION)]
+    read_only = [] if "ro" not in given else ["ro"] if kind == "bind" else ["rro"]
+    options = [kind, propagation, *rest, *read_only]
+    return bind(volume["source"], volume["destination"], options)
+
+
+def tmpfs_options(options: list[str]) -> list[str]:
+    """podman's defaults for a tmpfs, each unless its opposite was asked for."""
+    result = [option for option in options if option != "notmpcopyup"]
+    for default, opposite in (
+        ("rw", "ro"),
+        ("noexec", "exec"),
+        ("nosuid", "suid"),
+        ("nodev", "dev"),
+        ("tmpcopyup", "notmpcopyup"),
+    ):
+        if default not in options and opposite not in options:
+            result.append(default)
+    if not any(option.startswith("mode=") for option in options):
+        result.append("mode=1777")
+    return result
+
+
+def mount(type: str, source: str, destination: str, options: list[str]) -> dict[str, Any]:
+    """An OCI mount object."""
+    return {"destination": destination, "type": type, "source": source, "options": options}
+
+
+def tmpfs(destination: str, options: list[str]) -> dict[str, Any]:
+    """A tmpfs."""
+    return mount("tmpfs", "tmpfs", destination, options)
+
+
+def bind(source: str, destination: str, options: list[str]) -> dict[str, Any]:
+    """A bind of the host's `source`."""
+    return mount("bind", source, destination, options)
