@@ -1,0 +1,5 @@
+"""Fixtures of the comparison with libseccomp."""
+
+from compiler import compiler
+
+__all__ = ["compiler"]
