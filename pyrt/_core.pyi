@@ -45,8 +45,8 @@ class Lead:
     pid: int
     """Host pid of init, for display only."""
 
-    def start(self) -> None:
-        """Let init execute the program. Raises exec (126/127) if execve failed."""
+    def start(self, attach: bool = True) -> None:
+        """Let init execute the program; with `attach`, `relay` will read its output. Raises exec if execve failed."""
 
     def relay(
         self,

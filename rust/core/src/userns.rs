@@ -126,6 +126,14 @@ pub fn describe(holder: &Holder) -> Result<Description> {
     Ok(Description { holder: pid, uid_map, gid_map, single, made: holder.made, notice })
 }
 
+/// Whether the holder's namespace maps the user's own ID alone.
+///
+/// # Errors
+/// `kernel`.
+pub fn is_single(holder: &Holder) -> Result<bool> {
+    describe(holder).map(|description| description.single)
+}
+
 fn read_map(path: &str) -> Result<Vec<(u32, u32, u32)>> {
     let path = Path::new(path);
     let text = read_all(open_host(path, OFlags::RDONLY)?, path, 64 * 1024)?;

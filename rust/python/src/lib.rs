@@ -1,1 +1,33 @@
-//! `pyrt._core`.
+//! `pyrt._core`: the core for Python. What it may do is in `pyrt/_core.pyi`.
+//!
+//! Nothing here changes process-wide state, and every wait releases the GIL: a threaded program can use it all.
+
+mod error;
+mod exec;
+mod json;
+mod monitor;
+mod worker;
+
+use pyo3::prelude::*;
+
+#[pymodule]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("RUNTIME_NAME", "pyrt-runtime")?;
+    module.add("CoreError", module.py().get_type::<error::CoreError>())?;
+    module.add_class::<monitor::Lead>()?;
+    module.add_class::<monitor::Control>()?;
+    module.add_function(wrap_pyfunction!(json::loads, module)?)?;
+    module.add_function(wrap_pyfunction!(json::dumps, module)?)?;
+    module.add_function(wrap_pyfunction!(monitor::launch, module)?)?;
+    module.add_function(wrap_pyfunction!(monitor::connect, module)?)?;
+    module.add_function(wrap_pyfunction!(monitor::validate, module)?)?;
+    module.add_function(wrap_pyfunction!(monitor::is_locked, module)?)?;
+    module.add_function(wrap_pyfunction!(exec::exec, module)?)?;
+    module.add_function(wrap_pyfunction!(worker::read_in_root, module)?)?;
+    module.add_function(wrap_pyfunction!(worker::unpack, module)?)?;
+    module.add_function(wrap_pyfunction!(worker::shift_tree, module)?)?;
+    module.add_function(wrap_pyfunction!(worker::chown_tree, module)?)?;
+    module.add_function(wrap_pyfunction!(worker::remove_tree, module)?)?;
+    module.add_function(wrap_pyfunction!(worker::user_namespace, module)?)?;
+    Ok(())
+}

@@ -88,3 +88,14 @@ pub fn reset_all() {
         libc::pthread_sigmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
     }
 }
+
+/// A signal by number, real-time ones included; `None` for a number the kernel has no signal for.
+#[must_use]
+pub fn from_number(number: i32) -> Option<rustix::process::Signal> {
+    if !(1..=64).contains(&number) {
+        return None;
+    }
+    // SAFETY: the number is one of the kernel's, and we only ever send it: no handler is installed for a
+    // signal that libc keeps for itself.
+    unsafe { Some(rustix::process::Signal::from_raw_unchecked(number)) }
+}

@@ -1,0 +1,114 @@
+//! A layer blob becomes a directory (image-spec layer.md), for an overlay mounted with `userxattr`.
+//!
+//! The blob is hostile input: it decides every name, link, size and count below. Three rules hold the line.
+//! Paths are resolved by the kernel beneath the destination, with no symbolic link followed ever
+//! ([`extract`]); what a number claims is never allocated before it is read ([`archive`]); and everything is
+//! counted against [`Limits`]. The `tar` crate is not used: it keeps extension headers of any length in memory
+//! and cuts PAX records at newlines, which file capabilities contain.
+//!
+//! Runs in the user's namespace, where the layer's IDs exist. On failure the destination is left as it is: the
+//! caller made it and removes it.
+
+mod archive;
+mod extract;
+mod pax;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::io::Read;
+use std::os::fd::BorrowedFd;
+
+use serde::Serialize;
+
+use crate::{Code, Error, Result};
+
+/// What a blob may ask for. Each is named in the error of a blob that asks for more.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Members of the archive.
+    pub max_entries: u64,
+    /// Length of the uncompressed archive, and of all files together (holes count).
+    pub max_bytes: u64,
+    /// Of one path or link target; the kernel's PATH_MAX with its NUL.
+    pub max_path_bytes: usize,
+    /// Of one extension header: PAX records (extended attributes are in there), long names, maps of holes.
+    pub max_extension_bytes: usize,
+    /// There is only one ID to give files to: record owners in `user.pyrt.owner` as `uid:gid` instead.
+    pub single_id: bool,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            max_entries: 4_000_000,
+            max_bytes: 256 << 30,
+            max_path_bytes: 4095,
+            max_extension_bytes: 1 << 20,
+            single_id: false,
+        }
+    }
+}
+
+/// What came out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Unpacked {
+    /// Digest of the uncompressed archive (image-spec config.md#layer-diffid).
+    pub diff_id: String,
+    /// Digest of the blob as it was read.
+    pub blob_digest: String,
+    /// Length of the blob.
+    pub blob_size: u64,
+    /// Bytes of all files.
+    pub size: u64,
+    /// Members of the archive.
+    pub entries: u64,
+    /// Block and character devices that were left out: an unprivileged user cannot make them, and pyrt gives a
+    /// container its own `/dev`.
+    pub skipped_devices: u64,
+    /// Extended attributes that were left out: those of other layers' mechanisms (overlay, labels).
+    pub skipped_xattrs: u64,
+}
+
+/// Unpacks a tar archive, plain or compressed with gzip or zstd, into the directory `destination`.
+///
+/// The blob is read to its end, so that both digests are those of the whole.
+///
+/// # Errors
+/// `invalid_spec` for what the format or the limits forbid, naming the member; `denied` for an owner that
+/// the user namespace does not have; `unsupported` for another compression; `kernel` with the path.
+///
+/// References: image-spec layer.md, tar(5), pax(1).
+pub fn unpack(source: impl Read, destination: BorrowedFd<'_>, limits: &Limits) -> Result<Unpacked> {
+    let mut archive = archive::Archive::new(stream::open(source, limits.max_bytes)?, limits);
+    let mut tree = extract::Tree::new(destination, limits);
+    let mut entries = 0;
+    while let Some(member) = archive.next_member()? {
+        entries += 1;
+        if entries > limits.max_entries {
+            return Err(limit("max_entries", limits.max_entries));
+        }
+        tree.add(&member, &mut archive)?;
+    }
+    let written = tree.finish()?;
+    let digests = archive.into_stream().finish()?;
+    Ok(Unpacked {
+        diff_id: digests.uncompressed,
+        blob_digest: digests.blob,
+        blob_size: digests.blob_size,
+        size: written.size,
+        entries,
+        skipped_devices: written.skipped_devices,
+        skipped_xattrs: written.skipped_xattrs,
+    })
+}
+
+/// The blob says something that it may not.
+fn bad(subject: impl AsRef<[u8]>, message: impl Into<String>) -> Error {
+    let subject = String::from_utf8_lossy(subject.as_ref()).into_owned();
+    Error::new(Code::InvalidSpec, "unpack", subject, message)
+}
+
+fn limit(name: &str, value: u64) -> Error {
+    bad("layer", format!("exceeds the limit {name} = {value}"))
+}

@@ -1,0 +1,158 @@
+//! exec: the native binary joins the container; we hand it descriptors, pass on signals and wait.
+
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use pyo3::prelude::*;
+use pyrt_core::relay::Signals;
+use pyrt_core::wire::{self, Frame};
+use pyrt_core::{At, Code, Error, Result};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::MemfdFlags;
+
+use crate::error::detached;
+use crate::monitor::{connect_to, reap, start};
+
+/// See `_core.pyi`.
+#[pyfunction]
+#[pyo3(signature = (binary, runtime_dir, process, stdin, stdout, stderr, detach=false, detach_keys=None))]
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn exec(
+    py: Python<'_>,
+    binary: PathBuf,
+    runtime_dir: PathBuf,
+    process: &[u8],
+    stdin: Option<i32>,
+    stdout: Option<i32>,
+    stderr: Option<i32>,
+    detach: bool,
+    detach_keys: Option<Vec<u8>>,
+) -> PyResult<i64> {
+    let keys = detach_keys.unwrap_or_else(|| b"\x10\x11".to_vec());
+    detached(py, || run(&binary, &runtime_dir, process, [stdin, stdout, stderr], detach, &keys))
+}
+
+fn run(
+    binary: &Path,
+    runtime_dir: &Path,
+    process: &[u8],
+    stdio: [Option<i32>; 3],
+    detach: bool,
+    keys: &[u8],
+) -> Result<i64> {
+    let target = ask(runtime_dir)?;
+    let document = memfd(process)?;
+    let number = |fd: &OwnedFd| fd.as_raw_fd().to_string();
+    let mut arguments = vec![
+        ("--init", number(&target.init)),
+        ("--process", number(&document)),
+        ("--namespaces", target.namespaces.to_string()),
+    ];
+    let filter = runtime_dir.join("seccomp.bpf");
+    if target.has_filter {
+        arguments.push(("--filter", filter.to_string_lossy().into_owned()));
+    }
+    arguments.extend(target.cgroup.as_ref().map(|fd| ("--cgroup", number(fd))));
+    if !target.may_set_groups {
+        arguments.push(("--no-groups", "1".to_owned()));
+    }
+    if detach {
+        arguments.push(("--detach", "1".to_owned()));
+    }
+    let hex: String = keys.iter().map(|byte| format!("{byte:02x}")).collect();
+    arguments.push(("--detach-keys", hex));
+    let arguments: Vec<(&str, &std::ffi::OsStr)> =
+        arguments.iter().map(|(name, value)| (*name, std::ffi::OsStr::new(value))).collect();
+    let mut keep = vec![target.init.as_fd(), document.as_fd()];
+    keep.extend(target.cgroup.as_ref().map(AsFd::as_fd));
+    let own = stdio.map(|number| number.map(pyrt_core::sys::files::duplicate).transpose());
+    let [stdin, stdout, stderr] = own;
+    let own = [stdin.at("dup", "stdin")?, stdout.at("dup", "stdout")?, stderr.at("dup", "stderr")?];
+    let stdio = own.each_ref().map(|fd| fd.as_ref().map(AsFd::as_fd));
+    let signals = Signals::take()?;
+    let started = start(binary, &["join"], "--report", &arguments, stdio, &keep, None)?;
+    let result = attend(&started.socket, &signals, detach);
+    drop(started.socket);
+    reap(&started.process)?;
+    result
+}
+
+/// What the monitor tells of a container to join.
+struct Target {
+    init: OwnedFd,
+    cgroup: Option<OwnedFd>,
+    namespaces: u64,
+    may_set_groups: bool,
+    has_filter: bool,
+}
+
+fn ask(runtime_dir: &Path) -> Result<Target> {
+    let socket = connect_to(runtime_dir)?;
+    wire::send(&socket, Frame::Request, br#"{"op":"join"}"#, &[]).at("monitor", "send")?;
+    let answer = wire::receive_answer(&socket)?;
+    let text: serde_json::Value =
+        serde_json::from_slice(&answer.content).map_err(|error| malformed(&error.to_string()))?;
+    let mut fds = answer.fds.into_iter();
+    let flag = |name: &str| text.get(name).and_then(serde_json::Value::as_bool).unwrap_or(false);
+    Ok(Target {
+        init: fds.next().ok_or_else(|| malformed("no descriptor came with it"))?,
+        cgroup: fds.next(),
+        namespaces: text
+            .get("namespaces")
+            .and_then(serde_json::Value::as_u64)
+            .ok_or_else(|| malformed("no namespaces"))?,
+        may_set_groups: flag("may_set_groups"),
+        has_filter: flag("has_filter"),
+    })
+}
+
+fn malformed(message: &str) -> Error {
+    Error::new(Code::Kernel, "monitor", "reply", message)
+}
+
+/// A document of any size as a descriptor.
+fn memfd(data: &[u8]) -> Result<OwnedFd> {
+    let file = rustix::fs::memfd_create("process", MemfdFlags::CLOEXEC).at("memfd", "process")?;
+    pyrt_core::paths::write_all(&file, data).at("write", "process")?;
+    Ok(file)
+}
+
+/// Passes our signals on until the process has ended.
+fn attend(socket: &OwnedFd, signals: &Signals, detach: bool) -> Result<i64> {
+    let mut pid = None;
+    loop {
+        let mut fds = [PollFd::new(socket, PollFlags::IN), PollFd::new(signals, PollFlags::IN)];
+        rustix::io::retry_on_intr(|| poll(&mut fds, None)).at("poll", "exec")?;
+        let [from_socket, from_signals] = fds.map(|fd| !fd.revents().is_empty());
+        if from_signals {
+            while let Some(number) = signals.next() {
+                let byte = u8::try_from(number).unwrap_or(0);
+                // A process that is gone is seen by the next receive.
+                let _ = wire::send(socket, Frame::Signal, &[byte], &[]);
+            }
+        }
+        if !from_socket {
+            continue;
+        }
+        let Some(received) = wire::receive(socket).at("exec", "receive")? else {
+            // Detached by keys: the program goes on, and so do we.
+            return if pid.is_some() { Ok(0) } else { Err(wire::lost()) };
+        };
+        let field = |name: &str| {
+            serde_json::from_slice::<serde_json::Value>(&received.content)
+                .ok()
+                .and_then(|value| value.get(name)?.as_i64())
+        };
+        match received.frame {
+            Frame::Failed => return Err(wire::parse_error(&received.content)),
+            Frame::Started => {
+                pid = Some(field("pid").unwrap_or(0));
+                if detach {
+                    return Ok(pid.unwrap_or(0));
+                }
+            }
+            Frame::Exited => return Ok(field("exit_code").unwrap_or(255)),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,169 @@
+//! Work on trees: in process where the user's rights suffice, by the native binary in the user's namespace where not.
+
+use std::ffi::{OsStr, OsString};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+use pyrt_core::paths::{open_host, read_all, try_open_in_root};
+use pyrt_core::{At, Result, removal, userns, wire};
+use rustix::fs::{FileType, OFlags};
+use rustix::io::Errno;
+
+use crate::error::{detached, raise};
+use crate::json::parse;
+use crate::monitor::{reap, start};
+
+/// Runs `tree VERB` and returns its reply.
+fn work(
+    binary: &Path,
+    run_root: &Path,
+    verb: &str,
+    arguments: &[(&str, OsString)],
+    keep: &[&OwnedFd],
+) -> Result<Vec<u8>> {
+    let mut words: Vec<(&str, &OsStr)> = vec![("--run-root", run_root.as_os_str())];
+    words.extend(arguments.iter().map(|(name, value)| (*name, value.as_os_str())));
+    let keep: Vec<_> = keep.iter().map(AsFd::as_fd).collect();
+    let started = start(binary, &["tree", verb], "--report", &words, [None; 3], &keep, None)?;
+    let answer = wire::receive_answer(&started.socket);
+    reap(&started.process)?;
+    answer.map(|answer| answer.content)
+}
+
+type Map = Vec<(u32, u32, u32)>;
+
+/// `container:user:count,…`
+fn map_text(map: &Map) -> OsString {
+    let ranges: Vec<String> =
+        map.iter().map(|(inside, outside, count)| format!("{inside}:{outside}:{count}")).collect();
+    ranges.join(",").into()
+}
+
+/// See `_core.pyi`.
+#[pyfunction]
+#[pyo3(signature = (root, path, limit_bytes=1 << 20))]
+pub(crate) fn read_in_root<'py>(
+    py: Python<'py>,
+    root: PathBuf,
+    path: PathBuf,
+    limit_bytes: usize,
+) -> PyResult<Option<Bound<'py, PyBytes>>> {
+    let data = detached(py, || {
+        let root = open_host(&root, OFlags::PATH | OFlags::DIRECTORY)?;
+        let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = match try_open_in_root(root.as_fd(), &path, flags) {
+            Err(Errno::NOENT | Errno::NOTDIR | Errno::ISDIR | Errno::NXIO) => return Ok(None),
+            result => result.at("open", &path)?,
+        };
+        let stat = rustix::fs::fstat(&file).at("stat", &path)?;
+        if !FileType::from_raw_mode(stat.st_mode).is_file() {
+            return Ok(None);
+        }
+        read_all(&file, &path, limit_bytes).map(Some)
+    })?;
+    Ok(data.map(|data| PyBytes::new(py, &data)))
+}
+
+/// See `_core.pyi`.
+#[pyfunction]
+#[pyo3(signature = (binary, run_root, tar, destination, max_entries=0, max_bytes=0))]
+pub(crate) fn unpack<'py>(
+    py: Python<'py>,
+    binary: PathBuf,
+    run_root: PathBuf,
+    tar: i32,
+    destination: PathBuf,
+    max_entries: u64,
+    max_bytes: u64,
+) -> PyResult<Bound<'py, PyAny>> {
+    let reply = detached(py, || {
+        let tar = pyrt_core::sys::files::duplicate(tar).at("dup", "tar")?;
+        let arguments = [
+            ("--tar", tar.as_raw_fd().to_string().into()),
+            ("--path", destination.into_os_string()),
+            ("--max-entries", max_entries.to_string().into()),
+            ("--max-bytes", max_bytes.to_string().into()),
+        ];
+        work(&binary, &run_root, "unpack", &arguments, &[&tar])
+    })?;
+    parse(py, &reply)
+}
+
+/// See `_core.pyi`.
+#[pyfunction]
+pub(crate) fn shift_tree(
+    py: Python<'_>,
+    binary: PathBuf,
+    run_root: PathBuf,
+    source: PathBuf,
+    destination: PathBuf,
+    uid_map: Map,
+    gid_map: Map,
+) -> PyResult<()> {
+    detached(py, || {
+        let arguments = [
+            ("--source", source.into_os_string()),
+            ("--path", destination.into_os_string()),
+            ("--uid-map", map_text(&uid_map)),
+            ("--gid-map", map_text(&gid_map)),
+        ];
+        work(&binary, &run_root, "shift", &arguments, &[]).map(drop)
+    })
+}
+
+/// See `_core.pyi`.
+#[pyfunction]
+pub(crate) fn chown_tree(
+    py: Python<'_>,
+    binary: PathBuf,
+    run_root: PathBuf,
+    path: PathBuf,
+    uid: u32,
+    gid: u32,
+) -> PyResult<()> {
+    detached(py, || {
+        let arguments = [
+            ("--path", path.into_os_string()),
+            ("--uid", uid.to_string().into()),
+            ("--gid", gid.to_string().into()),
+        ];
+        work(&binary, &run_root, "chown", &arguments, &[]).map(drop)
+    })
+}
+
+/// See `_core.pyi`.
+#[pyfunction]
+pub(crate) fn remove_tree(
+    py: Python<'_>,
+    binary: PathBuf,
+    run_root: PathBuf,
+    path: PathBuf,
+) -> PyResult<()> {
+    detached(py, || match removal::remove_path(&path) {
+        // Files of subordinate IDs: only their namespace's root can remove them.
+        Err(error) if matches!(error.errno, Some(libc::EACCES | libc::EPERM)) => {
+            work(&binary, &run_root, "remove", &[("--path", path.into_os_string())], &[]).map(drop)
+        }
+        result => result,
+    })
+}
+
+/// See `_core.pyi`.
+#[pyfunction]
+pub(crate) fn user_namespace<'py>(
+    py: Python<'py>,
+    binary: PathBuf,
+    run_root: PathBuf,
+) -> PyResult<Bound<'py, PyAny>> {
+    let text = detached(py, || {
+        if let Some(holder) = userns::find(&run_root)? {
+            return Ok(serde_json::to_vec(&userns::describe(&holder)?).unwrap_or_default());
+        }
+        work(&binary, &run_root, "ensure", &[], &[])
+    })?;
+    parse(py, &text).map_err(|error| {
+        if error.is_instance_of::<crate::error::CoreError>(py) { error } else { raise(py, &wire::lost()) }
+    })
+}

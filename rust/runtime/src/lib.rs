@@ -1,0 +1,65 @@
+//! The verbs of the native binary.
+//!
+//! | verb      | started by                | is                                                          |
+//! |-----------|---------------------------|-------------------------------------------------------------|
+//! | `monitor` | `_core.launch`            | the parent of a container's init for its life               |
+//! | `holder`  | the first command         | what keeps the user's namespace                             |
+//! | `join`    | `_core.exec`              | exec: the parent of one more process in a container         |
+//! | `tree`    | `_core.unpack` and so on  | work on trees in the user's namespace                       |
+//! | `init`    | `pyrt run --init`         | pid 1 inside: forwards signals, reaps                       |
+
+mod arguments;
+mod exec;
+mod init;
+mod monitor;
+mod trees;
+
+use std::ffi::OsString;
+
+use pyrt_core::{Code, Error, Result};
+
+/// Runs one verb; the exit status.
+#[must_use]
+pub fn run(args: &[OsString]) -> i32 {
+    let verb = args.first().and_then(|verb| verb.to_str()).unwrap_or_default();
+    let rest = args.get(1..).unwrap_or_default();
+    let result = match verb {
+        "monitor" => monitor::main(rest),
+        "holder" => arguments::holder(rest),
+        "join" => exec::main(rest),
+        "tree" => trees::main(rest),
+        "init" => init::main(rest),
+        "--version" | "-v" | "version" => {
+            return print(&format!("pyrt-runtime version {}\nspec: 1.3.0\n", env!("CARGO_PKG_VERSION")));
+        }
+        _ => Err(unknown_verb(verb)),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&error);
+            1
+        }
+    }
+}
+
+fn unknown_verb(verb: &str) -> Error {
+    let message = if verb.is_empty() { "no command given" } else { "unknown command" };
+    Error::new(Code::InvalidSpec, "pyrt-runtime", verb, message)
+}
+
+/// Writes to stdout; a reader that is gone is not our failure to report.
+fn print(text: &str) -> i32 {
+    let _ = pyrt_core::paths::write_all(rustix::stdio::stdout(), text.as_bytes());
+    0
+}
+
+/// The one place that renders an error: as a line for people.
+fn complain(error: &Error) {
+    let text = format!("pyrt-runtime: {error}\n");
+    // Nobody is left to tell if stderr is closed.
+    let _ = pyrt_core::paths::write_all(rustix::stdio::stderr(), text.as_bytes());
+}
+
+/// The result of a verb: its exit status.
+type Status = Result<i32>;

@@ -1,0 +1,88 @@
+//! `pyrt-runtime monitor`: the parent of a container's init for the container's life.
+//!
+//! It never knows why a container is as it is: it reads the bundle, creates, watches, records the end and undoes.
+
+mod clients;
+mod container;
+mod control;
+mod log;
+mod network;
+mod stdio;
+
+use std::ffi::OsString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use pyrt_core::bundle::{MonitorConfig, read_monitor_config, read_spec};
+use pyrt_core::spec::Spec;
+use pyrt_core::sys::fork::{self, CLONE_NEWPID, Fork};
+use pyrt_core::wire::{self, Frame};
+use pyrt_core::{At, Error, Result, userns};
+
+use crate::Status;
+use crate::arguments::Arguments;
+
+/// What the monitor was started with.
+#[derive(Debug)]
+pub(crate) struct Job {
+    bundle: PathBuf,
+    /// The container's own directory below the run root.
+    run_dir: PathBuf,
+    /// The container's cgroup, made by whoever started us.
+    cgroup: Option<PathBuf>,
+    spec: Spec,
+    config: MonitorConfig,
+    single_id: bool,
+}
+
+/// `monitor --lead FD --bundle DIR --run DIR [--cgroup DIR]`
+pub(crate) fn main(args: &[OsString]) -> Status {
+    let args = Arguments::parse(args)?;
+    let lead = args.needed_descriptor("lead")?;
+    match prepare(&args) {
+        Ok(job) => become_monitor(job, lead),
+        Err(error) => {
+            report(&lead, &error);
+            Ok(1)
+        }
+    }
+}
+
+fn report(lead: &OwnedFd, error: &Error) {
+    // A lead that is gone has nothing to be told.
+    let _ = wire::send(lead, Frame::Failed, &clients::to_json(error), &[]);
+}
+
+/// Reads and checks everything before anything is made, and joins the user's namespace.
+fn prepare(args: &Arguments) -> Result<Job> {
+    let bundle = args.path("bundle")?;
+    let run_dir = args.path("run")?;
+    let spec = read_spec(&bundle)?;
+    let config = read_monitor_config(&bundle)?;
+    let holder = userns::ensure(run_dir.parent().unwrap_or(Path::new("/")))?;
+    let single_id = userns::is_single(&holder)?;
+    userns::enter(&holder)?;
+    let cgroup = args.get("cgroup").map(PathBuf::from);
+    Ok(Job { bundle, run_dir, cgroup, spec, config, single_id })
+}
+
+/// Leaves the caller and, where the container has a pid namespace of its own, becomes the first process of
+/// another one around it: when we die, the kernel ends everything below us, whatever it did to its signals.
+fn become_monitor(job: Job, lead: OwnedFd) -> Status {
+    let flags = if job.spec.makes("pid") { CLONE_NEWPID } else { 0 };
+    match fork::fork_single(flags, None).at("clone", "monitor") {
+        // The caller reaps us at once; the monitor belongs to nobody, so nobody must wait for it.
+        Ok(Fork::Parent { .. }) => Ok(0),
+        Ok(Fork::Child) => {
+            if let Err(error) = container::supervise(job, lead.as_fd()) {
+                report(&lead, &error);
+                return Ok(1);
+            }
+            Ok(0)
+        }
+        Err(error) => {
+            report(&lead, &error);
+            Ok(1)
+        }
+    }
+}

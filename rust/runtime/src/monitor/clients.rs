@@ -1,0 +1,108 @@
+//! Who is connected: the lead, and whoever came through `control.sock`. Each has a queue of frames.
+
+use std::collections::VecDeque;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use pyrt_core::channel;
+use pyrt_core::wire::{self, Frame};
+use pyrt_core::{Error, Result};
+use rustix::io::Errno;
+
+/// While an attached client has this much unread, the container's output is left in its pipes: nothing is lost,
+/// and a slow reader slows the writer, as it would without us.
+const BACKLOG_BYTES: usize = 256 * 1024;
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    socket: OwnedFd,
+    queue: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
+    queued_bytes: usize,
+    /// Gets output and may give input.
+    pub(crate) attached: bool,
+    /// Gets the exit.
+    pub(crate) waits: bool,
+    /// Is the lead, whose end of file before start undoes the container.
+    pub(crate) is_lead: bool,
+    /// To be dropped.
+    pub(crate) gone: bool,
+}
+
+impl Client {
+    pub(crate) fn new(socket: OwnedFd, is_lead: bool) -> Self {
+        Self {
+            socket,
+            queue: VecDeque::new(),
+            queued_bytes: 0,
+            attached: false,
+            waits: is_lead,
+            is_lead,
+            gone: false,
+        }
+    }
+
+    pub(crate) fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+
+    pub(crate) fn has_output(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    pub(crate) fn is_behind(&self) -> bool {
+        self.attached && self.queued_bytes >= BACKLOG_BYTES
+    }
+
+    /// Queues a frame and sends what can be sent.
+    pub(crate) fn push(&mut self, frame: Frame, content: &[u8], fds: Vec<OwnedFd>) {
+        let message = wire::encode(frame, content);
+        self.queued_bytes += message.len();
+        self.queue.push_back((message, fds));
+        self.flush();
+    }
+
+    pub(crate) fn fail(&mut self, error: &Error) {
+        self.push(Frame::Failed, &to_json(error), Vec::new());
+    }
+
+    /// Sends as much as the socket takes.
+    pub(crate) fn flush(&mut self) {
+        while let Some((message, fds)) = self.queue.front() {
+            let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
+            match channel::send(&self.socket, message, &fds) {
+                Ok(()) => {
+                    self.queued_bytes -= message.len();
+                    self.queue.pop_front();
+                }
+                Err(Errno::AGAIN) => return,
+                Err(_) => {
+                    self.gone = true;
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Receives one frame, if one is there. End of file marks the client as gone.
+    pub(crate) fn receive(&mut self) -> Option<wire::Received> {
+        match wire::receive(&self.socket) {
+            Ok(Some(received)) => Some(received),
+            Err(Errno::AGAIN) => None,
+            Ok(None) | Err(_) => {
+                self.gone = true;
+                None
+            }
+        }
+    }
+}
+
+/// JSON of our own types, which always have one.
+pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+/// Makes a socket non-blocking.
+pub(crate) fn set_nonblocking(socket: &OwnedFd) -> Result<()> {
+    use pyrt_core::At;
+    rustix::io::ioctl_fionbio(socket, true).at("ioctl", "socket")
+}

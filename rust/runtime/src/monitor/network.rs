@@ -1,0 +1,79 @@
+//! The helper that connects init's network namespace: run between created and started, gone with us.
+
+use std::ffi::CString;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use pyrt_core::bundle::NetworkConfig;
+use pyrt_core::paths::open_host;
+use pyrt_core::sys::spawn::{Command, spawn};
+use pyrt_core::{At, Code, Error, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::process::{Signal, WaitId, WaitIdOptions};
+
+/// A helper that is not ready by then is not going to be.
+const READY_SECONDS: i64 = 20;
+
+/// Runs the helper until it says, by exiting 0, that it is ready; what stays behind of it is our child.
+pub(crate) fn connect(config: &NetworkConfig, pid: u32) -> Result<()> {
+    let words: Vec<String> =
+        config.command.iter().map(|word| word.replace("{pid}", &pid.to_string())).collect();
+    let name = words.first().map_or("", String::as_str);
+    let args = words
+        .iter()
+        .map(|word| pyrt_core::paths::c_string(word.as_ref(), "network.command"))
+        .collect::<Result<Vec<CString>>>()?;
+    let program = args.first().ok_or_else(|| {
+        Error::new(Code::InvalidSpec, "monitor.json", "network.command", "empty")
+    })?;
+    let null = open_host(Path::new("/dev/null"), OFlags::RDWR)?;
+    let (stderr, write) = pipe_with(PipeFlags::CLOEXEC).at("pipe", name)?;
+    let command = Command {
+        program,
+        args: &args,
+        env: &[],
+        stdio: [null.as_fd(), null.as_fd(), write.as_fd()],
+        keep: &[],
+        cgroup: None,
+    };
+    let pidfd = spawn(&command).at("exec", name)?;
+    drop(write);
+    wait_ready(&pidfd, &stderr, name)
+}
+
+fn wait_ready(pidfd: &OwnedFd, stderr: &OwnedFd, name: &str) -> Result<()> {
+    let mut wait = [PollFd::new(pidfd, PollFlags::IN)];
+    let timeout = Timespec { tv_sec: READY_SECONDS, tv_nsec: 0 };
+    let ready = rustix::io::retry_on_intr(|| poll(&mut wait, Some(&timeout))).at("poll", name)?;
+    if ready == 0 {
+        // ESRCH: it ended this very moment; the wait below says how.
+        let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
+    }
+    let id = || WaitId::PidFd(pidfd.as_fd());
+    let status =
+        rustix::io::retry_on_intr(|| rustix::process::waitid(id(), WaitIdOptions::EXITED))
+            .at("wait", name)?;
+    if status.and_then(|status| status.exit_status()) == Some(0) {
+        return Ok(());
+    }
+    let words = read_available(stderr, name)?;
+    let message = if ready == 0 { "is not ready in time".to_owned() } else { last_line(&words) };
+    Err(Error::new(Code::Denied, "network", name, message))
+}
+
+/// What was said until now: a daemon that stays behind may keep the pipe open for ever.
+fn read_available(stderr: &OwnedFd, name: &str) -> Result<String> {
+    rustix::io::ioctl_fionbio(stderr, true).at("ioctl", name)?;
+    let mut text = Vec::new();
+    let mut chunk = [0_u8; 4096];
+    while let Ok(count @ 1..) = rustix::io::read(stderr, &mut chunk) {
+        text.extend_from_slice(&chunk[..count]);
+    }
+    Ok(String::from_utf8_lossy(&text).into_owned())
+}
+
+fn last_line(words: &str) -> String {
+    words.trim().lines().last().unwrap_or("failed without a word").to_owned()
+}
