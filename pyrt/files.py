@@ -22,6 +22,8 @@ def write_whole(path: str, data: bytes, *, mode: int = 0o600, durable: bool = Fa
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
             try:
+                if mode != 0o600:
+                    os.fchmod(fd, mode)  # the caller's umask is not its wish here
                 write_all(fd, data)
                 if durable:
                     os.fsync(fd)
@@ -54,9 +56,11 @@ def sync_directory(path: str) -> None:
 
 
 def make_directory(path: str, *, mode: int = 0o700) -> None:
-    """Make `path`, whose parent is there; Exists if it is there already."""
+    """Make `path`, whose parent is there, with just this mode; Exists if it is there already."""
     try:
         os.mkdir(path, mode)
+        if mode != 0o700:
+            os.chmod(path, mode)  # the caller's umask is not its wish here
     except OSError as error:
         raise from_os_error(error, "mkdir", path) from None
 
@@ -180,6 +184,14 @@ def lock(path: str, *, shared: bool = False, wait: bool = True, create: bool = F
             raise
     except OSError as error:
         raise from_os_error(error, "lock", path) from None
+    return fd
+
+
+def hold(path: str, *, shared: bool = False) -> int:
+    """`lock` on the file `path`, made if it is missing, after waiting for whoever has it."""
+    fd = lock(path, shared=shared, create=True)
+    if fd is None:
+        raise KernelError("lock", path, "not had after waiting")
     return fd
 
 

@@ -155,3 +155,18 @@ def last_id(maps: list[Mapping], count: int) -> int:
 def is_identity(userns: str) -> bool:
     """Whether layers can be used as they are unpacked: container IDs equal per-user IDs."""
     return userns in ("nested", "host")
+
+
+def build_shift(userns: str, host: Host) -> tuple[str, list[Mapping], list[Mapping]]:
+    """How an image's layers must be changed for this mode: a name for that change, the uid and gid
+    map.
+
+    The name is "" where layers serve as they are unpacked: container IDs are then per-user IDs, or
+    there is only one ID. It is part of a directory's name, and equal names mean equal maps.
+    """
+    if is_identity(userns) or host.uid_count == 1:
+        return "", [], []
+    uids, gids = build_maps(userns, host)
+    kept = keep_id(userns, host)
+    kind = f"keep-id-{kept[0]}-{kept[1]}" if kept else "nomap"
+    return f"{kind}-{host.uid_count}-{host.gid_count}", uids, gids
