@@ -5,8 +5,9 @@ from __future__ import annotations
 from pyrt.errors import InvalidSpec
 from pyrt.spec import userns
 from pyrt.spec.capabilities import bounding_set
-from pyrt.spec.etc import build_etc, hostname
+from pyrt.spec.etc import build_etc
 from pyrt.spec.mounts import build_mounts
+from pyrt.spec.names import build_hostname
 from pyrt.spec.network import has_network_namespace
 from pyrt.spec.process import build_process
 from pyrt.spec.profile import build_seccomp
@@ -52,7 +53,7 @@ def build_spec(
         "ociVersion": OCI_VERSION,
         "process": build_process(config, image, host, passwd, group, no_new_privileges),
         "root": {"path": config.rootfs or ROOTFS, "readonly": config.read_only},
-        "hostname": hostname(config, host),
+        "hostname": build_hostname(config, host),
         "mounts": build_mounts(config, host, bundle, etc),
         "annotations": dict(config.annotations),
         "linux": build_linux(config, host, security, seccomp),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pyrt.errors import InvalidSpec
 from pyrt.spec import userns
+from pyrt.spec.names import build_hostname
 from pyrt.spec.network import has_network_namespace
 from pyrt.spec.process import resolve
 
@@ -24,20 +25,13 @@ def build_etc(
     The caller writes them with mode 0644: the container's users read them.
     """
     files = {
-        "hostname": f"{hostname(config, host)}\n".encode(),
+        "hostname": f"{build_hostname(config, host)}\n".encode(),
         "hosts": build_hosts(config, host).encode(),
         "resolv.conf": build_resolv_conf(config, host).encode(),
     }
     if userns.keep_id(config.userns, host) is not None and not config.user:
         files |= build_entries(config, image, host, passwd, group)
     return files
-
-
-def hostname(config: ContainerConfig, host: Host) -> str:
-    """`--hostname`, else the host's on the host's network, else the short ID (podman)."""
-    if config.hostname:
-        return config.hostname
-    return host.hostname if not has_network_namespace(config.network) else config.id[:12]
 
 
 def build_hosts(config: ContainerConfig, host: Host) -> str:
@@ -50,7 +44,7 @@ def build_hosts(config: ContainerConfig, host: Host) -> str:
     if host.gateway:
         text += f"{host.gateway}\thost.containers.internal host.docker.internal\n"
     if has_network_namespace(config.network):
-        names = [hostname(config, host)]
+        names = [build_hostname(config, host)]
         if config.name and config.name not in names:
             names.append(config.name)
         address = (host.address if config.network != "none" else "") or "127.0.0.1"

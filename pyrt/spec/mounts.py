@@ -29,7 +29,7 @@ ETC_FILES = {
 def build_mounts(
     config: ContainerConfig, host: Host, bundle: str, etc: dict[str, bytes]
 ) -> list[dict[str, Any]]:
-    """`mounts`: the kernel's file systems, then pyrt's files, then what the user asked for.
+    """`mounts`: the kernel's file systems, pyrt's files, what the user asked for; parents first.
 
     `etc` are the files in the bundle that go to /etc (`build_etc`). A mount of the user's replaces
     pyrt's at the same place; two of the user's at one place are InvalidSpec.
@@ -41,24 +41,26 @@ def build_mounts(
         mounts += [
             tmpfs(place, ["rw", "nosuid", "nodev", "tmpcopyup"]) for place in READ_ONLY_TMPFS
         ]
-    last = [bind(host.init_path, INIT_PATH, ["bind", "rprivate", "ro"])] if config.init else []
+    if config.init:
+        mounts.append(bind(host.init_path, INIT_PATH, ["bind", "rprivate", "ro"]))
     kept = [mount for mount in mounts if mount["destination"] not in places]
-    return kept + asked + last
+    # Parents before children, whoever asked for them: a later mount must not hide an earlier one.
+    return sorted(kept + asked, key=lambda mount: mount["destination"].count("/"))
 
 
 def kernel_mounts(config: ContainerConfig, host: Host) -> list[dict[str, Any]]:
     """/proc, /dev and what is below it, /sys, the cgroup: what every Linux program expects."""
     _, gids = userns.build_maps(config.userns, host)
-    writable = "ro" if config.read_only and not config.read_only_tmpfs else "rw"
+    sealed = ["ro"] if config.read_only and not config.read_only_tmpfs else []
     pts = ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]
     # The kernel refuses a gid= that does not exist in the mounter's namespace.
     if userns.is_mapped(TTY_GID, gids, host.gid_count):
         pts.append(f"gid={TTY_GID}")
     cgroup = ["nosuid", "noexec", "nodev", "relatime"] + ([] if config.privileged else ["ro"])
-    shm = ["nosuid", "noexec", "nodev", "mode=1777", SHM_SIZE, writable]
+    shm = ["nosuid", "noexec", "nodev", "mode=1777", SHM_SIZE, *sealed]
     return [
         mount("proc", "proc", "/proc", ["nosuid", "noexec", "nodev"]),
-        tmpfs("/dev", ["nosuid", "strictatime", "mode=755", "size=65536k", writable]),
+        tmpfs("/dev", ["nosuid", "strictatime", "mode=755", "size=65536k", *sealed]),
         mount("devpts", "devpts", "/dev/pts", pts),
         sys_mount(config),
         mount("mqueue", "mqueue", "/dev/mqueue", ["nosuid", "noexec", "nodev"]),
@@ -89,7 +91,7 @@ def etc_mounts(bundle: str, etc: dict[str, bytes]) -> list[dict[str, Any]]:
 
 
 def user_mounts(config: ContainerConfig) -> list[dict[str, Any]]:
-    """`-v`, `--mount` and `--tmpfs`, parents before children so that no mount hides another."""
+    """`-v`, `--mount` and `--tmpfs`."""
     mounts = [volume_mount(volume) for volume in config.volumes]
     mounts += [
         tmpfs(place, tmpfs_options(options.split(",") if options else []))
@@ -100,7 +102,7 @@ def user_mounts(config: ContainerConfig) -> list[dict[str, Any]]:
         if entry["destination"] in seen:
             raise InvalidSpec("--volume", entry["destination"], "two mounts have this destination")
         seen.add(entry["destination"])
-    return sorted(mounts, key=lambda entry: str(entry["destination"]).count("/"))
+    return mounts
 
 
 def volume_mount(volume: Volume) -> dict[str, Any]:

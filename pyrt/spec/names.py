@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pyrt.errors import InvalidSpec
+from pyrt.spec.network import has_network_namespace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
+
+    from pyrt.spec.config import ContainerConfig, Host
 
 NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 
@@ -30,6 +33,13 @@ def parse_hostname(text: str, flag: str = "--hostname") -> str:
     if not text or len(text) > 64 or not NAME_CHARACTERS.issuperset(text) or text[0] in "-.":
         raise InvalidSpec(flag, text, "a host name is 1 to 64 of [a-zA-Z0-9_.-]")
     return text
+
+
+def build_hostname(config: ContainerConfig, host: Host) -> str:
+    """`--hostname`, else the host's on the host's network, else the short ID (podman)."""
+    if config.hostname:
+        return config.hostname
+    return config.id[:12] if has_network_namespace(config.network) else host.hostname
 
 
 def parse_label(text: str, flag: str = "--label") -> tuple[str, str]:

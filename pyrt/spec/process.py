@@ -7,6 +7,7 @@ from pyrt.spec import userns
 from pyrt.spec.capabilities import ALL, build_capabilities
 from pyrt.spec.environment import DEFAULT_PATH, lookup_env, merge_env
 from pyrt.spec.limits import build_rlimits
+from pyrt.spec.names import build_hostname
 from pyrt.spec.users import User, find_user, resolve_user
 
 TYPE_CHECKING = False
@@ -40,7 +41,7 @@ def build_process(
         "terminal": config.terminal,
         "user": user_object(user, config.userns, host),
         "args": build_args(config, image),
-        "env": build_env(config, image, user),
+        "env": build_env(config, image, host, user),
         "cwd": config.workdir or (image.working_dir if image else "") or "/",
         "capabilities": build_capabilities(
             config.cap_add, config.cap_drop, config.privileged, user.uid
@@ -73,7 +74,9 @@ def build_args(config: ContainerConfig, image: ImageConfig | None) -> list[str]:
     return [INIT_PATH, "init", "--", *args] if config.init else args
 
 
-def build_env(config: ContainerConfig, image: ImageConfig | None, user: User) -> list[str]:
+def build_env(
+    config: ContainerConfig, image: ImageConfig | None, host: Host, user: User
+) -> list[str]:
     """The environment from nothing (never the caller's): pyrt's defaults, the image's, the user's.
 
     PATH, TERM with a terminal, container=pyrt, HOSTNAME, HOME: each yields to an explicit one.
@@ -81,9 +84,7 @@ def build_env(config: ContainerConfig, image: ImageConfig | None, user: User) ->
     defaults = [f"PATH={DEFAULT_PATH}", "container=pyrt"]
     if config.terminal:
         defaults.append("TERM=xterm")
-    if config.hostname:
-        defaults.append(f"HOSTNAME={config.hostname}")
-    defaults.append(f"HOME={user.home}")
+    defaults += [f"HOSTNAME={build_hostname(config, host)}", f"HOME={user.home}"]
     return merge_env(defaults, image.env if image else [], config.env)
 
 
