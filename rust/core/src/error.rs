@@ -90,7 +90,7 @@ impl Error {
             step: step.into(),
             subject: subject.into(),
             errno: Some(errno),
-            message: rustix::io::Errno::from_raw_os_error(errno).to_string(),
+            message: describe(errno),
             hint: String::new(),
         }
     }
@@ -108,6 +108,12 @@ impl Error {
         self.hint = hint.into();
         self
     }
+}
+
+/// The kernel's words for an errno, as strerror(3) has them: the number stands beside them already.
+fn describe(errno: i32) -> String {
+    let text = std::io::Error::from_raw_os_error(errno).to_string();
+    text.split(" (os error").next().unwrap_or_default().to_owned()
 }
 
 impl fmt::Display for Error {

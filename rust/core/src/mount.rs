@@ -171,7 +171,7 @@ pub fn make_filesystem(
 }
 
 /// Adds the file system's own words, which the context queues as `e message`.
-fn explain(context: &OwnedFd, mut error: Error) -> Error {
+pub(crate) fn explain(context: &OwnedFd, mut error: Error) -> Error {
     let mut buffer = [0_u8; 512];
     while let Ok(count) = rustix::io::read(context, &mut buffer) {
         let text = String::from_utf8_lossy(&buffer[..count]);

@@ -156,8 +156,8 @@ fn find_executable(process: &Process) -> Result<CString> {
         return match is_executable(&path) {
             Ok(()) => Ok(path),
             Err(errno) => {
-                let text = errno.to_string();
-                Err(missing(&text, errno.raw_os_error()))
+                let errno = errno.raw_os_error();
+                Err(missing(&Error::kernel("", "", errno).message, errno))
             }
         };
     }

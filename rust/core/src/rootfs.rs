@@ -116,7 +116,9 @@ impl Overlay {
         if self.volatile {
             rustix::mount::fsconfig_set_flag(&context, "volatile").at(step, "volatile")?;
         }
-        rustix::mount::fsconfig_create(&context).at(step, "/")?;
+        rustix::mount::fsconfig_create(&context)
+            .at(step, "/")
+            .map_err(|error| mount::explain(&context, error))?;
         rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
             .at(step, "/")
     }

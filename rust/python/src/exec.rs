@@ -71,10 +71,15 @@ fn run(
     let stdio = own.each_ref().map(|fd| fd.as_ref().map(AsFd::as_fd));
     let signals = Signals::take()?;
     let started = start(binary, &["join"], "--report", &arguments, stdio, &keep, None)?;
-    let result = attend(&started.socket, &signals, detach);
-    drop(started.socket);
-    reap(&started.process)?;
-    result
+    match attend(&started.socket, &signals, detach) {
+        // The user left by keys: the parent of the program stays, and so does the program.
+        Ok(None) => Ok(0),
+        result => {
+            drop(started.socket);
+            reap(&started.process)?;
+            result.map(|value| value.unwrap_or(0))
+        }
+    }
 }
 
 /// What the monitor tells of a container to join.
@@ -117,9 +122,8 @@ fn memfd(data: &[u8]) -> Result<OwnedFd> {
     Ok(file)
 }
 
-/// Passes our signals on until the process has ended.
-fn attend(socket: &OwnedFd, signals: &Signals, detach: bool) -> Result<i64> {
-    let mut pid = None;
+/// Passes our signals on until the process has ended: its exit code, its pid if detached, `None` after the keys.
+fn attend(socket: &OwnedFd, signals: &Signals, detach: bool) -> Result<Option<i64>> {
     loop {
         let mut fds = [PollFd::new(socket, PollFlags::IN), PollFd::new(signals, PollFlags::IN)];
         rustix::io::retry_on_intr(|| poll(&mut fds, None)).at("poll", "exec")?;
@@ -135,8 +139,7 @@ fn attend(socket: &OwnedFd, signals: &Signals, detach: bool) -> Result<i64> {
             continue;
         }
         let Some(received) = wire::receive(socket).at("exec", "receive")? else {
-            // Detached by keys: the program goes on, and so do we.
-            return if pid.is_some() { Ok(0) } else { Err(wire::lost()) };
+            return Err(wire::lost());
         };
         let field = |name: &str| {
             serde_json::from_slice::<serde_json::Value>(&received.content)
@@ -145,13 +148,9 @@ fn attend(socket: &OwnedFd, signals: &Signals, detach: bool) -> Result<i64> {
         };
         match received.frame {
             Frame::Failed => return Err(wire::parse_error(&received.content)),
-            Frame::Started => {
-                pid = Some(field("pid").unwrap_or(0));
-                if detach {
-                    return Ok(pid.unwrap_or(0));
-                }
-            }
-            Frame::Exited => return Ok(field("exit_code").unwrap_or(255)),
+            Frame::Started if detach => return Ok(field("pid").or(Some(0))),
+            Frame::Exited => return Ok(field("exit_code").or(Some(255))),
+            Frame::Reply => return Ok(None),
             _ => {}
         }
     }

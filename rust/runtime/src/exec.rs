@@ -12,6 +12,7 @@ use pyrt_core::paths::{open_host, read_all};
 use pyrt_core::relay::{self, Signals, Streams};
 use pyrt_core::seccomp::Filter;
 use pyrt_core::spec::Process;
+use pyrt_core::sys::fork::{self, Fork};
 use pyrt_core::wire::{self, Frame};
 use pyrt_core::{At, Code, Error, Result, validate};
 use rustix::event::{PollFd, PollFlags, poll};
@@ -63,48 +64,64 @@ fn run(args: &Arguments, report: &OwnedFd) -> Status {
         stdio,
         may_set_groups: args.get("no-groups").is_none(),
     };
+    if detach && !become_background()? {
+        return Ok(0);
+    }
     let joined = join(&plan)?;
     drop(plan);
     let started = format!("{{\"pid\":{}}}", joined.pid);
+    // A caller that is gone leaves the program running, as one that asked for it does.
     let told = wire::send(report, Frame::Started, started.as_bytes(), &[]);
-    if detach || told.is_err() {
-        return Ok(0);
+    let stays = !detach && told.is_ok() && attend(&joined, pipes, report, &detach_keys(args))?;
+    let code = wait(&joined)?;
+    if stays {
+        let text = format!("{{\"exit_code\":{code}}}");
+        wire::send(report, Frame::Exited, text.as_bytes(), &[]).at("exec", "report")?;
     }
-    let keys = detach_keys(args);
-    match attend(&joined, &pipes, report, &keys)? {
-        None => Ok(0),
-        Some(code) => {
-            let text = format!("{{\"exit_code\":{code}}}");
-            wire::send(report, Frame::Exited, text.as_bytes(), &[]).at("exec", "report")?;
-            Ok(code)
-        }
+    Ok(code)
+}
+
+/// Leaves the caller, which reaps its child at once; true in the process that goes on.
+///
+/// It must go on: a program whose parent outside is gone would be reaped by the host's init at that one's
+/// leisure, and until then the container's pid namespace could not end.
+fn become_background() -> Result<bool> {
+    match fork::fork_single(0, None).at("clone", "exec")? {
+        Fork::Parent { .. } => Ok(false),
+        Fork::Child => rustix::process::setsid().at("setsid", "").map(|_| true),
     }
 }
 
-/// Waits for the end while bytes flow; `None` if the user left it running.
-fn attend(joined: &Joined, pipes: &Pipes, report: &OwnedFd, keys: &[u8]) -> Result<Option<i32>> {
-    if let Some(terminal) = &joined.terminal {
-        let streams = Streams {
-            stdin: Some(rustix::stdio::stdin()),
-            stdout: Some(rustix::stdio::stdout()),
-            stderr: None,
-            tty: true,
-            detach_keys: keys,
-            sig_proxy: true,
-        };
-        if relay::over_terminal(terminal, &joined.pidfd, report.as_fd(), &streams)? {
-            return Ok(None);
-        }
-    } else if !wait_with_pipes(joined, pipes, report)? {
-        return Ok(None);
+/// Lets bytes and signals flow; false if nobody waits for the end any more.
+fn attend(joined: &Joined, pipes: Pipes, report: &OwnedFd, keys: &[u8]) -> Result<bool> {
+    let Some(terminal) = &joined.terminal else {
+        return wait_with_pipes(joined, pipes, report);
+    };
+    let streams = Streams {
+        stdin: Some(rustix::stdio::stdin()),
+        stdout: Some(rustix::stdio::stdout()),
+        stderr: None,
+        tty: true,
+        detach_keys: keys,
+        sig_proxy: true,
+    };
+    let detached = relay::over_terminal(terminal, &joined.pidfd, report.as_fd(), &streams)?;
+    if detached {
+        // If the caller is gone, too, there is nobody to tell.
+        let _ = wire::send(report, Frame::Reply, b"{}", &[]);
     }
+    Ok(!detached)
+}
+
+/// Waits for the program and nothing else.
+fn wait(joined: &Joined) -> Status {
     let id = || WaitId::PidFd(joined.pidfd.as_fd());
     let status = rustix::io::retry_on_intr(|| rustix::process::waitid(id(), WaitIdOptions::EXITED))
         .at("wait", "exec")?;
     let code = status.as_ref().and_then(|status| {
         status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal))
     });
-    Ok(Some(code.unwrap_or(255)))
+    Ok(code.unwrap_or(255))
 }
 
 /// Our ends of pipes that stand between the container and the user's terminal, with where they lead.
@@ -135,23 +152,19 @@ fn stdio(process: &Process) -> Result<([OwnedFd; 3], Pipes)> {
     Ok((stdio, pipes))
 }
 
-/// Copies through the pipes until the process has ended and they are empty; false if nobody waits any more.
-fn wait_with_pipes(joined: &Joined, pipes: &Pipes, report: &OwnedFd) -> Result<bool> {
+/// Copies through the pipes until the program has ended and they are empty; false if nobody waits any more.
+fn wait_with_pipes(joined: &Joined, mut pipes: Pipes, report: &OwnedFd) -> Result<bool> {
     let mut buffer = vec![0_u8; wire::CHUNK_BYTES];
-    let mut open: Vec<&(OwnedFd, i32)> = pipes.iter().collect();
     let mut running = true;
-    while running || open.iter().any(|(_, number)| *number != 0) {
+    while running || !pipes.is_empty() {
         let mut fds = vec![PollFd::new(report, PollFlags::IN)];
-        if running {
-            fds.push(PollFd::new(&joined.pidfd, PollFlags::IN));
-        }
-        let first = fds.len();
-        for (fd, number) in open.iter().map(|pipe| (&pipe.0, pipe.1)) {
-            let source = if number == 0 { rustix::stdio::stdin() } else { fd.as_fd() };
+        fds.push(PollFd::new(&joined.pidfd, if running { PollFlags::IN } else { PollFlags::empty() }));
+        for (fd, number) in &pipes {
+            let source = if *number == 0 { rustix::stdio::stdin() } else { fd.as_fd() };
             fds.push(PollFd::from_borrowed_fd(source, PollFlags::IN));
         }
         rustix::io::retry_on_intr(|| poll(&mut fds, None)).at("poll", "exec")?;
-        let ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
+        let mut ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
         drop(fds);
         if ready[0] {
             match wire::receive(report).at("exec", "receive")? {
@@ -159,22 +172,12 @@ fn wait_with_pipes(joined: &Joined, pipes: &Pipes, report: &OwnedFd) -> Result<b
                 Some(order) => relay::send_signal(&joined.pidfd, &order.content),
             }
         }
-        let ended = running && ready[1];
-        let mut at = first;
-        let mut still = Vec::new();
-        for pipe in open {
-            if !ready[at] || copy(pipe, &mut buffer) {
-                still.push(pipe);
-            }
-            at += 1;
-        }
-        open = still;
-        if ended {
-            running = false;
+        running &= !ready[1];
+        let mut flags = ready.drain(2..);
+        pipes.retain(|pipe| !flags.next().unwrap_or(false) || copy(pipe, &mut buffer));
+        if !running {
             // Descendants may hold the pipes for ever: what is in them now is all we wait for.
-            open.retain(|(fd, number)| *number != 0 && has_data(fd));
-        } else if !running {
-            open.retain(|(fd, number)| *number != 0 && has_data(fd));
+            pipes.retain(|(fd, number)| *number != 0 && has_data(fd));
         }
     }
     Ok(true)
