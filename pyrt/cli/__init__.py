@@ -1,0 +1,93 @@
+"""The command line: pick the verb, import only it, parse, do it, and render an error once.
+
+Hot verbs are parsed from the generated table and never see Typer; everything else, and everything
+unusual, goes to Typer through `typed`.
+"""
+
+from __future__ import annotations
+
+from pyrt.cli.parser import Punt, parse
+from pyrt.cli.table import TABLE
+from pyrt.errors import PyrtError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrt.cli.verb import Verb
+
+ROOT_OPTIONS = {"--root": "root", "--runroot": "runroot"}
+INTERRUPTED = 130
+
+
+def main(argv: list[str]) -> int:
+    """Run the command line ``argv`` (without the program's name); the exit code."""
+    from pyrt.cli import output
+
+    try:
+        return dispatch(argv)
+    except PyrtError as error:
+        output.report(error)
+        return error.exit_code
+    except BrokenPipeError:
+        # Whoever read our output has gone away; there is nobody to tell.
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except OSError as error:
+        from pyrt.errors import from_os_error
+
+        output.report(from_os_error(error, "system call"))
+        return 125
+
+
+def dispatch(argv: list[str]) -> int:
+    """Parse ``argv`` by the table, or let Typer do it, and call the verb."""
+    try:
+        roots, at = parse_roots(argv)
+        name = argv[at] if at < len(argv) else ""
+        if name == "--version" and len(argv) == 1:
+            return print_version()
+        table = TABLE.get(name)
+        if table is None:
+            raise Punt
+        values = parse(table, argv[at + 1 :])
+    except Punt:
+        from pyrt.cli import typed
+
+        return typed.run(argv, call)
+    module = __import__(table["module"], fromlist=[table["name"]])
+    return call(getattr(module, table["name"])(values), roots)
+
+
+def parse_roots(argv: list[str]) -> tuple[dict[str, str], int]:
+    """The values of ``--root`` and ``--runroot`` before the verb, and where it stands. Raises Punt.
+    """
+    roots: dict[str, str] = {}
+    at = 0
+    while at < len(argv) and argv[at].startswith(("--root", "--runroot")):
+        name, equals, value = argv[at].partition("=")
+        at += 1
+        if not equals:
+            if at == len(argv):
+                raise Punt
+            value = argv[at]
+            at += 1
+        if name not in ROOT_OPTIONS:
+            raise Punt
+        roots[ROOT_OPTIONS[name]] = value
+    return roots, at
+
+
+def call(verb: Verb, roots: dict[str, str]) -> int:
+    """Do what a parsed verb says, on the store below these roots."""
+    from pyrt.engine.api import Engine
+
+    return verb(Engine(roots.get("root"), roots.get("runroot")))
+
+
+def print_version() -> int:
+    """``pyrt --version``."""
+    from pyrt import __version__
+    from pyrt.cli import output
+
+    output.line(f"pyrt version {__version__}")
+    return 0

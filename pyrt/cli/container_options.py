@@ -1,0 +1,150 @@
+"""The options that `run` and `create` share, and the two warnings about them."""
+
+from __future__ import annotations
+
+import os
+
+from pyrt.cli.output import warn
+from pyrt.cli.verb import Verb
+from pyrt.engine.configure import configure
+from pyrt.errors import Conflict, InvalidSpec, Unsupported
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated
+
+    from typer import Argument, Option
+
+    from pyrt.engine.api import Engine
+    from pyrt.spec.config import ContainerConfig
+
+PULL_POLICIES = ("missing", "never", "always", "newer")
+
+
+class ContainerOptions(Verb):
+    """What a new container shall be."""
+
+    image: Annotated[
+        str, Argument(metavar="IMAGE", help="Image name or ID; with --rootfs, a directory")
+    ]
+    command: Annotated[
+        list[str], Argument(metavar="[COMMAND [ARG...]]", help="Replaces the image's command")
+    ] = []
+    annotation: Annotated[list[str], Option("--annotation", help="OCI annotation (key=value)")] = []
+    cap_add: Annotated[list[str], Option("--cap-add", help="Add a capability; all for all")] = []
+    cap_drop: Annotated[list[str], Option("--cap-drop", help="Drop a capability; all for all")] = []
+    cidfile: Annotated[
+        str, Option("--cidfile", metavar="PATH", help="Write the container's ID to this file")
+    ] = ""
+    detach_keys: Annotated[
+        str, Option("--detach-keys", help="Keys that detach: characters or ctrl-X, comma-separated")
+    ] = "ctrl-p,ctrl-q"
+    entrypoint: Annotated[
+        str | None, Option("--entrypoint", help="Program, or JSON array, instead of the image's")
+    ] = None
+    env: Annotated[
+        list[str],
+        Option("--env", "-e", help="NAME=VALUE, or NAME or PREFIX* from this environment"),
+    ] = []
+    env_file: Annotated[
+        list[str], Option("--env-file", metavar="PATH", help="Read variables from a file")
+    ] = []
+    hostname: Annotated[str, Option("--hostname", "-h", help="Host name inside")] = ""
+    init: Annotated[bool, Option("--init", help="Run an init that reaps and forwards signals")] = (
+        False
+    )
+    interactive: Annotated[
+        bool, Option("--interactive", "-i", help="Keep stdin open even if not attached")
+    ] = False
+    label: Annotated[list[str], Option("--label", "-l", help="Label (key=value)")] = []
+    log_driver: Annotated[
+        str, Option("--log-driver", help="k8s-file, json-file (the same) or none")
+    ] = "k8s-file"
+    log_opt: Annotated[
+        list[str], Option("--log-opt", help="path=FILE, or max-size=SIZE to rotate at")
+    ] = []
+    mount: Annotated[list[str], Option("--mount", help="type=bind|tmpfs,src=...,dst=...[,ro]")] = []
+    name: Annotated[str, Option("--name", help="Name of the container")] = ""
+    network: Annotated[str, Option("--network", "--net", help="pasta[:OPTIONS], none or host")] = ""
+    privileged: Annotated[
+        bool,
+        Option(
+            "--privileged", help="All capabilities of the user's namespace, no masks, no seccomp"
+        ),
+    ] = False
+    publish: Annotated[
+        list[str], Option("--publish", "-p", help="[[IP:][HOSTPORT]:]PORT[/PROTOCOL]")
+    ] = []
+    pull: Annotated[
+        str, Option("--pull", help="missing or never: images come from `pyrt import` so far")
+    ] = "missing"
+    read_only: Annotated[bool, Option("--read-only", help="Read-only root filesystem")] = False
+    read_only_tmpfs: Annotated[
+        bool,
+        Option("--read-only-tmpfs", help="With --read-only, a tmpfs on /run, /tmp and /var/tmp"),
+    ] = True
+    replace: Annotated[bool, Option("--replace", help="Remove the container that has the name")] = (
+        False
+    )
+    rm: Annotated[bool, Option("--rm", help="Remove the container when it has ended")] = False
+    rootfs: Annotated[bool, Option("--rootfs", help="IMAGE is a directory to run in place")] = False
+    security_opt: Annotated[
+        list[str], Option("--security-opt", help="no-new-privileges, seccomp=, mask=, unmask=, ...")
+    ] = []
+    stop_signal: Annotated[str, Option("--stop-signal", help="Signal that asks it to end")] = ""
+    stop_timeout: Annotated[
+        int, Option("--stop-timeout", help="Seconds between that signal and SIGKILL")
+    ] = 10
+    tmpfs: Annotated[list[str], Option("--tmpfs", help="DESTINATION[:OPTIONS]")] = []
+    tty: Annotated[bool, Option("--tty", "-t", help="Give it a terminal")] = False
+    ulimit: Annotated[list[str], Option("--ulimit", help="TYPE=SOFT[:HARD], or host")] = []
+    user: Annotated[str, Option("--user", "-u", help="USER[:GROUP], names or IDs")] = ""
+    userns: Annotated[
+        str, Option("--userns", help="keep-id[:uid=N,gid=N], nomap or host; default: nested")
+    ] = ""
+    volume: Annotated[list[str], Option("--volume", "-v", help="SOURCE:DESTINATION[:OPTIONS]")] = []
+    workdir: Annotated[str, Option("--workdir", "-w", help="Working directory inside")] = ""
+
+    def configure(self) -> ContainerConfig:
+        """The configuration these options mean, warnings printed. Raises PyrtError."""
+        config = configure(self)
+        if self.pull not in PULL_POLICIES:
+            raise InvalidSpec(
+                "--pull", self.pull, "unsupported pull policy", hint="choose missing or never"
+            )
+        if self.pull in ("always", "newer"):
+            raise Unsupported(
+                "--pull",
+                self.pull,
+                "pulling from registries is not supported yet",
+                hint="use pyrt import",
+            )
+        if self.publish and not config.publish:
+            warn(f"Port mappings have been discarded: network {config.network} has none of its own")
+        if self.tty and self.interactive and not os.isatty(0):
+            warn(
+                "The input device is not a TTY. "
+                "The --tty and --interactive flags might not work properly"
+            )
+        if self.replace and not self.name:
+            raise InvalidSpec(
+                "--replace", "", "cannot replace a container without --name being set"
+            )
+        if config.cidfile and os.path.lexists(config.cidfile):
+            raise Conflict(
+                "--cidfile",
+                config.cidfile,
+                "container ID file exists",
+                hint="remove it once no container uses it",
+            )
+        return config
+
+    def announce(self, engine: Engine) -> None:
+        """Say once per session that there is only one ID, if it is so."""
+        notice = engine.single_id_notice()
+        if notice is not None:
+            warn(notice[0])
+            if notice[1]:
+                from pyrt.cli.output import complain
+
+                complain(f"hint: {notice[1]}")

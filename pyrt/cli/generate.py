@@ -1,0 +1,62 @@
+"""Write `table.py` from the Typer tree: ``python -m pyrt.cli.generate``. A test writes it again and
+compares.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from pprint import pformat
+
+from pyrt.cli.tree import build_command
+from pyrt.cli.verbs import HOT, VERBS
+
+KINDS = {"str": "text", "int": "number", "boolean": "flag"}
+
+HEAD = '''"""The options of hot verbs. Written by `python -m pyrt.cli.generate`; do not edit."""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrt.cli.parser import VerbTable
+
+# fmt: off
+TABLE: dict[str, VerbTable] = {
+'''
+
+
+def table_of(name: str) -> dict[str, object]:
+    """What the fast parser must know of one verb."""
+    command = build_command(name)
+    options: dict[str, tuple[str, str]] = {}
+    arguments = []
+    for parameter in command.params:
+        if parameter.param_type_name == "argument":
+            arguments.append((parameter.name, parameter.nargs == -1, parameter.required))
+            continue
+        kind = "list" if parameter.multiple else KINDS[parameter.type.name]
+        for flag in (*parameter.opts, *parameter.secondary_opts):
+            options[flag] = (str(parameter.name), kind)
+    module, class_name, _ = VERBS[name]
+    return {
+        "module": module,
+        "name": class_name,
+        "interspersed": command.context_settings["allow_interspersed_args"],
+        "options": options,
+        "arguments": tuple(arguments),
+    }
+
+
+def generate() -> str:
+    """The source of `table.py`."""
+    lines = [HEAD]
+    for name in HOT:
+        table = pformat(table_of(name), width=110, sort_dicts=False)
+        lines.append(f"    {name!r}: ".replace("'", '"'))
+        lines.append("\n    ".join(table.splitlines()).replace("'", '"') + ",\n")
+    lines.append("}\n# fmt: on\n")
+    return "".join(lines)
+
+
+if __name__ == "__main__":
+    (Path(__file__).parent / "table.py").write_text(generate())

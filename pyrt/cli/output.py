@@ -1,0 +1,85 @@
+"""What verbs print: bytes whole and in order, tables, and JSON laid out as podman lays it out."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pyrt import native
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pyrt.errors import PyrtError
+
+
+def line(text: str) -> None:
+    """One line on stdout."""
+    write(1, f"{text}\n".encode("utf-8", "surrogateescape"))
+
+
+def write(fd: int, data: bytes) -> None:
+    """All of ``data`` on descriptor ``fd``, past Python's buffers."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def complain(text: str) -> None:
+    """One line on stderr; a stderr that nobody reads is no reason to fail."""
+    try:
+        write(2, f"{text}\n".encode("utf-8", "surrogateescape"))
+    except OSError:
+        return
+
+
+def warn(text: str) -> None:
+    """A warning, which changes nothing."""
+    complain(f"Warning: {text}")
+
+
+def report(error: PyrtError) -> None:
+    """An error in one line, and what can be done about it in another."""
+    complain(f"Error: {error}".replace("\n", " "))
+    if error.hint:
+        complain(f"hint: {error.hint}")
+
+
+def indented(value: object, unit: str, level: int = 0) -> str:
+    """JSON with ``unit`` for each level, as Go's MarshalIndent writes it (native.dumps has no
+    spaces).
+    """
+    inner, outer = "\n" + unit * (level + 1), "\n" + unit * level
+    if isinstance(value, dict) and value:
+        fields = [
+            f"{scalar(str(key))}: {indented(item, unit, level + 1)}" for key, item in value.items()
+        ]
+        return "{" + inner + ("," + inner).join(fields) + outer + "}"
+    if isinstance(value, list | tuple) and value:
+        items = [indented(item, unit, level + 1) for item in value]
+        return "[" + inner + ("," + inner).join(items) + outer + "]"
+    return scalar(value)
+
+
+def scalar(value: object) -> str:
+    """Compact JSON."""
+    return native.dumps(value).decode()
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns two blanks apart and at least ten wide, the last one ragged, as podman's; "" for no
+    rows.
+    """
+    if not rows:
+        return ""
+    columns = range(len(rows[0]))
+    widths = [max(12, max(len(row[column]) for row in rows) + 2) for column in columns]
+    lines = ("".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+    return "\n".join(lines)
+
+
+def flush() -> None:
+    """Push out what others wrote through sys.stdout (Typer's help does)."""
+    sys.stdout.flush()
+    sys.stderr.flush()

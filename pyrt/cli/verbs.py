@@ -1,0 +1,53 @@
+"""Every verb: its module, loaded only when typed, its class, and what it does in one line."""
+
+from __future__ import annotations
+
+VERBS: dict[str, tuple[str, str, str]] = {
+    "attach": ("pyrt.cli.attach", "Attach", "Attach to a running container"),
+    "create": ("pyrt.cli.create", "Create", "Create but do not start a container"),
+    "doctor": (
+        "pyrt.cli.doctor",
+        "Doctor",
+        "Say what this machine can do, and what fixes each gap",
+    ),
+    "exec": ("pyrt.cli.exec", "Exec", "Run a process in a running container"),
+    "images": ("pyrt.cli.images", "Images", "List images in local storage"),
+    "import": ("pyrt.cli.import_", "Import", "Import a tarball to create a filesystem image"),
+    "inspect": (
+        "pyrt.cli.inspect",
+        "Inspect",
+        "Display the configuration of containers and images",
+    ),
+    "kill": ("pyrt.cli.kill", "Kill", "Kill one or more running containers with a specific signal"),
+    "logs": ("pyrt.cli.logs", "Logs", "Fetch the logs of one or more containers"),
+    "ps": ("pyrt.cli.ps", "Ps", "List containers"),
+    "rm": ("pyrt.cli.rm", "Rm", "Remove one or more containers"),
+    "rmi": ("pyrt.cli.rmi", "Rmi", "Remove one or more images from local storage"),
+    "run": ("pyrt.cli.run", "Run", "Run a command in a new container"),
+    "start": ("pyrt.cli.start", "Start", "Start one or more containers"),
+    "stop": ("pyrt.cli.stop", "Stop", "Stop one or more containers"),
+    "version": ("pyrt.cli.version", "Version", "Display the pyrt version information"),
+    "wait": ("pyrt.cli.wait", "Wait", "Block until one or more containers stop"),
+}
+
+ALIASES = {"list": "ps", "ls": "ps"}
+
+HOT = (
+    "attach",
+    "create",
+    "exec",
+    "inspect",
+    "kill",
+    "logs",
+    "ps",
+    "rm",
+    "run",
+    "start",
+    "stop",
+    "wait",
+)
+"""Verbs that `generate` puts into the option table."""
+
+UNINTERSPERSED = ("create", "exec", "run")
+"""Verbs whose options end at the first positional: after it, everything is the container's command.
+"""

@@ -1,0 +1,312 @@
+"""Making a container's bundle: claim its directory and name, decide, write. Undone unless it is
+kept.
+
+The directory is locked (flock) from the moment it exists until the container is kept or gone, so
+that nobody sweeps away what is being made; container.json, which makes it a container, is written
+last.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyrt import files, native
+from pyrt.engine import accounts, host, network, petnames, sweep
+from pyrt.engine.clock import format_rfc3339, now
+from pyrt.errors import Denied, Exists, InvalidSpec, NotFound, PyrtError, from_os_error
+from pyrt.spec import userns
+from pyrt.spec.build import build_spec, seccomp_file
+from pyrt.spec.etc import build_etc
+from pyrt.spec.monitor import build_monitor
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrt.images.names import Image
+    from pyrt.layout import Layout
+    from pyrt.oci.image import ImageConfig
+    from pyrt.spec.config import ContainerConfig, Host, Volume
+
+NAME_ATTEMPTS = 20
+
+
+class Draft:
+    """A bundle on its way to being a container; `lock` holds its directory, `store` the images it
+    stands on.
+    """
+
+    __slots__ = ("config", "layout", "lock", "store")
+
+    def __init__(
+        self, layout: Layout, config: ContainerConfig, lock: int, store: int | None
+    ) -> None:
+        self.layout = layout
+        self.config = config
+        self.lock = lock
+        self.store = store
+
+    @property
+    def path(self) -> str:
+        """The bundle directory."""
+        return self.layout.container(self.config.id)
+
+    def keep(self) -> None:
+        """Make it a container: from here on it is listed, and a crash leaves it."""
+        data = native.dumps(self.config.to_dict())
+        files.write_whole(f"{self.path}/container.json", data, durable=not self.config.remove)
+        # container.json names the image: from here on `rmi` sees that it is used.
+        self.release_store()
+
+    def release_store(self) -> None:
+        """Let images be removed again."""
+        if self.store is not None:
+            files.unlock(self.store)
+            self.store = None
+
+    def unlock(self) -> None:
+        """Let others remove it."""
+        files.unlock(self.lock)
+
+    def discard(self) -> None:
+        """Remove it, kept or not, with its name and its --cidfile."""
+        config = self.config
+        try:
+            sweep.remove_runtime(self.layout, config.id)
+            files.remove_file(f"{self.path}/container.json")
+            native.remove_tree(self.layout.run, self.path)
+            sweep.release(self.layout, config.name, config.id)
+            if config.cidfile:
+                sweep.remove_cidfile(config.cidfile, config.id)
+        finally:
+            self.release_store()
+            self.unlock()
+
+
+def draft(layout: Layout, config: ContainerConfig) -> Draft:
+    """Make the bundle that `config` asks for; it is given its ID, name, creation time and image ID.
+
+    Raises PyrtError naming what cannot be had; nothing is left then.
+    """
+    machine = host.probe(layout, config.network)
+    image, store = hold_image(layout, config)
+    try:
+        roots = find_roots(layout, config, image, machine)
+        check_sources(config.volumes)
+        config.publish = network.reserve(config.publish)
+        result = claim(layout, config, store)
+    except BaseException:
+        if store is not None:
+            files.unlock(store)
+        raise
+    try:
+        write(result, machine, roots, image.config if image is not None else None)
+    except BaseException:
+        result.discard()
+        raise
+    return result
+
+
+def hold_image(layout: Layout, config: ContainerConfig) -> tuple[Image | None, int | None]:
+    """The image asked for, and a lock that keeps it in the store; None twice with `--rootfs`."""
+    if config.rootfs:
+        return None, None
+    from pyrt.images import names
+
+    image, store = find_locked(layout, config.image)
+    if image is None:
+        # Unknown, or made on first use, for which its maker needs the store alone.
+        image, store = find_locked(layout, names.resolve(layout, config.image).id)
+    if image is None:
+        raise NotFound("image", config.image, "was removed meanwhile")
+    config.image_id = image.id
+    config.image = image.names[0] if image.names else image.id
+    if config.entrypoint is None and not config.command:
+        # Said in container.json too, so that `ps` need not look the image up.
+        config.command = list(image.config.cmd)
+    return image, store
+
+
+def find_locked(layout: Layout, name: str) -> tuple[Image | None, int | None]:
+    """The image of this name with a lock on the store; None twice if there is none."""
+    from pyrt.images import index, names
+
+    store = index.lock(layout, shared=True)
+    try:
+        image = names.find(layout, name)
+    except BaseException:
+        files.unlock(store)
+        raise
+    if image is None:
+        files.unlock(store)
+        return None, None
+    return image, store
+
+
+def find_roots(
+    layout: Layout, config: ContainerConfig, image: Image | None, machine: Host
+) -> list[str]:
+    """The directories that make the root filesystem, the top one first."""
+    if image is None:
+        if not os.path.isdir(config.rootfs):
+            raise NotFound("--rootfs", config.rootfs, "no such directory")
+        return [config.rootfs]
+    from pyrt.images import layers
+
+    return layers.ensure_unpacked(layout, image, *userns.build_shift(config.userns, machine))
+
+
+def check_sources(volumes: list[Volume]) -> None:
+    """Refuse a bind whose source is not there; the container would find out later and say it worse.
+    """
+    for volume in volumes:
+        if volume["type"] != "bind":
+            continue
+        try:
+            os.stat(volume["source"])
+        except OSError as error:
+            raise from_os_error(error, "statfs", volume["source"]) from None
+
+
+def claim(layout: Layout, config: ContainerConfig, store: int | None) -> Draft:
+    """Give the container its ID, directory and name, and lock the directory."""
+    config.id = os.urandom(32).hex()
+    config.created = format_rfc3339(now())
+    path = layout.container(config.id)
+    files.ensure_directory(layout.containers())
+    files.ensure_directory(layout.run)
+    while True:
+        files.make_directory(path)
+        try:
+            lock = files.lock(path)
+        except NotFound:
+            continue
+        assert lock is not None
+        # Between the two a sweeper may have taken it for garbage, which it was.
+        if os.path.isdir(path) and os.path.samestat(os.fstat(lock), os.stat(path)):
+            break
+        files.unlock(lock)
+    result = Draft(layout, config, lock, store)
+    try:
+        claim_name(layout, config)
+    except BaseException:
+        result.store = None  # our caller's to let go
+        result.discard()
+        raise
+    return result
+
+
+def claim_name(layout: Layout, config: ContainerConfig) -> None:
+    """Claim the name asked for, or one of our own making."""
+    asked = config.name
+    for _ in range(NAME_ATTEMPTS):
+        config.name = asked or petnames.generate()
+        try:
+            claim_or_sweep(layout, config.name, config.id)
+        except Exists:
+            if asked:
+                config.name = ""
+                raise
+        else:
+            return
+    config.name = config.id[:12]
+    files.claim_name(layout.name(config.name), config.id)
+
+
+def claim_or_sweep(layout: Layout, name: str, id: str) -> None:
+    """Claim a name, taking it from a holder that is only left over."""
+    path = layout.name(name)
+    try:
+        files.claim_name(path, id)
+    except Exists:
+        holder = files.claimed_by(path)
+        if holder:
+            sweep.sweep_container(layout, holder)
+        sweep.sweep_name(layout, name)
+        files.claim_name(path, id)
+
+
+def write(draft: Draft, machine: Host, roots: list[str], image: ImageConfig | None) -> None:
+    """Decide what will run and write it: config.json, monitor.json and the files of /etc."""
+    config, layout = draft.config, draft.layout
+    command = connect_network(layout, config, machine)
+    passwd, group = accounts.read_accounts(roots)
+    seccomp = read_seccomp(config)
+    spec = build_spec(config, image, machine, draft.path, passwd, group, seccomp=seccomp)
+    give_volumes(layout, config, spec)
+    document = native.dumps(spec)
+    native.validate(document)
+    monitor = build_monitor(
+        config,
+        image,
+        draft.path,
+        layers=roots,
+        undo=undo_paths(layout, config),
+        network=command,
+        stdin_once=config.interactive,
+        seccomp_cache=layout.seccomp_cache(),
+    )
+    for name, data in build_etc(config, image, machine, passwd, group).items():
+        files.write_whole(f"{draft.path}/{name}", data, mode=0o644)
+    for name in ("upper", "work", "rootfs") if not config.rootfs else ():
+        files.make_directory(f"{draft.path}/{name}", mode=0o755)
+    files.ensure_directory(layout.seccomp_cache())
+    files.write_whole(f"{draft.path}/config.json", document)
+    files.write_whole(f"{draft.path}/monitor.json", native.dumps(monitor))
+
+
+def connect_network(layout: Layout, config: ContainerConfig, machine: Host) -> list[str] | None:
+    """The command that connects the container, its addresses told to `machine`; None where nothing
+    is to be done.
+    """
+    if config.network in ("none", "host"):
+        return None
+    pasta = network.find_pasta()
+    network.check_tun()
+    options = network.features(layout, pasta)
+    machine.address = network.address()
+    machine.dns = network.DNS_FORWARD if "--dns-forward" in options else ""
+    machine.gateway = network.MAP_GUEST_ADDR if "--map-guest-addr" in options else ""
+    return network.pasta_command(pasta, options, config.network, config.publish)
+
+
+def read_seccomp(config: ContainerConfig) -> Any:
+    """The parsed file of `--security-opt seccomp=FILE`; None without one."""
+    path = seccomp_file(config.security_opt)
+    if not path:
+        return None
+    try:
+        with open(path, "rb") as file:
+            return native.loads(file.read())
+    except OSError as error:
+        raise from_os_error(error, "seccomp profile", path) from None
+    except InvalidSpec as error:
+        raise InvalidSpec("seccomp profile", path, error.reason) from None
+
+
+def give_volumes(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> None:
+    """`-v …:U`: give the source to the container's user, as far as we may."""
+    for volume in config.volumes:
+        if volume["type"] != "bind" or "U" not in volume["options"]:
+            continue
+        user = spec["process"]["user"]
+        uid, gid = (
+            userns.to_parent(
+                user[key],
+                [
+                    (entry["containerID"], entry["hostID"], entry["size"])
+                    for entry in spec["linux"].get(maps, ())
+                ],
+            )
+            for key, maps in (("uid", "uidMappings"), ("gid", "gidMappings"))
+        )
+        try:
+            native.chown_tree(layout.run, volume["source"], uid, gid)
+        except PyrtError as error:
+            raise Denied("--volume", volume["source"], f"U: {error}") from None
+
+
+def undo_paths(layout: Layout, config: ContainerConfig) -> list[str]:
+    """What `--rm` removes; the bundle last, since through it the rest can still be found."""
+    paths = [config.cidfile] if config.cidfile else []
+    return [*paths, layout.name(config.name), layout.container(config.id)]

@@ -1,0 +1,195 @@
+"""From a wish in words to a `ContainerConfig`: what `run` and `create` take, as text, parsed once.
+
+The command line and the Python API both come through here, so that a flag and a keyword mean the
+same.
+"""
+
+from __future__ import annotations
+
+import os
+
+from pyrt import native
+from pyrt.errors import InvalidSpec, Unsupported, from_os_error
+from pyrt.spec.config import ContainerConfig
+from pyrt.spec.environment import merge_env, parse_env, parse_env_file
+from pyrt.spec.limits import parse_size, parse_ulimit
+from pyrt.spec.names import (
+    parse_detach_keys,
+    parse_entrypoint,
+    parse_hostname,
+    parse_label,
+    parse_name,
+)
+from pyrt.spec.network import parse_network
+from pyrt.spec.ports import parse_publish
+from pyrt.spec.signals import parse_signal
+from pyrt.spec.userns import parse_userns
+from pyrt.spec.volumes import parse_mount, parse_tmpfs, parse_volume
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Protocol
+
+    class Wish(Protocol):
+        """What a container shall be, in podman's words; the attributes are `run`'s flags."""
+
+        image: str
+        command: list[str]
+        annotation: list[str]
+        cap_add: list[str]
+        cap_drop: list[str]
+        cidfile: str
+        detach_keys: str
+        entrypoint: str | None
+        env: list[str]
+        env_file: list[str]
+        hostname: str
+        init: bool
+        interactive: bool
+        label: list[str]
+        log_driver: str
+        log_opt: list[str]
+        mount: list[str]
+        name: str
+        network: str
+        privileged: bool
+        publish: list[str]
+        read_only: bool
+        read_only_tmpfs: bool
+        rm: bool
+        rootfs: bool
+        security_opt: list[str]
+        stop_signal: str
+        stop_timeout: int
+        tmpfs: list[str]
+        tty: bool
+        ulimit: list[str]
+        user: str
+        userns: str
+        volume: list[str]
+        workdir: str
+
+
+LOG_DRIVERS = {"": "k8s-file", "k8s-file": "k8s-file", "json-file": "k8s-file", "none": "none"}
+"""json-file is podman's other name for k8s-file."""
+
+
+def configure(wish: Wish) -> ContainerConfig:
+    """The container that is wished for, not yet named. Raises InvalidSpec or Unsupported with the
+    flag's name.
+
+    Reads the environment, the working directory and env files, which belong to the wish.
+    """
+    cwd = os.getcwd()
+    parse_detach_keys(wish.detach_keys)
+    log_path, log_max_size_bytes = parse_log_options(wish.log_opt, cwd)
+    network = parse_network(wish.network)
+    ports = [port for text in wish.publish for port in parse_publish(text)]
+    return ContainerConfig(
+        name=parse_name(wish.name) if wish.name else "",
+        image="" if wish.rootfs else wish.image,
+        rootfs=os.path.abspath(wish.image) if wish.rootfs else "",
+        command=wish.command,
+        entrypoint=None
+        if wish.entrypoint is None
+        else parse_entrypoint(wish.entrypoint, native.loads),
+        env=parse_environment(wish.env, wish.env_file, os.environ),
+        workdir=parse_workdir(wish.workdir),
+        user=wish.user,
+        hostname=parse_hostname(wish.hostname) if wish.hostname else "",
+        terminal=wish.tty,
+        interactive=wish.interactive,
+        read_only=wish.read_only,
+        read_only_tmpfs=wish.read_only_tmpfs,
+        tmpfs=[parse_tmpfs(text) for text in wish.tmpfs],
+        volumes=[
+            *(parse_volume(text, cwd) for text in wish.volume),
+            *(parse_mount(text, cwd) for text in wish.mount),
+        ],
+        network=network,
+        # podman: there is nothing to publish from; the command line says so.
+        publish=[] if network in ("none", "host") else ports,
+        cap_add=wish.cap_add,
+        cap_drop=wish.cap_drop,
+        security_opt=wish.security_opt,
+        ulimits=[parse_ulimit(text) for text in wish.ulimit],
+        init=wish.init,
+        stop_signal=parse_signal(wish.stop_signal, "--stop-signal") if wish.stop_signal else None,
+        stop_timeout_s=parse_timeout("--stop-timeout", wish.stop_timeout),
+        labels=dict(parse_label(text) for text in wish.label),
+        annotations=dict(parse_label(text, "--annotation") for text in wish.annotation),
+        userns=parse_userns(wish.userns),
+        remove=wish.rm,
+        log_driver=parse_log_driver(wish.log_driver),
+        log_path=log_path,
+        log_max_size_bytes=log_max_size_bytes,
+        detach_keys=wish.detach_keys,
+        cidfile=os.path.abspath(wish.cidfile) if wish.cidfile else "",
+        privileged=wish.privileged,
+    )
+
+
+def parse_environment(
+    env: list[str], env_files: list[str], environ: Mapping[str, str]
+) -> list[str]:
+    """``--env-file`` and then ``-e``, later ones winning. Raises InvalidSpec, NotFound with the
+    file.
+    """
+    parts = [parse_env_file(read_env_file(path), path, environ) for path in env_files]
+    parts += [parse_env(text, environ) for text in env]
+    return merge_env(*parts)
+
+
+def read_env_file(path: str) -> bytes:
+    """The bytes of an env file."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise from_os_error(error, "--env-file", path) from None
+
+
+def parse_workdir(text: str) -> str:
+    """``--workdir``, an absolute path in the container; "" for the image's."""
+    if text and (not text.startswith("/") or "\0" in text):
+        raise InvalidSpec("--workdir", text, "the working directory must be an absolute path")
+    return text
+
+
+def parse_timeout(flag: str, seconds: int) -> int:
+    """Whole seconds, none negative."""
+    if seconds < 0:
+        raise InvalidSpec(flag, str(seconds), "seconds cannot be negative")
+    return seconds
+
+
+def parse_log_driver(text: str) -> str:
+    """``k8s-file`` or ``none``."""
+    driver = LOG_DRIVERS.get(text)
+    if driver is None:
+        hint = "choose k8s-file, json-file or none"
+        if text in ("journald", "passthrough", "passthrough-tty"):
+            raise Unsupported("--log-driver", text, "not supported", hint=hint)
+        raise InvalidSpec("--log-driver", text, "no such log driver", hint=hint)
+    return driver
+
+
+def parse_log_options(options: list[str], cwd: str) -> tuple[str, int]:
+    """``path=`` and ``max-size=`` of ``--log-opt``: the path ("" for the bundle's) and bytes (0 for
+    no limit).
+    """
+    path, max_size_bytes = "", 0
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not equals or not value:
+            raise InvalidSpec("--log-opt", option, "not NAME=VALUE")
+        if key == "path":
+            path = os.path.normpath(os.path.join(cwd, value))
+        elif key == "max-size":
+            max_size_bytes = parse_size("--log-opt", value)
+        else:
+            raise Unsupported(
+                "--log-opt", option, f"{key} is not supported", hint="choose path or max-size"
+            )
+    return path, max_size_bytes

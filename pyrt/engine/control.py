@@ -1,0 +1,195 @@
+"""Acting on a live container: signals, waiting and the end, over its monitor's socket."""
+
+from __future__ import annotations
+
+import os
+import time
+
+from pyrt import native
+from pyrt.engine import records
+from pyrt.errors import Conflict, PyrtError
+from pyrt.spec.signals import signal_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrt.engine.records import Record
+    from pyrt.layout import Layout
+
+SIGKILL = 9
+SIGTERM = 15
+ANSWER_S = 5.0
+"""How long a monitor may take to bring a killed container to its end before it is killed itself."""
+
+
+class Stopped:
+    """How `stop` ended: whether the stop signal was enough, and which it was."""
+
+    __slots__ = ("signal", "timeout_s", "was_killed")
+
+    def __init__(self, signal: str, timeout_s: float, was_killed: bool) -> None:
+        self.signal = signal
+        self.timeout_s = timeout_s
+        self.was_killed = was_killed
+
+
+def send(record: Record, signal: int) -> None:
+    """Send `signal` to init. Raises Conflict, in podman's words, if the container is not running.
+    """
+    if record.status != "running":
+        raise not_killable(record)
+    try:
+        request(record, {"op": "kill", "signal": signal})
+    except PyrtError:
+        # It may have ended between the listing and the request; anything else is a failure.
+        now = records.read(record.layout, record.id)
+        if now is None or now.status != "exited":
+            raise
+        raise not_killable(now) from None
+
+
+def not_killable(record: Record) -> Conflict:
+    """podman's refusal to signal what does not run."""
+    return Conflict(
+        "can only kill running containers.",
+        f"{record.id} is in state {record.status}",
+        "container state improper",
+    )
+
+
+def request(record: Record, message: dict[str, Any]) -> dict[str, Any]:
+    """One request to the container's monitor, and its answer."""
+    control = native.connect(record.runtime)
+    try:
+        return native.call(control.request, message)
+    finally:
+        control.close()
+
+
+def wait_dead(layout: Layout, id: str, timeout_s: float) -> bool:
+    """Wait until the container's monitor has let go of its lock; False if `timeout_s` was too
+    short.
+
+    Asks again after 1 ms, then less and less often: most containers end at once or take long.
+    """
+    deadline = time.monotonic() + timeout_s
+    pause_s = 0.001
+    while records.is_alive(layout, id):
+        left_s = deadline - time.monotonic()
+        if left_s <= 0:
+            return False
+        time.sleep(min(pause_s, left_s))
+        pause_s = min(pause_s * 1.5, 0.05)
+    return True
+
+
+def wait(record: Record) -> int:
+    """Block until the container has ended; its exit code. One that was never started is waited for.
+    """
+    while True:
+        if record.status == "exited":
+            return record.exit_code
+        if record.status == "running":
+            code = wait_running(record)
+            if code is not None:
+                return code
+        else:
+            time.sleep(0.05)
+        now = records.read(record.layout, record.id)
+        if now is None:
+            # Removed while we waited (`--rm`), and the monitor is gone with its answer.
+            return record.exit_code
+        record = now
+
+
+def wait_running(record: Record) -> int | None:
+    """Ask the monitor for the end; None if it is not there to answer."""
+    try:
+        return int(request(record, {"op": "wait"})["exit_code"])
+    except PyrtError:
+        if records.is_alive(record.layout, record.id):
+            raise
+        return None
+
+
+def stop(record: Record, timeout_s: float | None = None) -> Stopped | None:
+    """Ask the container to end, then end it; None if it was not running.
+
+    Sends its stop signal, waits `timeout_s` seconds (None: as its configuration says), then
+    SIGKILL.
+    """
+    if record.status != "running":
+        return None
+    number = stop_signal(record)
+    limit_s = record.config.stop_timeout_s if timeout_s is None else timeout_s
+    stopped = Stopped(signal_name(number), limit_s, was_killed=False)
+    try:
+        send(record, number)
+    except Conflict:
+        return None
+    if not wait_dead(record.layout, record.id, limit_s):
+        stopped.was_killed = True
+        kill(record)
+    return stopped
+
+
+def stop_signal(record: Record) -> int:
+    """The signal that asks this container to end; monitor.json has it, the image's included."""
+    monitor = records.read_json(f"{record.bundle}/monitor.json") or {}
+    return int(monitor.get("stop_signal") or SIGTERM)
+
+
+def kill(record: Record) -> None:
+    """End the container now, whatever it takes: SIGKILL to init, and to a monitor that does not
+    follow.
+
+    A monitor that is killed takes its container along: it is pid 1 of the namespace around it.
+    """
+    ask_in_thread(record, {"op": "kill", "signal": SIGKILL})
+    if not wait_dead(record.layout, record.id, ANSWER_S):
+        kill_monitor(record.layout, record.id)
+        if not wait_dead(record.layout, record.id, ANSWER_S):
+            raise Conflict(
+                "kill", record.id[:12], "its monitor cannot be killed: it is stuck in the kernel"
+            )
+
+
+def ask_in_thread(record: Record, message: dict[str, Any]) -> None:
+    """Send a request and do not wait for the answer: a monitor that is stopped or stuck never gives
+    one.
+
+    How it went is seen by the lock, which is the truth; so failures are of no interest here.
+    """
+    import _thread  # what threading is made of, without its import
+
+    def ask() -> None:
+        try:
+            request(record, message)
+        except PyrtError:
+            return
+
+    _thread.start_new_thread(ask, ())
+
+
+def kill_monitor(layout: Layout, id: str) -> None:
+    """SIGKILL whoever holds the container's lock; by pidfd, so that no other process can be hit."""
+    import signal
+
+    alive = f"{layout.runtime(id)}/alive"
+    pid = native.is_locked(alive)
+    if pid == 0:
+        return
+    try:
+        pidfd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        # The pid may have been another's by then: only if it still holds the lock is the pidfd the
+        # monitor's.
+        if native.is_locked(alive) == pid:
+            signal.pidfd_send_signal(pidfd, SIGKILL)
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(pidfd)

@@ -1,0 +1,128 @@
+"""`ps --filter KEY=VALUE`: which containers are meant.
+
+Values of one key are alternatives, but for `label`, all of which must be there; different keys must
+all agree.
+"""
+
+from __future__ import annotations
+
+from pyrt.errors import InvalidSpec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyrt.engine.records import Record
+
+STATES = (
+    "created",
+    "running",
+    "exited",
+    "paused",
+    "stopped",
+    "stopping",
+    "removing",
+    "unknown",
+    "configured",
+)
+WORD = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+
+
+def parse_filters(texts: list[str]) -> Callable[[Record], bool]:
+    """Whether a container passes all of ``texts``. Raises InvalidSpec for a key or value that is
+    none.
+    """
+    wanted: dict[str, list[str]] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if key not in TESTS:
+            raise InvalidSpec(
+                "--filter",
+                text,
+                f"{key} is an invalid filter",
+                hint=f"choose of {', '.join(TESTS)}",
+            )
+        if not equals:
+            raise InvalidSpec("--filter", text, "not KEY=VALUE")
+        CHECKS.get(key, accept)(text, value)
+        wanted.setdefault(key, []).append(value)
+
+    def passes(record: Record) -> bool:
+        return all(
+            (all if key == "label" else any)(TESTS[key](record, value) for value in values)
+            for key, values in wanted.items()
+        )
+
+    return passes
+
+
+def accept(text: str, value: str) -> None:
+    """No value is wrong."""
+
+
+def check_status(text: str, value: str) -> None:
+    """A status that podman knows; some of them no container of ours ever has."""
+    if value not in STATES:
+        raise InvalidSpec(
+            "--filter", text, f"{value} is not a status", hint="choose created, running or exited"
+        )
+
+
+def check_exited(text: str, value: str) -> None:
+    """An exit code."""
+    if not value.isdigit():
+        raise InvalidSpec("--filter", text, f"{value} is not an exit code")
+
+
+def check_name(text: str, value: str) -> None:
+    """A regular expression."""
+    if not WORD.issuperset(value):
+        import re
+
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise InvalidSpec("--filter", text, f"not a regular expression: {error}") from None
+
+
+def has_name(record: Record, value: str) -> bool:
+    """Whether the regular expression matches somewhere in the name."""
+    if WORD.issuperset(value):
+        return value in record.name
+    import re
+
+    return re.search(value, record.name) is not None
+
+
+def has_label(record: Record, value: str) -> bool:
+    """``key`` or ``key=value``."""
+    labels: dict[str, str] = record.document.get("labels") or {}
+    key, equals, text = value.partition("=")
+    return key in labels and (not equals or labels[key] == text)
+
+
+def has_ancestor(record: Record, value: str) -> bool:
+    """The image, by name with or without registry and tag, or by ID."""
+    image = str(record.document.get("image") or "")
+    image_id = str(record.document.get("image_id") or "").removeprefix("sha256:")
+    id = value.removeprefix("sha256:")
+    if len(id) >= 3 and image_id.startswith(id):
+        return True
+    name, _, tag = image.rpartition(":")
+    short = name.removeprefix("localhost/").removeprefix("docker.io/").removeprefix("library/")
+    return value in (image, f"{short}:{tag}") or (tag == "latest" and value in (name, short))
+
+
+TESTS: dict[str, Callable[[Record, str], bool]] = {
+    "ancestor": has_ancestor,
+    "exited": lambda record, value: record.status == "exited" and record.exit_code == int(value),
+    "id": lambda record, value: record.id.startswith(value),
+    "label": has_label,
+    "name": has_name,
+    "status": lambda record, value: record.status == value,
+}
+CHECKS: dict[str, Callable[[str, str], None]] = {
+    "exited": check_exited,
+    "name": check_name,
+    "status": check_status,
+}

@@ -1,0 +1,230 @@
+"""One container or image as podman's `inspect` shows it: the same names, the same nesting.
+
+Fields of things that pyrt does not have (health checks, pods, blkio weights) are left out rather
+than filled with zeros that look like answers.
+"""
+
+from __future__ import annotations
+
+from pyrt.engine import records
+from pyrt.engine.clock import ZERO
+from pyrt.errors import NotFound, PyrtError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrt.engine.records import Record
+    from pyrt.images.names import Image
+    from pyrt.spec.config import ContainerConfig, Publish
+
+USERNS = {"nested": "", "host": "host"}
+
+
+def inspect_container(record: Record) -> dict[str, Any]:
+    """The container's document. It reads config.json, which says what really ran."""
+    config = record.config
+    spec = records.read_json(f"{record.bundle}/config.json") or {}
+    process = spec.get("process") or {}
+    args = process.get("args") or [""]
+    monitor = records.read_json(f"{record.bundle}/monitor.json") or {}
+    capabilities = process.get("capabilities") or {}
+    return {
+        "Id": record.id,
+        "Created": config.created,
+        "Path": args[0],
+        "Args": args[1:],
+        "State": state(record, str(spec.get("ociVersion", ""))),
+        "Image": config.image_id.removeprefix("sha256:"),
+        "ImageName": config.image,
+        "Rootfs": config.rootfs,
+        "ResolvConfPath": f"{record.bundle}/resolv.conf",
+        "HostnamePath": f"{record.bundle}/hostname",
+        "HostsPath": f"{record.bundle}/hosts",
+        "StaticDir": record.bundle,
+        "OCIConfigPath": f"{record.bundle}/config.json",
+        "OCIRuntime": "pyrt",
+        "Name": config.name,
+        "RestartCount": 0,
+        "Driver": "overlay",
+        "EffectiveCaps": capabilities.get("effective") or [],
+        "BoundingCaps": capabilities.get("bounding") or [],
+        "GraphDriver": graph_driver(monitor),
+        "Mounts": [mount(entry, spec) for entry in config.volumes],
+        "NetworkSettings": {"Ports": port_bindings(config.publish)},
+        "Config": configuration(config, spec, monitor),
+        "HostConfig": host_configuration(record, config, spec),
+    }
+
+
+def state(record: Record, oci_version: str) -> dict[str, Any]:
+    """How it is and how it ended."""
+    ended = record.exit or {}
+    error = ended.get("error") or {}
+    return {
+        "OciVersion": oci_version,
+        "Status": record.status,
+        "Running": record.status == "running",
+        "Paused": False,
+        "Restarting": False,
+        "OOMKilled": bool(ended.get("oom_killed")),
+        "Dead": False,
+        "Pid": record.pid,
+        "ExitCode": record.exit_code,
+        "Error": describe_error(ended.get("reason") or "", error),
+        "StartedAt": record.started_at or ZERO,
+        "FinishedAt": record.finished_at or ZERO,
+    }
+
+
+def describe_error(reason: str, error: dict[str, Any]) -> str:
+    """Why it did not simply exit; "" if it did."""
+    if error:
+        parts = (error.get("step"), error.get("subject"))
+        return f"{' '.join(str(part) for part in parts if part)}: {error.get('message', '')}"
+    return "" if reason == "exited" else reason
+
+
+def graph_driver(monitor: dict[str, Any]) -> dict[str, Any]:
+    """The overlay's directories; only the name for a root filesystem used in place."""
+    rootfs = monitor.get("rootfs")
+    if not rootfs:
+        return {"Name": "overlay", "Data": None}
+    return {
+        "Name": "overlay",
+        "Data": {
+            "LowerDir": ":".join(rootfs["lower"]),
+            "UpperDir": rootfs["upper"],
+            "WorkDir": rootfs["work"],
+        },
+    }
+
+
+def mount(volume: Any, spec: dict[str, Any]) -> dict[str, Any]:
+    """One volume or bind, with the options it was really mounted with."""
+    options: list[str] = []
+    for entry in spec.get("mounts") or ():
+        if entry["destination"] == volume["destination"]:
+            options = entry.get("options") or []
+    flags = {"ro", "rw", "bind", "rbind"}
+    propagation = {"shared", "slave", "private", "rshared", "rslave", "rprivate"}
+    return {
+        "Type": volume["type"],
+        "Source": volume["source"],
+        "Destination": volume["destination"],
+        "Driver": "",
+        "Mode": "",
+        "Options": [option for option in options if option not in flags | propagation],
+        "RW": "ro" not in options,
+        "Propagation": next((option for option in options if option in propagation), ""),
+    }
+
+
+def port_bindings(publish: list[Publish]) -> dict[str, list[dict[str, str]]]:
+    """``{"80/tcp": [{"HostIp": "", "HostPort": "8080"}]}``."""
+    bindings: dict[str, list[dict[str, str]]] = {}
+    for port in publish:
+        key = f"{port['container_port']}/{port['protocol']}"
+        entry = {"HostIp": port["host_ip"], "HostPort": str(port["host_port"])}
+        bindings.setdefault(key, []).append(entry)
+    return bindings
+
+
+def configuration(
+    config: ContainerConfig, spec: dict[str, Any], monitor: dict[str, Any]
+) -> dict[str, Any]:
+    """`Config`: what is inside."""
+    process = spec.get("process") or {}
+    return {
+        "Hostname": spec.get("hostname") or config.hostname,
+        "User": config.user,
+        "AttachStdin": False,
+        "AttachStdout": False,
+        "AttachStderr": False,
+        "Tty": config.terminal,
+        "OpenStdin": config.interactive,
+        "StdinOnce": bool(monitor.get("stdin_once")),
+        "Env": process.get("env") or [],
+        "Cmd": config.command or None,
+        "Image": config.image,
+        "Volumes": None,
+        "WorkingDir": process.get("cwd") or "/",
+        "Entrypoint": config.entrypoint,
+        "Labels": config.labels or None,
+        "Annotations": spec.get("annotations") or config.annotations or None,
+        "StopSignal": monitor.get("stop_signal") or 15,
+        "StopTimeout": config.stop_timeout_s,
+        "Umask": "0022",
+    }
+
+
+def host_configuration(
+    record: Record, config: ContainerConfig, spec: dict[str, Any]
+) -> dict[str, Any]:
+    """`HostConfig`: how it is joined to the host."""
+    limits = (spec.get("process") or {}).get("rlimits") or []
+    path = config.log_path or f"{record.bundle}/log"
+    return {
+        "Binds": [
+            f"{volume['source']}:{volume['destination']}:{','.join(volume['options']) or 'rw'}"
+            for volume in config.volumes
+            if volume["type"] == "bind"
+        ],
+        "ContainerIDFile": config.cidfile,
+        "LogConfig": {
+            "Type": config.log_driver,
+            "Config": None,
+            "Path": "" if config.log_driver == "none" else path,
+            "Size": f"{config.log_max_size_bytes}B",
+        },
+        "NetworkMode": config.network,
+        "PortBindings": port_bindings(config.publish),
+        "AutoRemove": config.remove,
+        "CapAdd": config.cap_add,
+        "CapDrop": config.cap_drop,
+        "PidMode": "private",
+        "IpcMode": "private",
+        "UTSMode": "private",
+        "UsernsMode": USERNS.get(config.userns, config.userns),
+        "Privileged": config.privileged,
+        "ReadonlyRootfs": config.read_only,
+        "SecurityOpt": config.security_opt,
+        "Tmpfs": dict(config.tmpfs),
+        "Init": config.init,
+        "Ulimits": [
+            {"Name": limit["type"], "Soft": limit["soft"], "Hard": limit["hard"]}
+            for limit in limits
+        ],
+    }
+
+
+def inspect_image(image: Image) -> dict[str, Any]:
+    """The image's document."""
+    config = image.config
+    return {
+        "Id": image.id.removeprefix("sha256:"),
+        "Digest": image.digest,
+        "RepoTags": image.names,
+        "Created": image.created,
+        "Config": {
+            "User": config.user,
+            "ExposedPorts": {port: {} for port in config.exposed_ports} or None,
+            "Env": config.env,
+            "Entrypoint": config.entrypoint or None,
+            "Cmd": config.cmd or None,
+            "Volumes": {path: {} for path in config.volumes} or None,
+            "WorkingDir": config.working_dir,
+            "Labels": config.labels or None,
+            "StopSignal": config.stop_signal,
+        },
+        "Architecture": config.architecture,
+        "Os": config.os,
+        "Size": image.size,
+        "RootFS": {"Type": "layers", "Layers": image.diff_ids},
+        "Labels": config.labels or None,
+    }
+
+
+def no_such_object(wanted: str) -> PyrtError:
+    """podman's words for a name that is neither a container nor an image."""
+    return NotFound("inspecting object", "", f'no such object: "{wanted}"')

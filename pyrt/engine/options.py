@@ -1,0 +1,134 @@
+"""What `Engine.run` and `Engine.create` take beside image and command; checked, for it comes from a
+program.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from pyrt.errors import InvalidSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import TypedDict
+
+    from pyrt.engine.configure import Wish
+else:
+    # pydantic takes typing's TypedDict only from Python 3.12 on.
+    from typing_extensions import TypedDict
+
+
+class Options(TypedDict, total=False):
+    """Keyword arguments named and meant as `pyrt run`'s flags; lists hold what a repeated flag
+    would.
+
+    ``env`` maps names to values, ``labels`` and ``annotations`` likewise. ``volumes`` are
+    ``SOURCE:DESTINATION[:OPTIONS]``, ``mounts`` ``type=…,src=…,dst=…``, ``publish``
+    ``[[IP:][HOSTPORT]:]PORT[/PROTOCOL]``, ``tmpfs`` ``DESTINATION[:OPTIONS]``, ``ulimits``
+    ``TYPE=SOFT[:HARD]``. ``network`` is pasta (the default), none or host; ``userns``
+    keep-id[:uid=N,gid=N], nomap or host. ``remove`` removes the container when it has ended,
+    ``rootfs`` makes the image a directory to run in place.
+    """
+
+    annotations: dict[str, str]
+    cap_add: list[str]
+    cap_drop: list[str]
+    cidfile: str
+    entrypoint: list[str]
+    env: dict[str, str]
+    env_files: list[str]
+    hostname: str
+    init: bool
+    interactive: bool
+    labels: dict[str, str]
+    log_driver: str
+    log_options: dict[str, str]
+    mounts: list[str]
+    name: str
+    network: str
+    privileged: bool
+    publish: list[str]
+    read_only: bool
+    read_only_tmpfs: bool
+    remove: bool
+    rootfs: bool
+    security_opt: list[str]
+    stop_signal: str
+    stop_timeout_s: int
+    terminal: bool
+    tmpfs: list[str]
+    ulimits: list[str]
+    user: str
+    userns: str
+    volumes: list[str]
+    workdir: str
+
+
+Options.__pydantic_config__ = ConfigDict(extra="forbid", strict=True)  # type: ignore[attr-defined]
+ADAPTER = TypeAdapter(Options)
+
+
+class CheckedWish:
+    """Options as the `Wish` that the command line's flags make too."""
+
+    def __init__(self, image: str, command: list[str], options: Options) -> None:
+        self.image = image
+        self.command = command
+        self.annotation = pairs(options.get("annotations"))
+        self.cap_add = options.get("cap_add", [])
+        self.cap_drop = options.get("cap_drop", [])
+        self.cidfile = options.get("cidfile", "")
+        self.detach_keys = "ctrl-p,ctrl-q"
+        self.entrypoint: str | None = None
+        self.env = pairs(options.get("env"))
+        self.env_file = options.get("env_files", [])
+        self.hostname = options.get("hostname", "")
+        self.init = options.get("init", False)
+        self.interactive = options.get("interactive", False)
+        self.label = pairs(options.get("labels"))
+        self.log_driver = options.get("log_driver", "")
+        self.log_opt = pairs(options.get("log_options"))
+        self.mount = options.get("mounts", [])
+        self.name = options.get("name", "")
+        self.network = options.get("network", "")
+        self.privileged = options.get("privileged", False)
+        self.publish = options.get("publish", [])
+        self.read_only = options.get("read_only", False)
+        self.read_only_tmpfs = options.get("read_only_tmpfs", True)
+        self.rm = options.get("remove", False)
+        self.rootfs = options.get("rootfs", False)
+        self.security_opt = options.get("security_opt", [])
+        self.stop_signal = options.get("stop_signal", "")
+        self.stop_timeout = options.get("stop_timeout_s", 10)
+        self.tmpfs = options.get("tmpfs", [])
+        self.tty = options.get("terminal", False)
+        self.ulimit = options.get("ulimits", [])
+        self.user = options.get("user", "")
+        self.userns = options.get("userns", "")
+        self.volume = options.get("volumes", [])
+        self.workdir = options.get("workdir", "")
+        if "entrypoint" in options:
+            from pyrt import native
+
+            self.entrypoint = native.dumps(options["entrypoint"]).decode()
+
+
+def pairs(mapping: dict[str, str] | None) -> list[str]:
+    """``K=V`` for each."""
+    return [f"{key}={value}" for key, value in (mapping or {}).items()]
+
+
+def check(image: str, command: Sequence[str], options: Options) -> Wish:
+    """Options as a wish. Raises InvalidSpec naming the first that is unknown or of the wrong type.
+    """
+    if isinstance(command, str):
+        raise InvalidSpec("command", command, "is a string, not a sequence of strings")
+    try:
+        checked: Any = ADAPTER.validate_python(dict(options))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        raise InvalidSpec("option", place, first["msg"][:1].lower() + first["msg"][1:]) from None
+    return CheckedWish(image, list(command), checked)
