@@ -13,9 +13,13 @@ fn main() -> Result<(), Error> {
     let mut document = Vec::new();
     stdin().read_to_end(&mut document)?;
     // One profile per line, so that a test pays for one process only.
-    for line in document.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+    for line in document
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
         let profile: Seccomp = serde_json::from_slice(line)?;
-        let filter = compile_for(&profile, native).map_err(|error| Error::other(error.to_string()))?;
+        let filter =
+            compile_for(&profile, native).map_err(|error| Error::other(error.to_string()))?;
         let bytes = filter.to_bytes();
         // Flags are the first four bytes.
         let length = u32::try_from(bytes.len() - 4).map_err(Error::other)?;

@@ -11,7 +11,9 @@
 
 mod archive;
 mod extract;
+mod header;
 mod pax;
+mod place;
 mod stream;
 #[cfg(test)]
 mod tests;

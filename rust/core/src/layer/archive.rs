@@ -4,12 +4,11 @@
 
 use std::io::Read;
 
+use super::header::{BLOCK, Header, number, unsigned, until_nul};
 use super::pax::{Records, Sparse};
 use super::stream::Stream;
 use super::{Limits, bad, limit};
-use crate::{Code, Error, Result};
-
-const BLOCK: usize = 512;
+use crate::{Error, Result};
 
 /// What a member is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +28,9 @@ pub(super) struct Timestamp {
     pub(super) nanoseconds: i64,
 }
 
+/// What of a file with holes is in the archive: offset and length, ascending.
+pub(super) type Segments = Vec<(u64, u64)>;
+
 /// One member; its content follows in the archive.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
@@ -44,8 +46,8 @@ pub(super) struct Member {
     pub(super) mtime: Timestamp,
     /// Length of the file, with its holes.
     pub(super) size: u64,
-    /// What of it is in the archive: offset and length, ascending; `None` is all.
-    pub(super) segments: Option<Vec<(u64, u64)>>,
+    /// `None`: all of it is in the archive.
+    pub(super) segments: Option<Segments>,
     pub(super) xattrs: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
@@ -61,7 +63,13 @@ pub(super) struct Archive<R: Read> {
 
 impl<R: Read> Archive<R> {
     pub(super) fn new(stream: Stream<R>, limits: &Limits) -> Self {
-        Self { stream, limits: limits.clone(), content: 0, padding: 0, global: Records::default() }
+        Self {
+            stream,
+            limits: limits.clone(),
+            content: 0,
+            padding: 0,
+            global: Records::default(),
+        }
     }
 
     pub(super) fn into_stream(self) -> Stream<R> {
@@ -89,7 +97,11 @@ impl<R: Read> Archive<R> {
         let mut is_promised = false;
         loop {
             let Some(header) = self.header()? else {
-                return if is_promised { Err(truncated()) } else { Ok(None) };
+                return if is_promised {
+                    Err(truncated())
+                } else {
+                    Ok(None)
+                };
             };
             match header.flag() {
                 b'x' => records.parse(&self.extension(&header)?)?,
@@ -101,7 +113,11 @@ impl<R: Read> Archive<R> {
                 }
                 b'L' => long_path = Some(until_nul(&self.extension(&header)?).to_vec()),
                 b'K' => long_link = Some(until_nul(&self.extension(&header)?).to_vec()),
-                _ => return self.member(&header, records, long_path, long_link).map(Some),
+                _ => {
+                    return self
+                        .member(&header, records, long_path, long_link)
+                        .map(Some);
+                }
             }
             is_promised = true;
         }
@@ -134,7 +150,10 @@ impl<R: Read> Archive<R> {
         }
         let header = Header(block);
         if !header.is_sound() {
-            return Err(bad("layer", "a header's checksum is wrong: not a tar archive, or damaged"));
+            return Err(bad(
+                "layer",
+                "a header's checksum is wrong: not a tar archive, or damaged",
+            ));
         }
         Ok(Some(header))
     }
@@ -143,7 +162,10 @@ impl<R: Read> Archive<R> {
     fn extension(&mut self, header: &Header) -> Result<Vec<u8>> {
         let size = header.size()?;
         if size > self.limits.max_extension_bytes as u64 {
-            return Err(limit("max_extension_bytes", self.limits.max_extension_bytes as u64));
+            return Err(limit(
+                "max_extension_bytes",
+                self.limits.max_extension_bytes as u64,
+            ));
         }
         self.begin(size);
         let mut data = vec![0; size as usize];
@@ -178,29 +200,43 @@ impl<R: Read> Archive<R> {
         }
         let kind = header.kind(&path)?;
         // As Go's reader, which most images were written for: only files have content, whatever the size says.
-        let stored = if kind == Kind::File { records.size.map_or_else(|| header.size(), Ok)? } else { 0 };
+        let stored = if kind == Kind::File {
+            records.size.map_or_else(|| header.size(), Ok)?
+        } else {
+            0
+        };
         if stored > self.limits.max_bytes {
             return Err(limit("max_bytes", self.limits.max_bytes));
         }
         self.begin(stored);
         let (size, segments) = if kind == Kind::File {
-            self.segments(header, &sparse, stored).map_err(|mut error| {
-                if error.subject.is_empty() {
-                    error.subject = String::from_utf8_lossy(&path).into_owned();
-                }
-                error
-            })?
+            self.segments(header, &sparse, stored)
+                .map_err(|mut error| {
+                    if error.subject.is_empty() {
+                        error.subject = String::from_utf8_lossy(&path).into_owned();
+                    }
+                    error
+                })?
         } else {
             (0, None)
         };
         Ok(Member {
             kind,
             mode: (header.number(Header::MODE)? & 0o7777) as u32,
-            uid: owner(&path, records.uid.map_or_else(|| header.number(Header::UID), Ok)?)?,
-            gid: owner(&path, records.gid.map_or_else(|| header.number(Header::GID), Ok)?)?,
+            uid: owner(
+                &path,
+                records.uid.map_or_else(|| header.number(Header::UID), Ok)?,
+            )?,
+            gid: owner(
+                &path,
+                records.gid.map_or_else(|| header.number(Header::GID), Ok)?,
+            )?,
             mtime: match records.mtime {
                 Some(time) => time,
-                None => Timestamp { seconds: header.number(Header::MTIME)?, nanoseconds: 0 },
+                None => Timestamp {
+                    seconds: header.number(Header::MTIME)?,
+                    nanoseconds: 0,
+                },
             },
             size,
             segments,
@@ -216,13 +252,23 @@ impl<R: Read> Archive<R> {
         header: &Header,
         sparse: &Sparse,
         stored: u64,
-    ) -> Result<(u64, Option<Vec<(u64, u64)>>)> {
+    ) -> Result<(u64, Option<Segments>)> {
         let (real_size, map) = if header.flag() == b'S' {
             self.old_gnu_map(header)?
         } else if sparse.major == Some(1) {
-            (sparse.real_size.ok_or_else(|| bad("", "is sparse and has no size"))?, self.leading_map()?)
+            (
+                sparse
+                    .real_size
+                    .ok_or_else(|| bad("", "is sparse and has no size"))?,
+                self.leading_map()?,
+            )
         } else if !sparse.map.is_empty() || sparse.real_size.is_some() {
-            (sparse.real_size.ok_or_else(|| bad("", "is sparse and has no size"))?, sparse.map.clone())
+            (
+                sparse
+                    .real_size
+                    .ok_or_else(|| bad("", "is sparse and has no size"))?,
+                sparse.map.clone(),
+            )
         } else {
             return Ok((stored, None));
         };
@@ -232,7 +278,9 @@ impl<R: Read> Archive<R> {
         let segments: Vec<_> = map.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
         let (mut end, mut total) = (0u64, 0u64);
         for &(offset, length) in &segments {
-            let next = offset.checked_add(length).filter(|next| offset >= end && *next <= real_size);
+            let next = offset
+                .checked_add(length)
+                .filter(|next| offset >= end && *next <= real_size);
             end = next.ok_or_else(|| bad("", "has a malformed map of holes"))?;
             total += length;
         }
@@ -260,7 +308,10 @@ impl<R: Read> Archive<R> {
                 return Ok((real_size, map));
             }
             if map.len() * 12 > self.limits.max_extension_bytes {
-                return Err(limit("max_extension_bytes", self.limits.max_extension_bytes as u64));
+                return Err(limit(
+                    "max_extension_bytes",
+                    self.limits.max_extension_bytes as u64,
+                ));
             }
             // These blocks are counted neither as content nor as padding.
             let mut block = [0; BLOCK];
@@ -282,7 +333,10 @@ impl<R: Read> Archive<R> {
             }
             read += BLOCK;
             if read > self.limits.max_extension_bytes {
-                return Err(limit("max_extension_bytes", self.limits.max_extension_bytes as u64));
+                return Err(limit(
+                    "max_extension_bytes",
+                    self.limits.max_extension_bytes as u64,
+                ));
             }
             for byte in block {
                 if wanted.is_some_and(|count| numbers.len() >= count) {
@@ -292,111 +346,22 @@ impl<R: Read> Archive<R> {
                     digits.push(char::from(byte));
                     continue;
                 }
-                let value: u64 = digits.parse().map_err(|_| bad("", "has a malformed map of holes"))?;
+                let value: u64 = digits
+                    .parse()
+                    .map_err(|_| bad("", "has a malformed map of holes"))?;
                 digits.clear();
                 match wanted {
                     // More pairs than bytes could describe cannot be there.
-                    None => wanted = Some(usize::try_from(value.saturating_mul(2)).unwrap_or(usize::MAX)),
+                    None => {
+                        wanted =
+                            Some(usize::try_from(value.saturating_mul(2)).unwrap_or(usize::MAX))
+                    }
                     Some(_) => numbers.push(value),
                 }
             }
         }
         Ok(numbers)
     }
-}
-
-/// A block of 512 bytes that says what follows.
-struct Header([u8; BLOCK]);
-
-impl Header {
-    const MODE: std::ops::Range<usize> = 100..108;
-    const UID: std::ops::Range<usize> = 108..116;
-    const GID: std::ops::Range<usize> = 116..124;
-    const SIZE: std::ops::Range<usize> = 124..136;
-    const MTIME: std::ops::Range<usize> = 136..148;
-    const CHECKSUM: std::ops::Range<usize> = 148..156;
-
-    /// The sum of all bytes, those of the checksum itself as spaces; old writers summed signed bytes.
-    fn is_sound(&self) -> bool {
-        let fold = |value: fn(u8) -> i64| -> i64 {
-            let bytes = self.0.iter().enumerate();
-            bytes.map(|(at, byte)| value(if Self::CHECKSUM.contains(&at) { b' ' } else { *byte })).sum()
-        };
-        let Ok(claimed) = number(&self.0[Self::CHECKSUM]) else { return false };
-        claimed == fold(i64::from) || claimed == fold(|byte| i64::from(byte.cast_signed()))
-    }
-
-    fn number(&self, field: std::ops::Range<usize>) -> Result<i64> {
-        number(&self.0[field])
-    }
-
-    fn size(&self) -> Result<u64> {
-        unsigned(self.number(Self::SIZE)?)
-    }
-
-    fn flag(&self) -> u8 {
-        self.0[156]
-    }
-
-    /// The name, with the prefix that POSIX headers have (GNU's use that place for other things).
-    fn path(&self) -> Vec<u8> {
-        let name = until_nul(&self.0[..100]);
-        let is_posix = &self.0[257..263] == b"ustar\0";
-        let prefix = if is_posix { until_nul(&self.0[345..500]) } else { b"" };
-        if prefix.is_empty() {
-            return name.to_vec();
-        }
-        [prefix, b"/", name].concat()
-    }
-
-    fn link(&self) -> Vec<u8> {
-        until_nul(&self.0[157..257]).to_vec()
-    }
-
-    fn kind(&self, path: &[u8]) -> Result<Kind> {
-        Ok(match self.flag() {
-            // v7 had no type for directories.
-            0 | b'0' if path.ends_with(b"/") => Kind::Directory,
-            0 | b'0' | b'7' | b'S' => Kind::File,
-            b'1' => Kind::HardLink,
-            b'2' => Kind::Symlink,
-            b'3' | b'4' => Kind::Device,
-            b'5' => Kind::Directory,
-            b'6' => Kind::Fifo,
-            flag => {
-                let message = format!("member type {:?} is not supported", char::from(flag));
-                let subject = String::from_utf8_lossy(path).into_owned();
-                return Err(Error::new(Code::Unsupported, "unpack", subject, message));
-            }
-        })
-    }
-}
-
-fn until_nul(field: &[u8]) -> &[u8] {
-    field.split(|byte| *byte == 0).next().unwrap_or_default()
-}
-
-/// Octal digits between spaces and NULs, nothing being 0; or, with the top bit set, big-endian two's complement.
-fn number(field: &[u8]) -> Result<i64> {
-    let refuse = || bad("layer", "a header has a malformed number");
-    if field[0] & 0x80 != 0 {
-        // The top bit is the mark, the next one the sign.
-        let mut value = if field[0] & 0x40 != 0 { -1i64 } else { 0 };
-        for (at, byte) in field.iter().enumerate() {
-            let byte = if at == 0 { (byte & 0x7f) | if value < 0 { 0x80 } else { 0 } } else { *byte };
-            value = value.checked_mul(256).and_then(|v| v.checked_add(i64::from(byte))).ok_or_else(refuse)?;
-        }
-        return Ok(value);
-    }
-    let text = field.split(|byte| *byte == 0).next().unwrap_or_default().trim_ascii();
-    text.iter().try_fold(0i64, |value, digit| match digit {
-        b'0'..=b'7' => value.checked_mul(8).map(|v| v + i64::from(digit - b'0')).ok_or_else(refuse),
-        _ => Err(refuse()),
-    })
-}
-
-fn unsigned(value: i64) -> Result<u64> {
-    u64::try_from(value).map_err(|_| bad("layer", "a header has a negative size"))
 }
 
 /// The last ID means "leave as it is" to chown(2), so no file can belong to it.

@@ -33,7 +33,8 @@ impl Records {
     /// Adds the records of one header; a later one wins, and an empty value takes the key back.
     pub(super) fn parse(&mut self, mut data: &[u8]) -> Result<()> {
         while !data.is_empty() {
-            let (record, rest) = split(data).ok_or_else(|| bad("layer", "a PAX record is malformed"))?;
+            let (record, rest) =
+                split(data).ok_or_else(|| bad("layer", "a PAX record is malformed"))?;
             let equals = record.iter().position(|byte| *byte == b'=');
             let at = equals.ok_or_else(|| bad("layer", "a PAX record has no value"))?;
             self.set(&record[..at], &record[at + 1..])?;
@@ -53,7 +54,9 @@ impl Records {
             b"mtime" => self.mtime = time(key, value)?,
             b"GNU.sparse.name" => self.sparse.name = text(),
             b"GNU.sparse.major" => self.sparse.major = number(key, value)?,
-            b"GNU.sparse.realsize" | b"GNU.sparse.size" => self.sparse.real_size = number(key, value)?,
+            b"GNU.sparse.realsize" | b"GNU.sparse.size" => {
+                self.sparse.real_size = number(key, value)?
+            }
             b"GNU.sparse.offset" | b"GNU.sparse.numbytes" => {
                 self.sparse.map.extend(number(key, value)?);
             }
@@ -97,28 +100,45 @@ fn parse<T: std::str::FromStr>(key: &[u8], value: &[u8]) -> Result<Option<T>> {
     if value.is_empty() {
         return Ok(None);
     }
-    let parsed = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
+    let parsed = std::str::from_utf8(value)
+        .ok()
+        .and_then(|text| text.parse().ok());
     match parsed {
         Some(number) => Ok(Some(number)),
-        None => Err(bad("layer", format!("PAX record {}: not a number", String::from_utf8_lossy(key)))),
+        None => Err(bad(
+            "layer",
+            format!("PAX record {}: not a number", String::from_utf8_lossy(key)),
+        )),
     }
 }
 
 /// Seconds with a fraction, which may be negative as a whole.
 fn time(key: &[u8], value: &[u8]) -> Result<Option<Timestamp>> {
-    let dot = value.iter().position(|byte| *byte == b'.').unwrap_or(value.len());
-    let Some(seconds) = signed(key, &value[..dot])? else { return Ok(None) };
+    let dot = value
+        .iter()
+        .position(|byte| *byte == b'.')
+        .unwrap_or(value.len());
+    let Some(seconds) = signed(key, &value[..dot])? else {
+        return Ok(None);
+    };
     let digits = value.get(dot + 1..).unwrap_or_default();
     if !digits.iter().all(u8::is_ascii_digit) {
         return Err(bad("layer", "PAX record mtime: not a time"));
     }
     let mut nanoseconds = 0i64;
     for place in 0..9 {
-        nanoseconds = nanoseconds * 10 + i64::from(digits.get(place).map_or(0, |digit| digit - b'0'));
+        nanoseconds =
+            nanoseconds * 10 + i64::from(digits.get(place).map_or(0, |digit| digit - b'0'));
     }
     if value.starts_with(b"-") && nanoseconds > 0 {
         // The kernel counts nanoseconds upwards from the second before.
-        return Ok(Some(Timestamp { seconds: seconds - 1, nanoseconds: 1_000_000_000 - nanoseconds }));
+        return Ok(Some(Timestamp {
+            seconds: seconds - 1,
+            nanoseconds: 1_000_000_000 - nanoseconds,
+        }));
     }
-    Ok(Some(Timestamp { seconds, nanoseconds }))
+    Ok(Some(Timestamp {
+        seconds,
+        nanoseconds,
+    }))
 }

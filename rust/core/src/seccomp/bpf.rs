@@ -7,8 +7,8 @@
 //! each instruction of the program at every load.
 
 use libc::{
-    BPF_ABS, BPF_ALU, BPF_AND, BPF_JA, BPF_JEQ, BPF_JGE, BPF_JGT, BPF_JMP, BPF_K, BPF_LD, BPF_RET, BPF_W,
-    sock_filter,
+    BPF_ABS, BPF_ALU, BPF_AND, BPF_JA, BPF_JEQ, BPF_JGE, BPF_JGT, BPF_JMP, BPF_K, BPF_LD, BPF_RET,
+    BPF_W, sock_filter,
 };
 
 use super::lower::{BAD_ARCH, Clause, Op, Outcome, Policy, Range, Test};
@@ -49,7 +49,12 @@ pub(super) fn assemble(policy: &Policy) -> Vec<sock_filter> {
 impl Assembler {
     fn push(&mut self, code: u32, jt: u8, jf: u8, k: u32) -> Label {
         // Opcodes are below 0x100.
-        self.reversed.push(sock_filter { code: code as u16, jt, jf, k });
+        self.reversed.push(sock_filter {
+            code: code as u16,
+            jt,
+            jf,
+            k,
+        });
         self.reversed.len() - 1
     }
 
@@ -78,7 +83,12 @@ impl Assembler {
             return to;
         }
         // A program that long would be refused for its length.
-        self.push(BPF_JMP | BPF_JA, 0, 0, u32::try_from(distance).unwrap_or(u32::MAX))
+        self.push(
+            BPF_JMP | BPF_JA,
+            0,
+            0,
+            u32::try_from(distance).unwrap_or(u32::MAX),
+        )
     }
 
     fn jump(&mut self, test: u32, k: u32, yes: Label, no: Label) -> Label {
@@ -109,7 +119,12 @@ impl Assembler {
     fn fall_to(&mut self, next: Label) {
         let distance = self.distance(next);
         if distance != 0 {
-            self.push(BPF_JMP | BPF_JA, 0, 0, u32::try_from(distance).unwrap_or(u32::MAX));
+            self.push(
+                BPF_JMP | BPF_JA,
+                0,
+                0,
+                u32::try_from(distance).unwrap_or(u32::MAX),
+            );
         }
     }
 

@@ -11,9 +11,10 @@
 //! instead, which the program chooses freely. Here a rule that denies, denies the whole sub-call, and a rule that
 //! allows does not open it. (A profile that allows `socketcall` itself says so, and is obeyed.)
 
-use super::arch::{ARCHITECTURES, Arch, FOREIGN, Numbers, X32_BIT, multiplexed};
-use super::profile::{Arg, FLAGS, Seccomp, Syscall};
-use crate::{Code, Error, Result};
+use super::arch::{Arch, Numbers, X32_BIT, multiplexed};
+use super::profile::{Arg, FLAGS, Seccomp};
+use super::words::{action, architectures, check_args, refuse, test};
+use crate::Result;
 
 /// What the assembler gets.
 pub(super) struct Policy {
@@ -38,7 +39,10 @@ pub(super) enum Outcome {
     /// `SECCOMP_RET_*` whatever the arguments.
     Return(u32),
     /// The first clause that holds, else `otherwise`.
-    Clauses { clauses: Vec<Clause>, otherwise: u32 },
+    Clauses {
+        clauses: Vec<Clause>,
+        otherwise: u32,
+    },
 }
 
 /// All tests hold → `ret`.
@@ -75,10 +79,17 @@ pub(super) enum Op {
 pub(super) const BAD_ARCH: u32 = libc::SECCOMP_RET_KILL_THREAD;
 
 pub(super) fn lower(profile: &Seccomp, native: Arch) -> Result<Policy> {
-    let default = action("defaultAction", &profile.default_action, profile.default_errno_ret)?;
+    let default = action(
+        "defaultAction",
+        &profile.default_action,
+        profile.default_errno_ret,
+    )?;
     if default == libc::SECCOMP_RET_USER_NOTIF {
         // The process that must send the descriptor away would already be stopped by it.
-        return Err(refuse("defaultAction", "SCMP_ACT_NOTIFY cannot be the default"));
+        return Err(refuse(
+            "defaultAction",
+            "SCMP_ACT_NOTIFY cannot be the default",
+        ));
     }
     let rules = rules(profile, default)?;
     let mut outcomes = vec![Outcome::Return(default), Outcome::Return(BAD_ARCH)];
@@ -96,13 +107,23 @@ pub(super) fn lower(profile: &Seccomp, native: Arch) -> Result<Policy> {
         }
         lines.push((arch.audit(), ranges));
     }
-    Ok(Policy { flags: flags(profile, &rules)?, lines, outcomes })
+    Ok(Policy {
+        flags: flags(profile, &rules)?,
+        lines,
+        outcomes,
+    })
 }
 
 /// The last range before the x32 half ends there; -1, which a tracer writes to skip a call, keeps the default.
 fn close_x32(ranges: &mut Vec<Range>) {
-    ranges.push(Range { start: X32_BIT, outcome: 1 });
-    ranges.push(Range { start: u32::MAX, outcome: 0 });
+    ranges.push(Range {
+        start: X32_BIT,
+        outcome: 1,
+    });
+    ranges.push(Range {
+        start: u32::MAX,
+        outcome: 0,
+    });
 }
 
 /// A rule whose text has been understood.
@@ -115,7 +136,11 @@ struct Rule<'a> {
 fn rules(profile: &Seccomp, default: u32) -> Result<Vec<Rule<'_>>> {
     let mut rules = Vec::with_capacity(profile.syscalls.len());
     for (at, syscall) in profile.syscalls.iter().enumerate() {
-        let ret = action(&format!("syscalls[{at}].action"), &syscall.action, syscall.errno_ret)?;
+        let ret = action(
+            &format!("syscalls[{at}].action"),
+            &syscall.action,
+            syscall.errno_ret,
+        )?;
         check_args(at, syscall)?;
         if ret == libc::SECCOMP_RET_USER_NOTIF {
             if profile.listener_path.as_deref().is_none_or(str::is_empty) {
@@ -123,13 +148,18 @@ fn rules(profile: &Seccomp, default: u32) -> Result<Vec<Rule<'_>>> {
             }
             if syscall.names.iter().any(|name| name == "write") {
                 // As runc: the descriptor is sent with calls that the filter already sees.
-                return Err(refuse(&format!("syscalls[{at}]"), "SCMP_ACT_NOTIFY cannot be used for write"));
+                return Err(refuse(
+                    &format!("syscalls[{at}]"),
+                    "SCMP_ACT_NOTIFY cannot be used for write",
+                ));
             }
         }
         if ret != default {
             let names = syscall.names.iter();
             rules.push(Rule {
-                names: names.filter_map(|n| Some((n.as_str(), Numbers::of(n)?))).collect(),
+                names: names
+                    .filter_map(|n| Some((n.as_str(), Numbers::of(n)?)))
+                    .collect(),
                 ret,
                 args: &syscall.args,
             });
@@ -152,10 +182,16 @@ fn hits(rules: &[Rule<'_>], arch: Arch) -> Vec<(Hit, Clause)> {
         let clauses = clauses(rule, arch);
         for &(name, numbers) in &rule.names {
             if let Some(number) = numbers.on(arch) {
-                found.extend(clauses.iter().map(|clause| (Hit { number, order }, clause.clone())));
+                found.extend(
+                    clauses
+                        .iter()
+                        .map(|clause| (Hit { number, order }, clause.clone())),
+                );
             }
             if arch == Arch::X86 {
-                found.extend(through_multiplexer(name, rule).map(|(n, c)| (Hit { number: n, order }, c)));
+                found.extend(
+                    through_multiplexer(name, rule).map(|(n, c)| (Hit { number: n, order }, c)),
+                );
             }
         }
     }
@@ -169,9 +205,17 @@ fn clauses(rule: &Rule<'_>, arch: Arch) -> Vec<Clause> {
     let tests = rule.args.iter().filter_map(|arg| test(arg, wide));
     let repeats = (0..6).any(|i| rule.args.iter().filter(|arg| arg.index == i).count() > 1);
     if repeats {
-        tests.map(|test| Clause { tests: vec![test], ret: rule.ret }).collect()
+        tests
+            .map(|test| Clause {
+                tests: vec![test],
+                ret: rule.ret,
+            })
+            .collect()
     } else {
-        vec![Clause { tests: tests.collect(), ret: rule.ret }]
+        vec![Clause {
+            tests: tests.collect(),
+            ret: rule.ret,
+        }]
     }
 }
 
@@ -187,16 +231,35 @@ fn through_multiplexer(name: &str, rule: &Rule<'_>) -> Option<(u32, Clause)> {
     }
     let test = if number == super::arch::X86_IPC {
         // The upper half is a version that selects how pointers are passed, not what is called.
-        Test { index: 0, op: Op::Masked(0xffff), value: u64::from(sub), wide: false }
+        Test {
+            index: 0,
+            op: Op::Masked(0xffff),
+            value: u64::from(sub),
+            wide: false,
+        }
     } else {
-        Test { index: 0, op: Op::Eq, value: u64::from(sub), wide: false }
+        Test {
+            index: 0,
+            op: Op::Eq,
+            value: u64::from(sub),
+            wide: false,
+        }
     };
-    Some((number, Clause { tests: vec![test], ret: rule.ret }))
+    Some((
+        number,
+        Clause {
+            tests: vec![test],
+            ret: rule.ret,
+        },
+    ))
 }
 
 /// Cuts the line of numbers at every change of outcome.
 fn ranges(hits: Vec<(Hit, Clause)>, default: u32, outcomes: &mut Vec<Outcome>) -> Vec<Range> {
-    let mut ranges = vec![Range { start: 0, outcome: 0 }];
+    let mut ranges = vec![Range {
+        start: 0,
+        outcome: 0,
+    }];
     let mut set = |start, outcome| match ranges.last_mut() {
         Some(last) if last.outcome == outcome => {}
         Some(last) if last.start == start => last.outcome = outcome,
@@ -213,7 +276,10 @@ fn ranges(hits: Vec<(Hit, Clause)>, default: u32, outcomes: &mut Vec<Outcome>) -
             Some(unconditional) => Outcome::Return(unconditional.ret),
             None => {
                 dedup(&mut clauses);
-                Outcome::Clauses { clauses, otherwise: default }
+                Outcome::Clauses {
+                    clauses,
+                    otherwise: default,
+                }
             }
         };
         let index = intern(outcomes, outcome);
@@ -252,31 +318,21 @@ fn intern(outcomes: &mut Vec<Outcome>, outcome: Outcome) -> usize {
     outcomes.len() - 1
 }
 
-/// The machine's own architecture first: nearly every call comes through it.
-fn architectures(profile: &Seccomp, native: Arch) -> Result<Vec<Arch>> {
-    let mut arches = vec![native];
-    for (at, name) in profile.architectures.iter().enumerate() {
-        match ARCHITECTURES.iter().find(|(token, _)| token == name) {
-            Some(&(_, arch)) if arch.runs_on(native) && !arches.contains(&arch) => arches.push(arch),
-            Some(_) => {}
-            None if FOREIGN.contains(&name.as_str()) || name == "SCMP_ARCH_NATIVE" => {}
-            None => {
-                return Err(refuse(&format!("architectures[{at}]"), &format!("{name}: not an architecture")));
-            }
-        }
-    }
-    Ok(arches)
-}
-
 fn flags(profile: &Seccomp, rules: &[Rule<'_>]) -> Result<u32> {
     let mut flags = 0;
     for (at, name) in profile.flags.iter().enumerate() {
         let Some((_, bit)) = FLAGS.iter().find(|(token, _)| token == name) else {
-            return Err(refuse(&format!("flags[{at}]"), &format!("{name}: not a flag")));
+            return Err(refuse(
+                &format!("flags[{at}]"),
+                &format!("{name}: not a flag"),
+            ));
         };
         flags |= bit;
     }
-    if rules.iter().any(|rule| rule.ret == libc::SECCOMP_RET_USER_NOTIF) {
+    if rules
+        .iter()
+        .any(|rule| rule.ret == libc::SECCOMP_RET_USER_NOTIF)
+    {
         flags |= libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
         if flags & libc::SECCOMP_FILTER_FLAG_TSYNC != 0 {
             // Together they need another way to report a thread that cannot follow (Linux 5.7).
@@ -287,72 +343,4 @@ fn flags(profile: &Seccomp, rules: &[Rule<'_>]) -> Result<u32> {
         flags &= !libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
     }
     Ok(flags as u32)
-}
-
-/// `SCMP_ACT_…` as the 32 bits that a filter returns.
-fn action(field: &str, name: &str, errno: Option<u32>) -> Result<u32> {
-    let with_data = |ret: u32| {
-        let data = errno.unwrap_or(libc::EPERM as u32);
-        if data > 0xffff {
-            return Err(refuse(field, &format!("errnoRet {data} does not fit in 16 bits")));
-        }
-        Ok(ret | data)
-    };
-    let ret = match name {
-        "SCMP_ACT_ERRNO" => return with_data(libc::SECCOMP_RET_ERRNO),
-        "SCMP_ACT_TRACE" => return with_data(libc::SECCOMP_RET_TRACE),
-        "SCMP_ACT_ALLOW" => libc::SECCOMP_RET_ALLOW,
-        "SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD" => libc::SECCOMP_RET_KILL_THREAD,
-        "SCMP_ACT_KILL_PROCESS" => libc::SECCOMP_RET_KILL_PROCESS,
-        "SCMP_ACT_LOG" => libc::SECCOMP_RET_LOG,
-        "SCMP_ACT_NOTIFY" => libc::SECCOMP_RET_USER_NOTIF,
-        "SCMP_ACT_TRAP" => libc::SECCOMP_RET_TRAP,
-        _ => return Err(refuse(field, &format!("{name}: not an action"))),
-    };
-    match errno {
-        // The specification: an action that returns no errno MUST NOT be given one. Zero is how Go writes absence.
-        Some(errno) if errno != 0 => Err(refuse(field, &format!("{name} does not return an errno"))),
-        _ => Ok(ret),
-    }
-}
-
-fn check_args(at: usize, syscall: &Syscall) -> Result<()> {
-    for (n, arg) in syscall.args.iter().enumerate() {
-        let field = || format!("syscalls[{at}].args[{n}]");
-        if arg.index > 5 {
-            return Err(refuse(&field(), &format!("index {}: a call has arguments 0 to 5", arg.index)));
-        }
-        if op(arg).is_none() {
-            return Err(refuse(&field(), &format!("{}: not a comparison", arg.op)));
-        }
-    }
-    Ok(())
-}
-
-fn op(arg: &Arg) -> Option<Op> {
-    Some(match arg.op.as_str() {
-        "SCMP_CMP_EQ" => Op::Eq,
-        "SCMP_CMP_NE" => Op::Ne,
-        "SCMP_CMP_GT" => Op::Gt,
-        "SCMP_CMP_GE" => Op::Ge,
-        "SCMP_CMP_LT" => Op::Lt,
-        "SCMP_CMP_LE" => Op::Le,
-        "SCMP_CMP_MASKED_EQ" => Op::Masked(arg.value),
-        _ => return None,
-    })
-}
-
-/// `None` only for a comparison that [`check_args`] has refused.
-fn test(arg: &Arg, wide: bool) -> Option<Test> {
-    let op = op(arg)?;
-    let value = match op {
-        // libseccomp drops the bits that no masked argument can have.
-        Op::Masked(mask) => arg.value_two & mask,
-        _ => arg.value,
-    };
-    Some(Test { index: arg.index, op, value, wide })
-}
-
-fn refuse(field: &str, message: &str) -> Error {
-    Error::new(Code::InvalidSpec, "compile", format!("linux.seccomp.{field}"), message)
 }
