@@ -149,6 +149,6 @@ def run_root(environment: Mapping[str, str]) -> str:
             "XDG_RUNTIME_DIR",
             "",
             f"not set, and {runtime} does not exist",
-            hint="set XDG_RUNTIME_DIR to a directory of yours with mode 0700, or give --runroot DIR",
+            hint="set XDG_RUNTIME_DIR to a directory of yours, mode 0700, or give --runroot DIR",
         )
     return os.path.join(runtime, "pyrt")

@@ -8,6 +8,7 @@ LOCAL = "localhost"
 DOCKER = "docker.io"
 LOWER = frozenset("abcdefghijklmnopqrstuvwxyz0123456789")
 WORD = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+LABEL = WORD - frozenset("_.")
 HEX = frozenset("0123456789abcdef")
 
 
@@ -49,7 +50,7 @@ def parse_reference(text: str) -> Reference:
         raise InvalidSpec(
             "image name", text, "a repository is [a-z0-9]+ joined by . _ - and /", hint=hint
         )
-    if registry and not WORD.issuperset(registry.replace(":", "").strip("[]")):
+    if registry and not is_registry_host(registry):
         raise InvalidSpec("image name", text, "not a registry's host name")
     return Reference(registry, repository, tag or ("" if digest else "latest"), digest)
 
@@ -82,6 +83,23 @@ def candidates(text: str) -> list[tuple[str, str]]:
         (f"{LOCAL}/{reference.repository}", version),
         (f"{DOCKER}/{library}{reference.repository}", version),
     ]
+
+
+def is_registry_host(text: str) -> bool:
+    """Whether `text` is `HOST[:PORT]`, the host a domain name or an IPv6 address in brackets."""
+    if text.startswith("["):
+        host, _, rest = text[1:].partition("]")
+        is_host = ":" in host and (HEX | frozenset(":.")).issuperset(host.lower())
+        port = rest[1:] if rest.startswith(":") else rest or "0"
+        is_host = is_host and rest[:1] in ("", ":")
+    else:
+        host, colon, port = text.partition(":")
+        is_host = all(
+            part and part[0] != "-" and part[-1] != "-" and LABEL.issuperset(part)
+            for part in host.split(".")
+        )
+        port = port if colon else "0"
+    return is_host and port.isascii() and port.isdecimal()
 
 
 def is_digest(text: str) -> bool:
