@@ -38,8 +38,8 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     set_names(spec)?;
     let root = sources.build(spec)?; // every later path is resolved beneath it
     drop(sources); // descriptors of the host are closed before the host is left
+    rootfs::set_sysctls(&root, linux)?; // through our procfs, before /proc/sys is sealed
     rootfs::protect(&root, spec, linux)?; // after all mounts, or a later mount would uncover them
-    rootfs::set_sysctls(&root, linux)?; // through our procfs, while we are still root
     if plan.create_workdir {
         make_workdir(&root, spec)?;
     }

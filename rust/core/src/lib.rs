@@ -17,7 +17,6 @@ pub mod mount;
 pub mod paths;
 pub mod process;
 pub mod relay;
-pub mod removal;
 pub mod rootfs;
 pub mod seccomp;
 pub mod spec;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use pyo3::prelude::*;
 use pyo3::types::PyBytes;
 use pyrt_core::paths::{open_host, read_all, try_open_in_root};
-use pyrt_core::{At, Result, removal, userns, wire};
+use pyrt_core::{At, Result, tree, userns, wire};
 use rustix::fs::{FileType, OFlags};
 use rustix::io::Errno;
 
@@ -141,7 +141,7 @@ pub(crate) fn remove_tree(
     run_root: PathBuf,
     path: PathBuf,
 ) -> PyResult<()> {
-    detached(py, || match removal::remove_path(&path) {
+    detached(py, || match tree::remove_path(&path) {
         // Files of subordinate IDs: only their namespace's root can remove them.
         Err(error) if matches!(error.errno, Some(libc::EACCES | libc::EPERM)) => {
             work(&binary, &run_root, "remove", &[("--path", path.into_os_string())], &[]).map(drop)

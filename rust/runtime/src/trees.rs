@@ -3,21 +3,27 @@
 //! It reports over one socket, in frames of `core::wire`: `Reply` with JSON, or `Failed`.
 
 use std::ffi::OsString;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::Path;
 
+use pyrt_core::layer::{self, Limits};
+use pyrt_core::paths::open_host;
 use pyrt_core::wire::{self, Frame};
-use pyrt_core::{Code, Error, Result, removal, userns};
+use pyrt_core::{At, Code, Error, Result, tree, userns};
+use rustix::fs::{Mode, OFlags};
 
 use crate::Status;
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, invalid, missing};
 
-/// `tree remove|… --report FD --run-root DIR …`
+/// `tree ensure|unpack|remove|chown|shift --report FD --run-root DIR [--path DIR] …`
 pub(crate) fn main(args: &[OsString]) -> Status {
     let verb = args.first().map(|verb| verb.to_string_lossy().into_owned()).unwrap_or_default();
     let args = Arguments::parse(args.get(1..).unwrap_or_default())?;
     let report = args.needed_descriptor("report")?;
     let (frame, content, code) = match work(&verb, &args) {
         Ok(reply) => (Frame::Reply, reply, 0),
-        Err(error) => (Frame::Failed, serde_json::to_vec(&error).unwrap_or_default(), 1),
+        Err(error) => (Frame::Failed, to_json(&error), 1),
     };
     // Nobody is left to be told if the socket is closed.
     let _ = wire::send(&report, frame, &content, &[]);
@@ -27,11 +33,74 @@ pub(crate) fn main(args: &[OsString]) -> Status {
 fn work(verb: &str, args: &Arguments) -> Result<Vec<u8>> {
     let holder = userns::ensure(&args.path("run-root")?)?;
     if verb == "ensure" {
-        return Ok(serde_json::to_vec(&userns::describe(&holder)?).unwrap_or_default());
+        return Ok(to_json(&userns::describe(&holder)?));
     }
+    let single_id = userns::is_single(&holder)?;
     userns::enter(&holder)?;
+    let path = args.path("path")?;
     match verb {
-        "remove" => removal::remove_path(&args.path("path")?).map(|()| b"{}".to_vec()),
+        "unpack" => unpack(args, &path, single_id),
+        "remove" => tree::remove_path(&path).map(|()| done()),
+        "chown" => {
+            let (uid, gid) = (needed(args, "uid")?, needed(args, "gid")?);
+            tree::chown(&path, uid, gid).map(|()| done())
+        }
+        "shift" => {
+            let (uids, gids) = (map(args, "uid-map")?, map(args, "gid-map")?);
+            let copied = tree::copy_shifted(&args.path("source")?, &path, &uids, &gids);
+            or_remove(copied, &path).map(|()| done())
+        }
         _ => Err(Error::new(Code::InvalidSpec, "tree", verb, "unknown verb")),
     }
+}
+
+fn done() -> Vec<u8> {
+    b"{}".to_vec()
+}
+
+fn to_json<T: serde::Serialize>(value: &T) -> Vec<u8> {
+    serde_json::to_vec(value).unwrap_or_default()
+}
+
+/// Unpacks into a new directory.
+fn unpack(args: &Arguments, path: &Path, single_id: bool) -> Result<Vec<u8>> {
+    let tar = File::from(args.needed_descriptor("tar")?);
+    let mut limits = Limits { single_id, ..Limits::default() };
+    for (name, limit) in
+        [("max-entries", &mut limits.max_entries), ("max-bytes", &mut limits.max_bytes)]
+    {
+        // 0 leaves the default.
+        *limit = args.number(name)?.filter(|&value| value > 0).unwrap_or(*limit);
+    }
+    rustix::fs::mkdir(path, Mode::from_raw_mode(0o755)).at("mkdir", path)?;
+    let unpacked = open_host(path, OFlags::RDONLY | OFlags::DIRECTORY)
+        .and_then(|destination| layer::unpack(tar, destination.as_fd(), &limits));
+    or_remove(unpacked, path).map(|unpacked| to_json(&unpacked))
+}
+
+/// What failed half-way is taken away; the first error is the one to tell.
+fn or_remove<T>(result: Result<T>, path: &Path) -> Result<T> {
+    if result.is_err() {
+        let _ = tree::remove_path(path);
+    }
+    result
+}
+
+fn needed(args: &Arguments, name: &str) -> Result<u32> {
+    args.number(name)?.ok_or_else(|| missing(name))
+}
+
+/// `container:user:count,…`
+fn map(args: &Arguments, name: &str) -> Result<Vec<tree::IdMap>> {
+    let text = args.get(name).ok_or_else(|| missing(name))?.to_string_lossy();
+    let range = |range: &str| {
+        let mut numbers = range.split(':').map(str::parse::<u32>);
+        match (numbers.next(), numbers.next(), numbers.next(), numbers.next()) {
+            (Some(Ok(inside)), Some(Ok(outside)), Some(Ok(count)), None) => {
+                Ok((inside, outside, count))
+            }
+            _ => Err(invalid(name, range)),
+        }
+    };
+    text.split(',').map(range).collect()
 }

@@ -484,10 +484,10 @@ impl Undo<'_> {
         if self.config.remove {
             // Names before the bundle: a name that points nowhere is swept, a bundle without its name is not lost.
             for path in self.config.undo.iter().filter(|path| **path != self.bundle_path) {
-                let _ = pyrt_core::removal::remove_path(path);
+                let _ = pyrt_core::tree::remove_path(path);
             }
-            let _ = pyrt_core::removal::remove_path(&self.bundle_path);
+            let _ = pyrt_core::tree::remove_path(&self.bundle_path);
         }
-        let _ = pyrt_core::removal::remove_path(self.run_path);
+        let _ = pyrt_core::tree::remove_path(self.run_path);
     }
 }
