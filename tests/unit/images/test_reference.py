@@ -37,8 +37,8 @@ def test_parse(text: str, registry: str, repository: str, tag: str, digest: str)
 @pytest.mark.parametrize(
     "text",
     ["", ":", "demo:", ":x", "Demo", "a//b", "/a", "a/", "a..b", "a._b", "a___b", "-a", "a-",
-     "a:-x", "a:b:c", "a@sha256:12", "a@", "a\n", "../x", "localhost/", "a b", "a:" + "x" * 129, "é",
-     "ex ample.com/x", "a.:1/x", "a:b/x", "[x]/y", "[::1]5/x"],
+     "a:-x", "a:b:c", "a@sha256:12", "a@", "a\n", "../x", "localhost/", "a b", "a:" + "x" * 129,
+     "é", "ex ample.com/x", "a.:1/x", "a:b/x", "[x]/y", "[::1]5/x"],
 )  # fmt: skip
 def test_refused(text: str) -> None:
     """And nothing else; the hint for capitals is true."""
