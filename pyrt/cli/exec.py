@@ -8,7 +8,7 @@ from pyrt.cli import output
 from pyrt.cli.verb import Verb
 from pyrt.engine import exec as engine_exec
 from pyrt.engine import records
-from pyrt.engine.configure import parse_environment, parse_workdir
+from pyrt.engine.environment import parse_environment, parse_workdir
 from pyrt.errors import Conflict
 
 TYPE_CHECKING = False

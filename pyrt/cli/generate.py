@@ -10,7 +10,7 @@ from pprint import pformat
 from pyrt.cli.tree import build_command
 from pyrt.cli.verbs import HOT, VERBS
 
-KINDS = {"str": "text", "int": "number", "boolean": "flag"}
+KINDS = {"str": "text", "int": "text", "boolean": "flag"}
 
 HEAD = '''"""The options of hot verbs. Written by `python -m pyrt.cli.generate`; do not edit."""
 
@@ -43,6 +43,7 @@ def table_of(name: str) -> dict[str, object]:
         "name": class_name,
         "interspersed": command.context_settings["allow_interspersed_args"],
         "options": options,
+        "numbers": tuple(p.name for p in command.params if p.type.name == "int"),
         "arguments": tuple(arguments),
     }
 

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
         name: str
         interspersed: bool
         options: dict[str, tuple[str, str]]
-        """``--flag`` or ``-f`` to (attribute, kind): kind is flag, text, number or list."""
+        """``--flag`` or ``-f`` to (attribute, kind): kind is flag, text or list."""
+        numbers: tuple[str, ...]
+        """Attributes whose text, the last one given, is a number."""
         arguments: tuple[tuple[str, bool, bool], ...]
         """(attribute, takes the rest, required)"""
 
@@ -54,7 +56,18 @@ def parse(verb: VerbTable, argv: list[str]) -> dict[str, object]:
         else:
             cluster(values, options, token, rest)
     place(values, verb["arguments"], positionals)
+    for attribute in verb["numbers"]:
+        if attribute in values:
+            values[attribute] = to_number(values[attribute])
     return values
+
+
+def to_number(text: object) -> int:
+    """An int in Python's own notation, which is Click's."""
+    try:
+        return int(str(text))
+    except ValueError:
+        raise Punt from None
 
 
 def cluster(
@@ -103,11 +116,6 @@ def store(
             raise Punt
     if kind == "list":
         values.setdefault(attribute, []).append(text)  # type: ignore[attr-defined]
-    elif kind == "number":
-        try:
-            values[attribute] = int(text)
-        except ValueError:
-            raise Punt from None
     else:
         values[attribute] = text
 

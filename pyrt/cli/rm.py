@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyrt.cli import output, selection
 from pyrt.cli.verb import Verb
 from pyrt.engine import container
-from pyrt.engine.configure import parse_timeout
+from pyrt.engine.clock import parse_timeout
 from pyrt.errors import Conflict, NotFound
 
 TYPE_CHECKING = False

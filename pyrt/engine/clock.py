@@ -121,6 +121,13 @@ def parse_duration(text: str) -> int:
     return total
 
 
+def parse_timeout(flag: str, seconds: int) -> int:
+    """Whole seconds, none negative."""
+    if seconds < 0:
+        raise InvalidSpec(flag, str(seconds), "seconds cannot be negative")
+    return seconds
+
+
 def parse_moment(flag: str, text: str) -> int:
     """What ``--since`` takes: RFC 3339, seconds since 1970, or a duration before now. Raises
     InvalidSpec.

@@ -9,9 +9,10 @@ from __future__ import annotations
 import os
 
 from pyrt import native
-from pyrt.errors import InvalidSpec, Unsupported, from_os_error
+from pyrt.engine.clock import parse_timeout
+from pyrt.engine.environment import parse_environment, parse_workdir
+from pyrt.errors import InvalidSpec, Unsupported
 from pyrt.spec.config import ContainerConfig
-from pyrt.spec.environment import merge_env, parse_env, parse_env_file
 from pyrt.spec.limits import parse_size, parse_ulimit
 from pyrt.spec.names import (
     parse_detach_keys,
@@ -28,7 +29,6 @@ from pyrt.spec.volumes import parse_mount, parse_tmpfs, parse_volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from typing import Protocol
 
     class Wish(Protocol):
@@ -128,40 +128,6 @@ def configure(wish: Wish) -> ContainerConfig:
         cidfile=os.path.abspath(wish.cidfile) if wish.cidfile else "",
         privileged=wish.privileged,
     )
-
-
-def parse_environment(
-    env: list[str], env_files: list[str], environ: Mapping[str, str]
-) -> list[str]:
-    """``--env-file`` and then ``-e``, later ones winning. Raises InvalidSpec, NotFound with the
-    file.
-    """
-    parts = [parse_env_file(read_env_file(path), path, environ) for path in env_files]
-    parts += [parse_env(text, environ) for text in env]
-    return merge_env(*parts)
-
-
-def read_env_file(path: str) -> bytes:
-    """The bytes of an env file."""
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        raise from_os_error(error, "--env-file", path) from None
-
-
-def parse_workdir(text: str) -> str:
-    """``--workdir``, an absolute path in the container; "" for the image's."""
-    if text and (not text.startswith("/") or "\0" in text):
-        raise InvalidSpec("--workdir", text, "the working directory must be an absolute path")
-    return text
-
-
-def parse_timeout(flag: str, seconds: int) -> int:
-    """Whole seconds, none negative."""
-    if seconds < 0:
-        raise InvalidSpec(flag, str(seconds), "seconds cannot be negative")
-    return seconds
 
 
 def parse_log_driver(text: str) -> str:

@@ -1,0 +1,198 @@
+"""What tests share: a `pyrt` command on private roots, and a look at what it leaves behind.
+
+Tests run as an unprivileged user with subordinate IDs (`make test` sees to that); whatever needs a kernel
+feature or a device that this machine denies skips with its name.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SETTLE_S = 5.0
+
+
+class Result:
+    """How one command ended."""
+
+    def __init__(self, argv: tuple[str, ...], code: int, stdout: bytes, stderr: bytes) -> None:
+        self.argv = argv
+        self.code = code
+        self.out = stdout.decode("utf-8", "replace")
+        self.err = stderr.decode("utf-8", "replace")
+
+    def __repr__(self) -> str:
+        return f"pyrt {' '.join(self.argv)}\n  exit {self.code}\n  out {self.out!r}\n  err {self.err!r}"
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Pyrt:
+    """The command line on roots of its own."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.data = root / "data" / "pyrt"
+        self.run_root = root / "run" / "pyrt"
+        for name in ("data", "run"):
+            (root / name).mkdir(mode=0o700)
+        self.env = {
+            **{key: value for key, value in os.environ.items() if key in ("PATH", "LANG", "PYTHONPATH")},
+            "HOME": str(root),
+            "TERM": "xterm",
+            "XDG_DATA_HOME": str(root / "data"),
+            "XDG_RUNTIME_DIR": str(root / "run"),
+        }
+
+    @property
+    def argv(self) -> list[str]:
+        """What starts it: the command of this environment."""
+        command = Path(sys.prefix, "bin", "pyrt")
+        return [str(command)] if command.exists() else [sys.executable, "-m", "pyrt"]
+
+    def __call__(
+        self, *argv: str, input: bytes | None = None, timeout: float = 60, **env: str
+    ) -> Result:
+        """Run one command to its end."""
+        done = subprocess.run(
+            [*self.argv, *argv],
+            input=input,
+            stdin=subprocess.DEVNULL if input is None else None,
+            capture_output=True,
+            timeout=timeout,
+            env={**self.env, **env},
+            check=False,
+        )
+        return Result(argv, done.returncode, done.stdout, done.stderr)
+
+    def ok(self, *argv: str, **options: Any) -> str:
+        """Run one command that must succeed; its stdout without the last newline."""
+        result = self(*argv, **options)
+        assert result.code == 0, result
+        return result.out.rstrip("\n")
+
+    def start(self, *argv: str, **options: Any) -> subprocess.Popen[bytes]:
+        """Start one command and do not wait for it."""
+        pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen([*self.argv, *argv], env=self.env, **{**pipes, **options})
+
+    def status(self, name: str) -> str:
+        """A container's status, "" if there is none."""
+        result = self("inspect", "--type", "container", "-f", "{{.State.Status}}", name)
+        return result.out.strip()
+
+    def wait_until(self, name: str, status: str) -> None:
+        """Wait until a container has this status."""
+        deadline = time.monotonic() + SETTLE_S * 2
+        while self.status(name) != status:
+            assert time.monotonic() < deadline, f"{name} is {self.status(name)!r}, not {status}"
+            time.sleep(0.02)
+
+    def leftovers(self) -> list[str]:
+        """What is there that should not be once every container is removed."""
+        left = [f"container {name}" for name in names_in(self.data / "containers")]
+        left += [f"name {name}" for name in names_in(self.data / "names")]
+        left += [f"runtime {name}" for name in names_in(self.run_root) if len(name) == 64]
+        mounts = Path("/proc/self/mountinfo").read_text()
+        left += [f"mount {line}" for line in mounts.splitlines() if f" {self.root}" in line]
+        left += [f"process {pid} {line}" for pid, line in self.processes().items()]
+        return left
+
+    def processes(self) -> dict[int, str]:
+        """Our processes by command line, but for the holder of the user's namespace."""
+        holder = self.holder()
+        found = {}
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+            line = command_line(pid)
+            is_ours = str(self.root) in line or f"{self.root}/" in environment(pid)
+            if is_ours and pid not in (holder, os.getpid()) and "pytest" not in line:
+                found[pid] = line
+        return found
+
+    def holder(self) -> int:
+        """The pid of the namespace's holder, 0 without one."""
+        from pyrt import native
+
+        return native.is_locked(str(self.run_root / "holder"))
+
+    def close(self) -> None:
+        """Remove everything, the holder too."""
+        from pyrt import native
+
+        self("rm", "-f", "-a")
+        for name in ("containers", "layers", "content"):
+            native.remove_tree(str(self.run_root), str(self.data / name))
+        if holder := self.holder():
+            os.kill(holder, signal.SIGKILL)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+
+def names_in(directory: Path) -> list[str]:
+    return sorted(os.listdir(directory)) if directory.is_dir() else []
+
+
+def command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+def environment(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/environ").read_bytes().decode("utf-8", "replace")
+    except OSError:
+        return ""
+
+
+@pytest.fixture(scope="session")
+def session_pyrt() -> Iterator[Pyrt]:
+    """`pyrt` on roots that live as long as the test session: the demo image is made once."""
+    if os.geteuid() == 0:
+        pytest.skip("these tests run as an unprivileged user: see `make test`")
+    # Short: the path of a unix socket has 108 bytes.
+    root = Path(tempfile.mkdtemp(prefix="pyrt-", dir="/tmp"))
+    result = Pyrt(root)
+    yield result
+    result.close()
+
+
+@pytest.fixture
+def pyrt(session_pyrt: Pyrt) -> Iterator[Pyrt]:
+    """`pyrt`, and the check that a test leaves nothing of its containers: no file, mount or process."""
+    yield session_pyrt
+    session_pyrt("rm", "-f", "-a")
+    deadline = time.monotonic() + SETTLE_S
+    while (left := session_pyrt.leftovers()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not left, "left behind:\n" + "\n".join(left)
+
+
+@pytest.fixture
+def fresh_pyrt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pyrt]:
+    """`pyrt` on roots of this test's own, for tests that break them."""
+    if os.geteuid() == 0:
+        pytest.skip("these tests run as an unprivileged user: see `make test`")
+    result = Pyrt(Path(tempfile.mkdtemp(prefix="pyrt-", dir="/tmp")))
+    yield result
+    result.close()
+
+
+@pytest.fixture
+def tun() -> None:
+    """The device that pasta needs."""
+    if not os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        pytest.skip("/dev/net/tun is closed to this user")
