@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from pyrt import files
-from pyrt.errors import InvalidSpec, NotFound, Unsupported, from_os_error
+from pyrt.errors import InvalidSpec, Unsupported, from_os_error
 from pyrt.images import blobs, index, manifests, names, sweep
 from pyrt.images.changes import apply_change
 from pyrt.images.layers import Unpacking
@@ -99,14 +99,12 @@ def add_image(
             descriptor = manifests.write_image(
                 layout, configuration, [layer], size_bytes=found["size"]
             )
-            index.write(layout, index.set_name(index.read(layout), descriptor, name))
+            descriptors = index.set_name(index.read(layout), descriptor, name)
+            index.write(layout, descriptors)
+            # Before the lock goes: another may then give the name to another image.
+            return names.load(layout, index.renamed(descriptor, name), descriptors)
         finally:
             files.unlock(lock)
-    id = index.annotation(descriptor, index.IMAGE_ID)
-    image = names.find(layout, name or id)
-    if image is None:
-        raise NotFound("image", name or id, "removed while it was made")
-    return image
 
 
 def find_compression(magic: bytes, subject: str) -> str:
