@@ -24,8 +24,9 @@ fn main() {
 fn build() {
     let out = PathBuf::from(variable("OUT_DIR"));
     let target = variable("TARGET");
-    // A directory of its own: the outer cargo holds the lock of its own.
-    let target_dir = out.join("runtime-target");
+    // A directory of its own: the outer cargo holds the lock of its own. Beside it rather than in OUT_DIR, so that
+    // the dependencies are compiled once for all builds there, from whatever place.
+    let target_dir = out.ancestors().nth(4).unwrap_or(&out).join("pyrt-runtime");
     let status = Command::new(variable("CARGO"))
         .args(["build", "--locked", "--release", "--package", BINARY, "--target", &target, "--target-dir"])
         .arg(&target_dir)

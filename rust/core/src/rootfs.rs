@@ -14,7 +14,7 @@ use crate::paths::{
     is_dir, make_dirs, make_mount_point, open_host, open_in_root, try_open_in_root, write_all,
 };
 use crate::spec::{Linux, Mount, Spec};
-use crate::devices;
+use crate::{devices, tree};
 
 /// Host paths, opened with the identity init was born with: the user's own, whatever the map. A home of mode
 /// 0700 is closed to the container's root of `--userns=nomap`, and open to its user.
@@ -161,6 +161,12 @@ fn mount_one(
     };
     check_special(root, &path, fs_type)?;
     let target = make_mount_point(root, &path, is_tree)?;
+    if options.copy_up {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+        let from = open_in_root(root, &path, flags)?;
+        let to = open_in_root(fd.as_fd(), Path::new("/"), flags)?;
+        tree::copy_contents(from, to, &path)?;
+    }
     attach(fd.as_fd(), target.as_fd(), name)?;
     if source.is_none() && path == Path::new("/dev") && fs_type == "tmpfs" {
         devices::populate(fd.as_fd())?;

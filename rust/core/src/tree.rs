@@ -16,7 +16,7 @@ use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 
 pub use chown::chown;
-pub use copy::{IdMap, copy_shifted};
+pub use copy::{IdMap, copy_contents, copy_shifted};
 pub use remove::{remove, remove_path};
 
 /// Neither out of the directory, nor through a link, nor into another file system.

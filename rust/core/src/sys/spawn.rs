@@ -25,7 +25,8 @@ pub struct Command<'a> {
 
 /// Starts the program; the caller waits until it executes (`CLONE_VFORK`). Returns its pidfd.
 ///
-/// Signals are unblocked in the child; dispositions are the default ones but for those the caller ignores.
+/// Signals are unblocked and have their default dispositions in the child: Rust and Python ignore SIGPIPE, and a
+/// program that inherits that may refuse to run (passt of 2023 does).
 ///
 /// # Errors
 /// clone3's, or the child's first refusal (execve's mostly), told through a pipe.
@@ -102,6 +103,9 @@ unsafe fn run_child(
             if libc::fcntl(fd, libc::F_SETFD, 0) < 0 {
                 return *libc::__errno_location();
             }
+        }
+        for signal in 1..=64 {
+            libc::signal(signal, libc::SIG_DFL); // refused without effect for those that cannot be set
         }
         let mut none: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut none);

@@ -51,6 +51,24 @@ pub fn copy_shifted(
     copy.run()
 }
 
+/// Copies what is in one directory into another that is there already, owners as they are: what an image has at
+/// the place of a new tmpfs (`tmpcopyup`). The other directory takes the mode and times of the first.
+///
+/// # Errors
+/// `kernel` naming the entry.
+pub fn copy_contents(from: OwnedFd, to: OwnedFd, path: &Path) -> Result<()> {
+    let same = [(0, 0, u32::MAX)];
+    let copy = Copy {
+        from,
+        to,
+        source: path,
+        destination: path,
+        uids: &same,
+        gids: &same,
+    };
+    copy.run()
+}
+
 struct Copy<'a> {
     from: OwnedFd,
     to: OwnedFd,

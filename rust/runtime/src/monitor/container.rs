@@ -7,12 +7,12 @@ use pyrt_core::bundle::MonitorConfig;
 use pyrt_core::cgroup::Cgroup;
 use pyrt_core::create::{self, Created, Plan};
 use pyrt_core::paths::{open_host, write_whole};
-use pyrt_core::spec::Spec;
+use pyrt_core::spec::{IdMapping, Spec};
 use pyrt_core::state::{Exit, State, lock, now};
 use pyrt_core::wire::{CHUNK_BYTES, Frame, Received};
 use pyrt_core::{At, Code, Error, Result, seccomp, sys};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::{AtFlags, Mode, OFlags};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus};
 use rustix::thread::ThreadNameSpaceType;
@@ -129,6 +129,7 @@ fn prepare(
         // For exec, which loads the same filter without reading the document again.
         write_whole(run_dir.as_fd(), "seccomp.bpf", &filter.to_bytes(), 0o600)?;
     }
+    give_writable_layer(&job)?;
     let (mut stdio, theirs) = Stdio::pipes(job.config.stdin)?;
     let payload = cgroup.map(|cgroup| cgroup.leaf("payload")).transpose()?;
     let plan = Plan {
@@ -190,6 +191,25 @@ fn prepare(
         failure: None,
         joining,
     })
+}
+
+/// The writable layer belongs to the container's root, which is not the user where the map says otherwise: the
+/// overlay would be read-only to it, and `/` somebody else's.
+fn give_writable_layer(job: &Job) -> Result<()> {
+    let (Some(rootfs), Some(linux)) = (&job.config.rootfs, &job.spec.linux) else { return Ok(()) };
+    let root_of = |map: &[IdMapping]| {
+        map.iter().find(|range| range.container_id == 0).map_or(0, |range| range.host_id)
+    };
+    let (uid, gid) = (root_of(&linux.uid_mappings), root_of(&linux.gid_mappings));
+    if (uid, gid) == (0, 0) {
+        return Ok(());
+    }
+    for path in [&rootfs.upper, &rootfs.work] {
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        rustix::fs::chownat(rustix::fs::CWD, path, owner.0, owner.1, flags).at("chown", path)?;
+    }
+    Ok(())
 }
 
 /// setns(2)'s mask. The user namespace always: even `--userns=host` is the user's own and not the host's.

@@ -74,6 +74,11 @@ fn read_available(stderr: &OwnedFd, name: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
+/// The helper's last words, without the clock that passt puts before them.
 fn last_line(words: &str) -> String {
-    words.trim().lines().last().unwrap_or("failed without a word").to_owned()
+    let line = words.trim().lines().last().unwrap_or("failed without a word");
+    match line.split_once(": ") {
+        Some((head, rest)) if head.chars().all(|c| c.is_ascii_digit() || c == '.') => rest.to_owned(),
+        _ => line.to_owned(),
+    }
 }
