@@ -11,9 +11,6 @@ use rustix::net::{
 
 use crate::error::{At, Result};
 
-/// The largest message we send; far below the kernel's default socket buffer.
-pub const MESSAGE_BYTES: usize = 64 * 1024;
-
 /// A connected pair.
 ///
 /// # Errors
@@ -44,11 +41,33 @@ pub fn send(socket: impl AsFd, data: &[u8], fds: &[BorrowedFd<'_>]) -> Result<()
     Ok(())
 }
 
+/// Receives one message of any size into memory of just that size: a monitor lives long and hears little.
+///
+/// Empty: the other end is gone (nobody sends an empty message).
+///
+/// # Errors
+/// recvmsg(2)'s.
+pub fn receive_message(socket: impl AsFd, fds: &mut Vec<OwnedFd>) -> Result<Vec<u8>, Errno> {
+    let look = RecvFlags::PEEK | RecvFlags::TRUNC;
+    let length = rustix::io::retry_on_intr(|| {
+        rustix::net::recv(&socket, &mut [0_u8; 1], look).map(|(_, length)| length)
+    });
+    let mut message = match length {
+        Err(Errno::CONNRESET) => return Ok(Vec::new()),
+        result => vec![0_u8; result?],
+    };
+    if !message.is_empty() {
+        let count = receive(&socket, &mut message, fds)?;
+        message.truncate(count);
+    }
+    Ok(message)
+}
+
 /// Receives one message into `buffer`; 0 bytes means the other end is gone.
 ///
 /// # Errors
 /// recvmsg(2)'s; EMSGSIZE if the message was longer than the buffer.
-pub fn receive(
+fn receive(
     socket: impl AsFd,
     buffer: &mut [u8],
     fds: &mut Vec<OwnedFd>,

@@ -13,7 +13,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
-use crate::channel::{self, MESSAGE_BYTES};
+use crate::channel;
 use crate::error::{At, Code, Error, Result};
 
 /// One message; the first byte on the wire.
@@ -78,16 +78,15 @@ impl Sync {
     /// # Errors
     /// `kernel` for what the table does not know.
     pub fn receive(&self) -> Result<Message> {
-        let mut buffer = vec![0_u8; MESSAGE_BYTES];
         let mut fds = Vec::new();
-        let count = channel::receive(&self.0, &mut buffer, &mut fds).at("sync", "receive")?;
-        match (buffer[..count].first(), fds.pop()) {
+        let bytes = channel::receive_message(&self.0, &mut fds).at("sync", "receive")?;
+        match (bytes.first(), fds.pop()) {
             (None, _) => Ok(Message::End),
             (Some(b'M'), _) => Ok(Message::Mapped),
             (Some(b'T'), Some(master)) => Ok(Message::Terminal(master)),
             (Some(b'C'), _) => Ok(Message::Created),
             (Some(b'S'), _) => Ok(Message::Start),
-            (Some(b'F'), _) => serde_json::from_slice(&buffer[1..count])
+            (Some(b'F'), _) => serde_json::from_slice(&bytes[1..])
                 .map(Message::Failed)
                 .map_err(|error| Error::new(Code::Kernel, "sync", "receive", error.to_string())),
             (Some(_), _) => Err(Error::new(Code::Kernel, "sync", "receive", "unknown message")),

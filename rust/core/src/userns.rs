@@ -170,19 +170,17 @@ fn make(run_root: &Path) -> Result<Option<String>> {
 /// The parent's half: maps when asked to, until the holder is ready.
 fn attend(socket: &OwnedFd, pid: u32) -> Result<Option<String>> {
     let mut notice = None;
-    let mut buffer = vec![0_u8; 16 * 1024];
     loop {
-        let count = crate::channel::receive(socket, &mut buffer, &mut Vec::new())
+        let message = crate::channel::receive_message(socket, &mut Vec::new())
             .at("user namespace", "holder")?;
-        match buffer[..count].first() {
+        match message.first() {
             Some(b'U') => {
                 notice = write_maps(pid)?;
                 crate::channel::send(socket, b"M", &[]).at("user namespace", "holder")?;
             }
             Some(b'R') => return Ok(notice),
             Some(_) => {
-                let text = &buffer[1..count];
-                return Err(serde_json::from_slice(text).unwrap_or_else(|_| lost()));
+                return Err(serde_json::from_slice(&message[1..]).unwrap_or_else(|_| lost()));
             }
             None => return Err(lost()),
         }
@@ -208,10 +206,9 @@ fn become_holder(run_root: &Path, socket: &OwnedFd) -> Error {
                 .at("unshare", "user namespace")
                 .map_err(explain_unshare)?;
             crate::channel::send(socket, b"U", &[]).at("user namespace", "holder")?;
-            let mut answer = [0_u8; 1];
-            let count = crate::channel::receive(socket, &mut answer, &mut Vec::new())
+            let answer = crate::channel::receive_message(socket, &mut Vec::new())
                 .at("user namespace", "holder")?;
-            if count == 0 {
+            if answer.is_empty() {
                 return Err(lost());
             }
         }

@@ -109,14 +109,12 @@ pub fn send(
 /// # Errors
 /// recvmsg(2)'s; EAGAIN if the socket is non-blocking and empty; EPROTO for a frame that is none.
 pub fn receive(socket: impl AsFd) -> Result<Option<Received>, Errno> {
-    let mut buffer = vec![0_u8; channel::MESSAGE_BYTES];
     let mut fds = Vec::new();
-    let count = channel::receive(socket, &mut buffer, &mut fds)?;
-    let Some(&kind) = buffer[..count].first() else { return Ok(None) };
+    let mut content = channel::receive_message(socket, &mut fds)?;
+    let Some(&kind) = content.first() else { return Ok(None) };
     let frame = *FRAMES.get(usize::from(kind)).ok_or(Errno::PROTO)?;
-    buffer.truncate(count);
-    buffer.remove(0);
-    Ok(Some(Received { frame, content: buffer, fds }))
+    content.remove(0);
+    Ok(Some(Received { frame, content, fds }))
 }
 
 /// Receives the answer to a question.
