@@ -46,6 +46,15 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
+def seal(fd: int, path: str, *, mode: int) -> None:
+    """Give the file on `fd`, called `path`, its mode and make its content survive power loss."""
+    try:
+        os.fchmod(fd, mode)
+        os.fsync(fd)
+    except OSError as error:
+        raise from_os_error(error, "write", path) from None
+
+
 def sync_directory(path: str) -> None:
     """Make the names in `path` survive power loss."""
     fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

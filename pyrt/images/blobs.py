@@ -124,9 +124,5 @@ class Ingest:
 
     def commit(self, digest: str) -> None:
         """Give the blob its place; nothing if the store has it already."""
-        try:
-            os.fchmod(self.fd, 0o644)
-            os.fsync(self.fd)
-        except OSError as error:
-            raise from_os_error(error, "write", self.path) from None
+        files.seal(self.fd, self.path, mode=0o644)
         files.commit(self.path, blob_path(self.layout, digest))

@@ -10,7 +10,6 @@ from pyrt.spec.mounts import build_mounts
 from pyrt.spec.names import build_hostname
 from pyrt.spec.network import has_network_namespace
 from pyrt.spec.process import build_process
-from pyrt.spec.profile import build_seccomp
 from pyrt.spec.seccomp import default_seccomp
 from pyrt.spec.security import build_paths, parse_security_opt
 
@@ -115,6 +114,8 @@ def choose_seccomp(
     if security.seccomp not in ("default", "unconfined"):
         if seccomp is None:
             raise InvalidSpec("seccomp profile", security.seccomp, "was not read")
+        from pyrt.spec.profile import build_seccomp
+
         return build_seccomp(seccomp, bounding, host.machine)
     if security.seccomp == "unconfined" or config.privileged:
         return None

@@ -1,10 +1,10 @@
 """`-v`, `--mount` and `--tmpfs`: text to the mounts that were asked for.
 
--v /src:/work:ro        bind         (a source that starts with / or .)
--v data:/work           named volume
--v /work                anonymous volume
---mount type=bind,src=/src,dst=/work,ro
---tmpfs /work:size=64m,mode=1777
+-v /src:/app:ro        bind         (a source that starts with / or .)
+-v data:/app           named volume
+-v /app                anonymous volume
+--mount type=bind,src=/src,dst=/app,ro
+--tmpfs /app:size=64m,mode=1777
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ SINGLE = Host(uid_count=1, gid_count=1, max_nofile=1024, max_nproc=100)
 IMAGE = ImageConfig(
     env=["PATH=/usr/bin:/bin", "LANG=C.UTF-8"],
     cmd=["/bin/sh"],
-    working_dir="/work",
+    working_dir="/app",
     stop_signal="SIGQUIT",
     architecture="amd64",
 )
@@ -76,8 +76,8 @@ CASES = {
     "volumes": Case(
         tmpfs=[parse_tmpfs("/scratch"), parse_tmpfs("/run/x:size=1m,exec,notmpcopyup")],
         volumes=[
-            parse_volume("/src:/work/deep/er:ro", "/home/build"),
-            parse_volume("./rel:/work", "/home/build"),
+            parse_volume("/src:/app/deep/er:ro", "/home/build"),
+            parse_volume("./rel:/app", "/home/build"),
             parse_volume("/a:/b:ro,bind,rslave,nosuid,Z", "/"),
             parse_volume("/hosts:/etc/hosts", "/"),
             parse_mount("type=tmpfs,dst=/dev/shm,tmpfs-size=1g,tmpfs-mode=700", "/"),
