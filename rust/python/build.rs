@@ -28,7 +28,16 @@ fn build() {
     // the dependencies are compiled once for all builds there, from whatever place.
     let target_dir = out.ancestors().nth(4).unwrap_or(&out).join("pyrt-runtime");
     let status = Command::new(variable("CARGO"))
-        .args(["build", "--locked", "--release", "--package", BINARY, "--target", &target, "--target-dir"])
+        .args([
+            "build",
+            "--locked",
+            "--release",
+            "--package",
+            BINARY,
+            "--target",
+            &target,
+            "--target-dir",
+        ])
         .arg(&target_dir)
         .current_dir("../..")
         .env("RUSTFLAGS", RUSTFLAGS)
@@ -40,7 +49,8 @@ fn build() {
         Ok(status) if status.success() => {}
         other => panic!("cargo build of {BINARY}: {other:?}"),
     }
-    let built: PathBuf = [&target_dir, Path::new(&target), Path::new("release"), Path::new(BINARY)].iter().collect();
+    let built: PathBuf =
+        [&target_dir, Path::new(&target), Path::new("release"), Path::new(BINARY)].iter().collect();
     // copy keeps the executable bit, and maturin keeps it in the wheel.
     if let Err(error) = std::fs::copy(&built, out.join(BINARY)) {
         panic!("copy {}: {error}", built.display());

@@ -13,10 +13,7 @@ fn main() -> Result<(), Error> {
     let mut document = Vec::new();
     stdin().read_to_end(&mut document)?;
     // One profile per line, so that a test pays for one process only.
-    for line in document
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty())
-    {
+    for line in document.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
         let profile: Seccomp = serde_json::from_slice(line)?;
         let filter =
             compile_for(&profile, native).map_err(|error| Error::other(error.to_string()))?;

@@ -78,10 +78,7 @@ impl Filter {
                 k: u32::from_le_bytes([b[4], b[5], b[6], b[7]]),
             })
             .collect();
-        Some(Self {
-            program,
-            flags: u32::from_le_bytes(*flags),
-        })
+        Some(Self { program, flags: u32::from_le_bytes(*flags) })
     }
 }
 
@@ -106,16 +103,10 @@ pub fn compile_for(profile: &Seccomp, native: Arch) -> Result<Filter> {
             Code::Unsupported,
             "compile",
             "linux.seccomp",
-            format!(
-                "{} instructions, and the kernel takes {BPF_MAXINSNS}",
-                program.len()
-            ),
+            format!("{} instructions, and the kernel takes {BPF_MAXINSNS}", program.len()),
         ));
     }
-    Ok(Filter {
-        program,
-        flags: policy.flags,
-    })
+    Ok(Filter { program, flags: policy.flags })
 }
 
 /// `include/uapi/linux/bpf_common.h`.

@@ -27,13 +27,7 @@ const BENEATH: ResolveFlags = ResolveFlags::BENEATH
 
 fn open_directory(parent: impl AsFd, path: &[u8]) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    openat2(
-        parent,
-        if path.is_empty() { b"." } else { path },
-        flags,
-        Mode::empty(),
-        BENEATH,
-    )
+    openat2(parent, if path.is_empty() { b"." } else { path }, flags, Mode::empty(), BENEATH)
 }
 
 /// Names in a directory with their types, `.` and `..` left out.
@@ -51,9 +45,5 @@ fn entries(directory: &OwnedFd) -> Result<Vec<(Vec<u8>, FileType)>, Errno> {
 
 /// `parent/name`, or `name` at the top.
 fn below(parent: &[u8], name: &[u8]) -> Vec<u8> {
-    if parent.is_empty() {
-        name.to_vec()
-    } else {
-        [parent, b"/", name].concat()
-    }
+    if parent.is_empty() { name.to_vec() } else { [parent, b"/", name].concat() }
 }

@@ -63,13 +63,7 @@ pub(super) struct Archive<R: Read> {
 
 impl<R: Read> Archive<R> {
     pub(super) fn new(stream: Stream<R>, limits: &Limits) -> Self {
-        Self {
-            stream,
-            limits: limits.clone(),
-            content: 0,
-            padding: 0,
-            global: Records::default(),
-        }
+        Self { stream, limits: limits.clone(), content: 0, padding: 0, global: Records::default() }
     }
 
     pub(super) fn into_stream(self) -> Stream<R> {
@@ -97,11 +91,7 @@ impl<R: Read> Archive<R> {
         let mut is_promised = false;
         loop {
             let Some(header) = self.header()? else {
-                return if is_promised {
-                    Err(truncated())
-                } else {
-                    Ok(None)
-                };
+                return if is_promised { Err(truncated()) } else { Ok(None) };
             };
             match header.flag() {
                 b'x' => records.parse(&self.extension(&header)?)?,
@@ -114,9 +104,7 @@ impl<R: Read> Archive<R> {
                 b'L' => long_path = Some(until_nul(&self.extension(&header)?).to_vec()),
                 b'K' => long_link = Some(until_nul(&self.extension(&header)?).to_vec()),
                 _ => {
-                    return self
-                        .member(&header, records, long_path, long_link)
-                        .map(Some);
+                    return self.member(&header, records, long_path, long_link).map(Some);
                 }
             }
             is_promised = true;
@@ -162,10 +150,7 @@ impl<R: Read> Archive<R> {
     fn extension(&mut self, header: &Header) -> Result<Vec<u8>> {
         let size = header.size()?;
         if size > self.limits.max_extension_bytes as u64 {
-            return Err(limit(
-                "max_extension_bytes",
-                self.limits.max_extension_bytes as u64,
-            ));
+            return Err(limit("max_extension_bytes", self.limits.max_extension_bytes as u64));
         }
         self.begin(size);
         let mut data = vec![0; size as usize];
@@ -200,43 +185,30 @@ impl<R: Read> Archive<R> {
         }
         let kind = header.kind(&path)?;
         // As Go's reader, which most images were written for: only files have content, whatever the size says.
-        let stored = if kind == Kind::File {
-            records.size.map_or_else(|| header.size(), Ok)?
-        } else {
-            0
-        };
+        let stored =
+            if kind == Kind::File { records.size.map_or_else(|| header.size(), Ok)? } else { 0 };
         if stored > self.limits.max_bytes {
             return Err(limit("max_bytes", self.limits.max_bytes));
         }
         self.begin(stored);
         let (size, segments) = if kind == Kind::File {
-            self.segments(header, &sparse, stored)
-                .map_err(|mut error| {
-                    if error.subject.is_empty() {
-                        error.subject = String::from_utf8_lossy(&path).into_owned();
-                    }
-                    error
-                })?
+            self.segments(header, &sparse, stored).map_err(|mut error| {
+                if error.subject.is_empty() {
+                    error.subject = String::from_utf8_lossy(&path).into_owned();
+                }
+                error
+            })?
         } else {
             (0, None)
         };
         Ok(Member {
             kind,
             mode: (header.number(Header::MODE)? & 0o7777) as u32,
-            uid: owner(
-                &path,
-                records.uid.map_or_else(|| header.number(Header::UID), Ok)?,
-            )?,
-            gid: owner(
-                &path,
-                records.gid.map_or_else(|| header.number(Header::GID), Ok)?,
-            )?,
+            uid: owner(&path, records.uid.map_or_else(|| header.number(Header::UID), Ok)?)?,
+            gid: owner(&path, records.gid.map_or_else(|| header.number(Header::GID), Ok)?)?,
             mtime: match records.mtime {
                 Some(time) => time,
-                None => Timestamp {
-                    seconds: header.number(Header::MTIME)?,
-                    nanoseconds: 0,
-                },
+                None => Timestamp { seconds: header.number(Header::MTIME)?, nanoseconds: 0 },
             },
             size,
             segments,
@@ -257,16 +229,12 @@ impl<R: Read> Archive<R> {
             self.old_gnu_map(header)?
         } else if sparse.major == Some(1) {
             (
-                sparse
-                    .real_size
-                    .ok_or_else(|| bad("", "is sparse and has no size"))?,
+                sparse.real_size.ok_or_else(|| bad("", "is sparse and has no size"))?,
                 self.leading_map()?,
             )
         } else if !sparse.map.is_empty() || sparse.real_size.is_some() {
             (
-                sparse
-                    .real_size
-                    .ok_or_else(|| bad("", "is sparse and has no size"))?,
+                sparse.real_size.ok_or_else(|| bad("", "is sparse and has no size"))?,
                 sparse.map.clone(),
             )
         } else {
@@ -278,9 +246,8 @@ impl<R: Read> Archive<R> {
         let segments: Vec<_> = map.chunks_exact(2).map(|pair| (pair[0], pair[1])).collect();
         let (mut end, mut total) = (0u64, 0u64);
         for &(offset, length) in &segments {
-            let next = offset
-                .checked_add(length)
-                .filter(|next| offset >= end && *next <= real_size);
+            let next =
+                offset.checked_add(length).filter(|next| offset >= end && *next <= real_size);
             end = next.ok_or_else(|| bad("", "has a malformed map of holes"))?;
             total += length;
         }
@@ -308,10 +275,7 @@ impl<R: Read> Archive<R> {
                 return Ok((real_size, map));
             }
             if map.len() * 12 > self.limits.max_extension_bytes {
-                return Err(limit(
-                    "max_extension_bytes",
-                    self.limits.max_extension_bytes as u64,
-                ));
+                return Err(limit("max_extension_bytes", self.limits.max_extension_bytes as u64));
             }
             // These blocks are counted neither as content nor as padding.
             let mut block = [0; BLOCK];
@@ -333,10 +297,7 @@ impl<R: Read> Archive<R> {
             }
             read += BLOCK;
             if read > self.limits.max_extension_bytes {
-                return Err(limit(
-                    "max_extension_bytes",
-                    self.limits.max_extension_bytes as u64,
-                ));
+                return Err(limit("max_extension_bytes", self.limits.max_extension_bytes as u64));
             }
             for byte in block {
                 if wanted.is_some_and(|count| numbers.len() >= count) {
@@ -346,9 +307,8 @@ impl<R: Read> Archive<R> {
                     digits.push(char::from(byte));
                     continue;
                 }
-                let value: u64 = digits
-                    .parse()
-                    .map_err(|_| bad("", "has a malformed map of holes"))?;
+                let value: u64 =
+                    digits.parse().map_err(|_| bad("", "has a malformed map of holes"))?;
                 digits.clear();
                 match wanted {
                     // More pairs than bytes could describe cannot be there.

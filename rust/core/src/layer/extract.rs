@@ -75,11 +75,7 @@ impl<'a> Tree<'a> {
         let Some((parent, name)) = split(&path) else {
             return self.root_directory(member);
         };
-        let at = Place {
-            dir: self.directory(parent)?,
-            name,
-            path: &path,
-        };
+        let at = Place { dir: self.directory(parent)?, name, path: &path };
         if let Some(hidden) = name.strip_prefix(b".wh.") {
             return self.whiteout(&at, parent, hidden);
         }
@@ -96,11 +92,7 @@ impl<'a> Tree<'a> {
     pub(super) fn finish(mut self) -> Result<Written> {
         self.parent = None;
         for (path, (mode, mtime)) in std::mem::take(&mut self.directories).into_iter().rev() {
-            let name = if path.is_empty() {
-                b".".as_slice()
-            } else {
-                &path
-            };
+            let name = if path.is_empty() { b".".as_slice() } else { &path };
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let fd =
                 openat2(self.root, name, flags, Mode::empty(), BENEATH).at("open", os(&path))?;
@@ -119,8 +111,7 @@ impl<'a> Tree<'a> {
         let fd = openat(self.root, ".", flags, Mode::empty()).at("open", "/")?;
         self.own(&fd, member, b"/")?;
         self.attributes(&fd, member, b"/")?;
-        self.directories
-            .insert(Vec::new(), (member.mode, member.mtime));
+        self.directories.insert(Vec::new(), (member.mode, member.mtime));
         Ok(())
     }
 
@@ -158,11 +149,7 @@ impl<'a> Tree<'a> {
     fn uncover(&mut self, path: &[u8]) -> Result<OwnedFd> {
         let refuse = || bad(path, "is not a directory, and a member lies below it");
         let (parent, name) = split(path).ok_or_else(refuse)?;
-        let at = Place {
-            dir: self.directory(parent)?,
-            name,
-            path,
-        };
+        let at = Place { dir: self.directory(parent)?, name, path };
         if !is_whiteout(&at.stat()?) {
             return Err(refuse());
         }
@@ -200,8 +187,7 @@ impl<'a> Tree<'a> {
         if hides_lower {
             hide_lower(&fd, at.path)?;
         }
-        self.directories
-            .insert(at.path.to_vec(), (member.mode, member.mtime));
+        self.directories.insert(at.path.to_vec(), (member.mode, member.mtime));
         Ok(())
     }
 
@@ -225,8 +211,7 @@ impl<'a> Tree<'a> {
             None => self.copy(&mut file, content, at.path)?,
             Some(segments) => {
                 for &(offset, length) in segments {
-                    file.seek(SeekFrom::Start(offset))
-                        .at("seek in", os(at.path))?;
+                    file.seek(SeekFrom::Start(offset)).at("seek in", os(at.path))?;
                     self.copy_part(&mut file, content, length, at.path)?;
                 }
                 file.set_len(member.size).at("truncate", os(at.path))?;
@@ -287,24 +272,13 @@ impl<'a> Tree<'a> {
     fn finish_special(&mut self, at: &Place<'_>, member: &Member) -> Result<()> {
         if !self.limits.single_id {
             let (uid, gid) = (Uid::from_raw(member.uid), Gid::from_raw(member.gid));
-            chownat(
-                &at.dir,
-                at.name,
-                Some(uid),
-                Some(gid),
-                AtFlags::SYMLINK_NOFOLLOW,
-            )
-            .map_err(|errno| chown_error(errno, member, at.path))?;
+            chownat(&at.dir, at.name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+                .map_err(|errno| chown_error(errno, member, at.path))?;
         }
         // Such a file can carry labels only, and those are never set.
         self.written.skipped_xattrs += member.xattrs.len() as u64;
-        utimensat(
-            &at.dir,
-            at.name,
-            &times(member.mtime),
-            AtFlags::SYMLINK_NOFOLLOW,
-        )
-        .at("set times of", os(at.path))
+        utimensat(&at.dir, at.name, &times(member.mtime), AtFlags::SYMLINK_NOFOLLOW)
+            .at("set times of", os(at.path))
     }
 
     /// A second name for a file of this archive; a symbolic link gets one itself, nothing is followed.
@@ -316,16 +290,14 @@ impl<'a> Tree<'a> {
         let Some((parent, name)) = split(&target) else {
             return Err(bad(at.path, "is a hard link to the root"));
         };
-        let from = self
-            .open_directory(parent)
-            .map_err(|errno| link_error(errno, at.path, &target))?;
-        self.replacing(at, |at| {
-            linkat(&from, name, &at.dir, at.name, AtFlags::empty())
-        })
-        .map_err(|error| match error.errno {
-            Some(errno) => link_error(Errno::from_raw_os_error(errno), at.path, &target),
-            None => error,
-        })
+        let from =
+            self.open_directory(parent).map_err(|errno| link_error(errno, at.path, &target))?;
+        self.replacing(at, |at| linkat(&from, name, &at.dir, at.name, AtFlags::empty())).map_err(
+            |error| match error.errno {
+                Some(errno) => link_error(Errno::from_raw_os_error(errno), at.path, &target),
+                None => error,
+            },
+        )
     }
 
     fn whiteout(&mut self, at: &Place<'_>, parent: &[u8], hidden: &[u8]) -> Result<()> {
@@ -346,10 +318,7 @@ impl<'a> Tree<'a> {
         if hidden.is_empty() || hidden == b"." || hidden == b".." {
             return Err(bad(at.path, "is a whiteout of nothing"));
         }
-        let target = Place {
-            name: hidden,
-            ..at.clone()
-        };
+        let target = Place { name: hidden, ..at.clone() };
         match target.stat() {
             // It hides lower layers only; what this layer has, stays. A directory hides what lies below it there.
             Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::Directory => {
@@ -387,8 +356,7 @@ impl<'a> Tree<'a> {
                 tree::remove((*at.dir).as_fd(), at.name)?;
                 // What was to be done to it, and to what was in it.
                 let below = [at.path, b"/"].concat();
-                self.directories
-                    .retain(|path, _| path != at.path && !path.starts_with(&below));
+                self.directories.retain(|path, _| path != at.path && !path.starts_with(&below));
                 self.parent = None;
                 Ok(())
             }

@@ -22,13 +22,7 @@ impl Header {
         let fold = |value: fn(u8) -> i64| -> i64 {
             let bytes = self.0.iter().enumerate();
             bytes
-                .map(|(at, byte)| {
-                    value(if Self::CHECKSUM.contains(&at) {
-                        b' '
-                    } else {
-                        *byte
-                    })
-                })
+                .map(|(at, byte)| value(if Self::CHECKSUM.contains(&at) { b' ' } else { *byte }))
                 .sum()
         };
         let Ok(claimed) = number(&self.0[Self::CHECKSUM]) else {
@@ -53,11 +47,7 @@ impl Header {
     pub(super) fn path(&self) -> Vec<u8> {
         let name = until_nul(&self.0[..100]);
         let is_posix = &self.0[257..263] == b"ustar\0";
-        let prefix = if is_posix {
-            until_nul(&self.0[345..500])
-        } else {
-            b""
-        };
+        let prefix = if is_posix { until_nul(&self.0[345..500]) } else { b"" };
         if prefix.is_empty() {
             return name.to_vec();
         }
@@ -98,11 +88,8 @@ pub(super) fn number(field: &[u8]) -> Result<i64> {
         // The top bit is the mark, the next one the sign.
         let mut value = if field[0] & 0x40 != 0 { -1i64 } else { 0 };
         for (at, byte) in field.iter().enumerate() {
-            let byte = if at == 0 {
-                (byte & 0x7f) | if value < 0 { 0x80 } else { 0 }
-            } else {
-                *byte
-            };
+            let byte =
+                if at == 0 { (byte & 0x7f) | if value < 0 { 0x80 } else { 0 } } else { *byte };
             value = value
                 .checked_mul(256)
                 .and_then(|v| v.checked_add(i64::from(byte)))
@@ -110,16 +97,9 @@ pub(super) fn number(field: &[u8]) -> Result<i64> {
         }
         return Ok(value);
     }
-    let text = field
-        .split(|byte| *byte == 0)
-        .next()
-        .unwrap_or_default()
-        .trim_ascii();
+    let text = field.split(|byte| *byte == 0).next().unwrap_or_default().trim_ascii();
     text.iter().try_fold(0i64, |value, digit| match digit {
-        b'0'..=b'7' => value
-            .checked_mul(8)
-            .map(|v| v + i64::from(digit - b'0'))
-            .ok_or_else(refuse),
+        b'0'..=b'7' => value.checked_mul(8).map(|v| v + i64::from(digit - b'0')).ok_or_else(refuse),
         _ => Err(refuse()),
     })
 }

@@ -100,24 +100,18 @@ fn parse<T: std::str::FromStr>(key: &[u8], value: &[u8]) -> Result<Option<T>> {
     if value.is_empty() {
         return Ok(None);
     }
-    let parsed = std::str::from_utf8(value)
-        .ok()
-        .and_then(|text| text.parse().ok());
+    let parsed = std::str::from_utf8(value).ok().and_then(|text| text.parse().ok());
     match parsed {
         Some(number) => Ok(Some(number)),
-        None => Err(bad(
-            "layer",
-            format!("PAX record {}: not a number", String::from_utf8_lossy(key)),
-        )),
+        None => {
+            Err(bad("layer", format!("PAX record {}: not a number", String::from_utf8_lossy(key))))
+        }
     }
 }
 
 /// Seconds with a fraction, which may be negative as a whole.
 fn time(key: &[u8], value: &[u8]) -> Result<Option<Timestamp>> {
-    let dot = value
-        .iter()
-        .position(|byte| *byte == b'.')
-        .unwrap_or(value.len());
+    let dot = value.iter().position(|byte| *byte == b'.').unwrap_or(value.len());
     let Some(seconds) = signed(key, &value[..dot])? else {
         return Ok(None);
     };
@@ -137,8 +131,5 @@ fn time(key: &[u8], value: &[u8]) -> Result<Option<Timestamp>> {
             nanoseconds: 1_000_000_000 - nanoseconds,
         }));
     }
-    Ok(Some(Timestamp {
-        seconds,
-        nanoseconds,
-    }))
+    Ok(Some(Timestamp { seconds, nanoseconds }))
 }

@@ -30,13 +30,8 @@ impl Place<'_> {
     }
 
     pub(super) fn open(&self, flags: OFlags, mode: Mode) -> Result<OwnedFd> {
-        openat(
-            &self.dir,
-            self.name,
-            flags | OFlags::NOFOLLOW | OFlags::CLOEXEC,
-            mode,
-        )
-        .at("open", os(self.path))
+        openat(&self.dir, self.name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, mode)
+            .at("open", os(self.path))
     }
 }
 
@@ -44,12 +39,8 @@ impl Place<'_> {
 /// machine's security modules, and what overlayfs and pyrt keep for themselves.
 pub(super) fn is_foreign(name: &[u8]) -> bool {
     let own = [b"user.overlay.".as_slice(), b"user.pyrt.", b"trusted."];
-    let labels = [
-        b"security.selinux".as_slice(),
-        b"security.ima",
-        b"security.evm",
-        b"security.SMACK64",
-    ];
+    let labels =
+        [b"security.selinux".as_slice(), b"security.ima", b"security.evm", b"security.SMACK64"];
     own.iter().any(|prefix| name.starts_with(prefix)) || labels.contains(&name)
 }
 
@@ -86,14 +77,8 @@ pub(super) fn os(path: &[u8]) -> &Path {
 }
 
 pub(super) fn times(mtime: Timestamp) -> Timestamps {
-    let time = Timespec {
-        tv_sec: mtime.seconds,
-        tv_nsec: mtime.nanoseconds as _,
-    };
-    Timestamps {
-        last_access: time,
-        last_modification: time,
-    }
+    let time = Timespec { tv_sec: mtime.seconds, tv_nsec: mtime.nanoseconds as _ };
+    Timestamps { last_access: time, last_modification: time }
 }
 
 pub(super) fn is_whiteout(stat: &Stat) -> bool {
@@ -108,10 +93,7 @@ pub(super) fn hide_lower(fd: &OwnedFd, path: &[u8]) -> Result<()> {
 
 /// chmod of what is held but not open (fchmod refuses `O_PATH`).
 pub(super) fn chmod_path(fd: &OwnedFd, mode: u32) -> std::result::Result<(), Errno> {
-    rustix::fs::chmod(
-        format!("/proc/self/fd/{}", fd.as_raw_fd()),
-        Mode::from_raw_mode(mode),
-    )
+    rustix::fs::chmod(format!("/proc/self/fd/{}", fd.as_raw_fd()), Mode::from_raw_mode(mode))
 }
 
 pub(super) fn chown_error(errno: Errno, member: &Member, path: &[u8]) -> Error {
@@ -119,10 +101,8 @@ pub(super) fn chown_error(errno: Errno, member: &Member, path: &[u8]) -> Error {
     if errno != Errno::INVAL {
         return Error::kernel("chown", path, errno.raw_os_error());
     }
-    let message = format!(
-        "owner {}:{} does not exist in the user namespace",
-        member.uid, member.gid
-    );
+    let message =
+        format!("owner {}:{} does not exist in the user namespace", member.uid, member.gid);
     let mut error = Error::new(Code::Denied, "chown", path, message)
         .with_hint("give this user more subordinate IDs in /etc/subuid and /etc/subgid");
     error.errno = Some(libc::EINVAL);
@@ -132,14 +112,12 @@ pub(super) fn chown_error(errno: Errno, member: &Member, path: &[u8]) -> Error {
 pub(super) fn link_error(errno: Errno, path: &[u8], target: &[u8]) -> Error {
     let target = String::from_utf8_lossy(target);
     match errno {
-        Errno::NOENT => bad(
-            path,
-            format!("is a hard link to {target}, which is not in this layer"),
-        ),
-        Errno::LOOP | Errno::NOTDIR => bad(
-            path,
-            format!("is a hard link to {target}, which is not below a directory"),
-        ),
+        Errno::NOENT => {
+            bad(path, format!("is a hard link to {target}, which is not in this layer"))
+        }
+        Errno::LOOP | Errno::NOTDIR => {
+            bad(path, format!("is a hard link to {target}, which is not below a directory"))
+        }
         errno => Error::kernel("link", String::from_utf8_lossy(path), errno.raw_os_error()),
     }
 }

@@ -48,13 +48,8 @@ pub(super) fn open<R: Read>(source: R, max_bytes: u64) -> Result<Stream<R>> {
     let decoder = if head.starts_with(b"\x1f\x8b") {
         Decoder::Gzip(Box::new(MultiGzDecoder::new(blob)))
     } else if head.starts_with(b"\x28\xb5\x2f\xfd") {
-        Decoder::Zstd(Box::new(
-            zstd::Decoder::with_buffer(blob).map_err(|e| broken(&e))?,
-        ))
-    } else if let Some((_, name)) = UNSUPPORTED
-        .iter()
-        .find(|(magic, _)| head.starts_with(magic))
-    {
+        Decoder::Zstd(Box::new(zstd::Decoder::with_buffer(blob).map_err(|e| broken(&e))?))
+    } else if let Some((_, name)) = UNSUPPORTED.iter().find(|(magic, _)| head.starts_with(magic)) {
         return Err(Error::new(
             Code::Unsupported,
             "unpack",
@@ -65,10 +60,7 @@ pub(super) fn open<R: Read>(source: R, max_bytes: u64) -> Result<Stream<R>> {
     } else {
         Decoder::Plain(blob)
     };
-    Ok(Stream {
-        reader: BufReader::with_capacity(BUFFER, Hashed::new(decoder)),
-        max_bytes,
-    })
+    Ok(Stream { reader: BufReader::with_capacity(BUFFER, Hashed::new(decoder)), max_bytes })
 }
 
 /// The first bytes; a pipe may give fewer than it will, but never less than one.
@@ -149,11 +141,7 @@ struct Hashed<R> {
 
 impl<R> Hashed<R> {
     fn new(inner: R) -> Self {
-        Self {
-            inner,
-            hash: Sha256::new(),
-            bytes: 0,
-        }
+        Self { inner, hash: Sha256::new(), bytes: 0 }
     }
 }
 

@@ -96,33 +96,16 @@ fn an_ordinary_layer() {
     assert_eq!(out.blob_digest, out.diff_id);
     let root = scratch.root();
     let su = fs::metadata(root.join("usr/bin/su")).unwrap();
-    assert_eq!(
-        (su.mode() & 0o7777, su.nlink(), su.mtime()),
-        (0o4755, 2, 0o7_346_545_000)
-    );
-    assert_eq!(
-        fs::metadata(root.join("usr")).unwrap().mtime(),
-        0o7_346_545_000
-    );
+    assert_eq!((su.mode() & 0o7777, su.nlink(), su.mtime()), (0o4755, 2, 0o7_346_545_000));
+    assert_eq!(fs::metadata(root.join("usr")).unwrap().mtime(), 0o7_346_545_000);
     assert_eq!(
         fs::metadata(root.join("usr/bin")).unwrap().mode() & 0o7777,
         0o755,
         "made, not listed"
     );
-    assert_eq!(
-        fs::metadata(root.join("closed")).unwrap().mode() & 0o7777,
-        0o500
-    );
-    assert_eq!(
-        fs::read_link(root.join("bin")).unwrap(),
-        Path::new("usr/bin")
-    );
-    assert!(
-        fs::metadata(root.join("pipe"))
-            .unwrap()
-            .file_type()
-            .is_fifo()
-    );
+    assert_eq!(fs::metadata(root.join("closed")).unwrap().mode() & 0o7777, 0o500);
+    assert_eq!(fs::read_link(root.join("bin")).unwrap(), Path::new("usr/bin"));
+    assert!(fs::metadata(root.join("pipe")).unwrap().file_type().is_fifo());
     assert!(!root.join("dev/null").exists());
 }
 
@@ -152,10 +135,7 @@ fn the_digest_covers_what_follows_the_end() {
     let blob = Tar::default().file("a", b"1").end();
     let mut longer = blob.clone();
     longer.extend_from_slice(&[7; 3000]);
-    assert_ne!(
-        scratch.unpack(&blob).unwrap().diff_id,
-        scratch.unpack(&longer).unwrap().diff_id
-    );
+    assert_ne!(scratch.unpack(&blob).unwrap().diff_id, scratch.unpack(&longer).unwrap().diff_id);
 }
 
 #[test]
@@ -178,27 +158,16 @@ fn whiteouts_are_overlays() {
         let value = xattr(&root.join(path), "user.overlay.opaque");
         assert_eq!(value, is_opaque.then(|| b"y".to_vec()), "{path}");
     }
-    assert_eq!(
-        scratch.read("kept/x"),
-        b"1",
-        "a whiteout hides lower layers, not its own"
-    );
+    assert_eq!(scratch.read("kept/x"), b"1", "a whiteout hides lower layers, not its own");
     assert!(!root.join(".wh..wh.plnk").exists());
 }
 
 #[test]
 fn a_directory_made_again_after_its_whiteout_is_opaque() {
     let scratch = Scratch::new("again");
-    let blob = Tar::default()
-        .file(".wh.again", b"")
-        .directory("again")
-        .file("again/x", b"1")
-        .end();
+    let blob = Tar::default().file(".wh.again", b"").directory("again").file("again/x", b"1").end();
     scratch.unpack(&blob).unwrap();
-    assert_eq!(
-        xattr(&scratch.root().join("again"), "user.overlay.opaque"),
-        Some(b"y".to_vec())
-    );
+    assert_eq!(xattr(&scratch.root().join("again"), "user.overlay.opaque"), Some(b"y".to_vec()));
 }
 
 #[test]
@@ -219,10 +188,7 @@ fn long_names_in_both_dialects() {
         .end();
     scratch.unpack(&gnu).unwrap();
     assert_eq!(scratch.read(&long), b"gnu");
-    assert_eq!(
-        fs::read_link(scratch.root().join("link")).unwrap(),
-        Path::new(&long)
-    );
+    assert_eq!(fs::read_link(scratch.root().join("link")).unwrap(), Path::new(&long));
     let pax = Tar::default()
         .pax(&[("path", long.as_bytes()), ("mtime", b"-1.25")])
         .file("x", b"pax")
@@ -233,19 +199,14 @@ fn long_names_in_both_dialects() {
     assert_eq!((meta.mtime(), meta.mtime_nsec()), (-2, 750_000_000));
     let mut prefixed = Tar::header(b'0', "name", "", 0);
     prefixed[345..351].copy_from_slice(b"prefix");
-    scratch
-        .unpack(&Tar::default().raw(prefixed, b"").end())
-        .unwrap();
+    scratch.unpack(&Tar::default().raw(prefixed, b"").end()).unwrap();
     assert!(scratch.root().join("prefix/name").exists());
 }
 
 #[test]
 fn a_directory_with_a_size_has_no_content() {
     let scratch = Scratch::new("directory-size");
-    let blob = Tar::default()
-        .raw(Tar::header(b'5', "d", "", 4096), b"")
-        .file("a", b"1")
-        .end();
+    let blob = Tar::default().raw(Tar::header(b'5', "d", "", 4096), b"").file("a", b"1").end();
     scratch.unpack(&blob).unwrap();
     assert_eq!(scratch.read("a"), b"1");
 }
@@ -273,10 +234,7 @@ fn sparse_files_of_every_dialect() {
         ("GNU.sparse.offset", b"9000"),
         ("GNU.sparse.numbytes", b"1"),
     ];
-    let one = [
-        ("GNU.sparse.size", b"10000".as_slice()),
-        ("GNU.sparse.map", b"4096,2,9000,1"),
-    ];
+    let one = [("GNU.sparse.size", b"10000".as_slice()), ("GNU.sparse.map", b"4096,2,9000,1")];
     let first = [
         ("GNU.sparse.major", b"1".as_slice()),
         ("GNU.sparse.minor", b"0"),
@@ -298,21 +256,12 @@ fn sparse_files_of_every_dialect() {
     for name in ["old", "v00", "v01", "v10"] {
         assert_eq!(scratch.read(name), expected, "{name}");
     }
-    for map in [
-        "9000,1,4096,2",
-        "4096,2",
-        "4096,2,9000",
-        "4096,2,20000,1",
-        "0,18446744073709551615,1,5",
-    ] {
-        let records = [
-            ("GNU.sparse.size", b"10000".as_slice()),
-            ("GNU.sparse.map", map.as_bytes()),
-        ];
-        scratch.refuses(
-            &Tar::default().pax(&records).file("v01", b"abc").end(),
-            "map of holes",
-        );
+    for map in
+        ["9000,1,4096,2", "4096,2", "4096,2,9000", "4096,2,20000,1", "0,18446744073709551615,1,5"]
+    {
+        let records =
+            [("GNU.sparse.size", b"10000".as_slice()), ("GNU.sparse.map", map.as_bytes())];
+        scratch.refuses(&Tar::default().pax(&records).file("v01", b"abc").end(), "map of holes");
     }
 }
 
@@ -330,23 +279,15 @@ fn attributes_are_kept_or_counted() {
     if is_root() {
         records.push(("SCHILY.xattr.security.capability", capability));
     }
-    let out = scratch
-        .unpack(&Tar::default().pax(&records).file("a", b"").end())
-        .unwrap();
+    let out = scratch.unpack(&Tar::default().pax(&records).file("a", b"").end()).unwrap();
     let path = scratch.root().join("a");
     assert_eq!(out.skipped_xattrs, 4);
     assert_eq!(xattr(&path, "user.note"), Some(b"a\nb".to_vec()));
     assert_eq!(xattr(&path, "user.overlay.redirect"), None);
     if is_root() {
-        assert_eq!(
-            xattr(&path, "security.capability"),
-            Some(capability.to_vec())
-        );
+        assert_eq!(xattr(&path, "security.capability"), Some(capability.to_vec()));
     }
-    let unknown = Tar::default()
-        .pax(&[("SCHILY.xattr.nonsense", b"1")])
-        .file("a", b"")
-        .end();
+    let unknown = Tar::default().pax(&[("SCHILY.xattr.nonsense", b"1")]).file("a", b"").end();
     scratch.refuses(&unknown, "set nonsense of a");
 }
 
@@ -362,13 +303,7 @@ fn owners_are_given_or_recorded() {
         let meta = fs::metadata(scratch.root().join("a")).unwrap();
         assert_eq!((meta.uid(), meta.gid()), (15, 16));
     }
-    let limits = Limits {
-        single_id: true,
-        ..Limits::default()
-    };
+    let limits = Limits { single_id: true, ..Limits::default() };
     scratch.unpack_within(&blob, &limits).unwrap();
-    assert_eq!(
-        xattr(&scratch.root().join("a"), "user.pyrt.owner"),
-        Some(b"15:16".to_vec())
-    );
+    assert_eq!(xattr(&scratch.root().join("a"), "user.pyrt.owner"), Some(b"15:16".to_vec()));
 }

@@ -103,9 +103,7 @@ pub(super) struct Numbers(&'static [u32; 5]);
 impl Numbers {
     /// The numbers of the call `name`, if any architecture has it.
     pub(super) fn of(name: &str) -> Option<Self> {
-        let found = SYSCALLS
-            .binary_search_by(|(known, _)| (*known).cmp(name))
-            .ok()?;
+        let found = SYSCALLS.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
         Some(Self(&SYSCALLS[found].1))
     }
 
@@ -168,9 +166,7 @@ const IPC_CALLS: [(&str, u32); 12] = [
 /// The multiplexer that also reaches `name` on 32-bit x86: its number, and the sub-call.
 pub(super) fn multiplexed(name: &str) -> Option<(u32, u32)> {
     let sub = |table: &[(&str, u32)]| {
-        let found = table
-            .binary_search_by(|(known, _)| (*known).cmp(name))
-            .ok()?;
+        let found = table.binary_search_by(|(known, _)| (*known).cmp(name)).ok()?;
         Some(table[found].1)
     };
     sub(&SOCKETCALLS)

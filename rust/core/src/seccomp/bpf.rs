@@ -49,12 +49,7 @@ pub(super) fn assemble(policy: &Policy) -> Vec<sock_filter> {
 impl Assembler {
     fn push(&mut self, code: u32, jt: u8, jf: u8, k: u32) -> Label {
         // Opcodes are below 0x100.
-        self.reversed.push(sock_filter {
-            code: code as u16,
-            jt,
-            jf,
-            k,
-        });
+        self.reversed.push(sock_filter { code: code as u16, jt, jf, k });
         self.reversed.len() - 1
     }
 
@@ -83,12 +78,7 @@ impl Assembler {
             return to;
         }
         // A program that long would be refused for its length.
-        self.push(
-            BPF_JMP | BPF_JA,
-            0,
-            0,
-            u32::try_from(distance).unwrap_or(u32::MAX),
-        )
+        self.push(BPF_JMP | BPF_JA, 0, 0, u32::try_from(distance).unwrap_or(u32::MAX))
     }
 
     fn jump(&mut self, test: u32, k: u32, yes: Label, no: Label) -> Label {
@@ -119,12 +109,7 @@ impl Assembler {
     fn fall_to(&mut self, next: Label) {
         let distance = self.distance(next);
         if distance != 0 {
-            self.push(
-                BPF_JMP | BPF_JA,
-                0,
-                0,
-                u32::try_from(distance).unwrap_or(u32::MAX),
-            );
+            self.push(BPF_JMP | BPF_JA, 0, 0, u32::try_from(distance).unwrap_or(u32::MAX));
         }
     }
 

@@ -61,21 +61,14 @@ pub(super) fn key(profile: &Seccomp, native: Arch, version: u32) -> String {
         }
     }
     // The listener's path does not change the program, but its absence is refused when compiling.
-    hash.number(u64::from(
-        profile
-            .listener_path
-            .as_deref()
-            .is_some_and(|path| !path.is_empty()),
-    ));
+    hash.number(u64::from(profile.listener_path.as_deref().is_some_and(|path| !path.is_empty())));
     let digest = hash.0.finalize();
-    digest
-        .iter()
-        .fold(String::with_capacity(64), |mut text, byte| {
-            let digits = b"0123456789abcdef";
-            text.push(char::from(digits[usize::from(byte >> 4)]));
-            text.push(char::from(digits[usize::from(byte & 15)]));
-            text
-        })
+    digest.iter().fold(String::with_capacity(64), |mut text, byte| {
+        let digits = b"0123456789abcdef";
+        text.push(char::from(digits[usize::from(byte >> 4)]));
+        text.push(char::from(digits[usize::from(byte & 15)]));
+        text
+    })
 }
 
 /// Hashes fields so that no two different profiles feed the same bytes: every text has its length before it.
@@ -118,10 +111,7 @@ pub(super) fn open(path: &Path) -> Option<Directory> {
     let stat = fstat(&fd).ok()?;
     let is_private =
         stat.st_uid == rustix::process::geteuid().as_raw() && stat.st_mode & 0o077 == 0;
-    is_private.then(|| Directory {
-        fd,
-        path: path.to_owned(),
-    })
+    is_private.then(|| Directory { fd, path: path.to_owned() })
 }
 
 pub(super) fn read(directory: &Directory, key: &str) -> Option<Filter> {
@@ -134,10 +124,7 @@ pub(super) fn read(directory: &Directory, key: &str) -> Option<Filter> {
         return None;
     }
     let mut bytes = Vec::with_capacity(usize::try_from(stat.st_size).ok()?.min(MAX_BYTES as usize));
-    File::from(fd)
-        .take(MAX_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .ok()?;
+    File::from(fd).take(MAX_BYTES + 1).read_to_end(&mut bytes).ok()?;
     let (content, digest) = bytes.split_last_chunk::<32>()?;
     if Sha256::digest(content)[..] != digest[..] {
         return None;
@@ -156,13 +143,7 @@ pub(super) fn write(directory: &Directory, key: &str, filter: &Filter) {
 
 fn store(directory: &Directory, temporary: &str, key: &str, filter: &Filter) -> Option<()> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let fd = openat(
-        directory.fd.as_fd(),
-        temporary,
-        flags,
-        Mode::RUSR | Mode::WUSR,
-    )
-    .ok()?;
+    let fd = openat(directory.fd.as_fd(), temporary, flags, Mode::RUSR | Mode::WUSR).ok()?;
     let mut content = MAGIC.to_vec();
     content.extend_from_slice(&filter.to_bytes());
     let digest = Sha256::digest(&content);
@@ -175,10 +156,7 @@ fn trim(directory: &Directory, keep: &str) {
     let Ok(entries) = read_dir(&directory.path) else {
         return;
     };
-    let others: Vec<_> = entries
-        .flatten()
-        .filter(|entry| entry.file_name() != keep)
-        .collect();
+    let others: Vec<_> = entries.flatten().filter(|entry| entry.file_name() != keep).collect();
     if others.len() > LIMIT {
         for entry in others {
             let _ = remove_file(entry.path());

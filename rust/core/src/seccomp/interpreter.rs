@@ -17,11 +17,7 @@ impl Call {
             8 | 12 => 0,
             16..64 => {
                 let arg = self.args[(offset as usize - 16) / 8];
-                if offset.is_multiple_of(8) {
-                    arg as u32
-                } else {
-                    (arg >> 32) as u32
-                }
+                if offset.is_multiple_of(8) { arg as u32 } else { (arg >> 32) as u32 }
             }
             _ => panic!("load at {offset}"),
         }

@@ -39,10 +39,7 @@ pub(super) enum Outcome {
     /// `SECCOMP_RET_*` whatever the arguments.
     Return(u32),
     /// The first clause that holds, else `otherwise`.
-    Clauses {
-        clauses: Vec<Clause>,
-        otherwise: u32,
-    },
+    Clauses { clauses: Vec<Clause>, otherwise: u32 },
 }
 
 /// All tests hold → `ret`.
@@ -79,17 +76,10 @@ pub(super) enum Op {
 pub(super) const BAD_ARCH: u32 = libc::SECCOMP_RET_KILL_THREAD;
 
 pub(super) fn lower(profile: &Seccomp, native: Arch) -> Result<Policy> {
-    let default = action(
-        "defaultAction",
-        &profile.default_action,
-        profile.default_errno_ret,
-    )?;
+    let default = action("defaultAction", &profile.default_action, profile.default_errno_ret)?;
     if default == libc::SECCOMP_RET_USER_NOTIF {
         // The process that must send the descriptor away would already be stopped by it.
-        return Err(refuse(
-            "defaultAction",
-            "SCMP_ACT_NOTIFY cannot be the default",
-        ));
+        return Err(refuse("defaultAction", "SCMP_ACT_NOTIFY cannot be the default"));
     }
     let rules = rules(profile, default)?;
     let mut outcomes = vec![Outcome::Return(default), Outcome::Return(BAD_ARCH)];
@@ -107,23 +97,13 @@ pub(super) fn lower(profile: &Seccomp, native: Arch) -> Result<Policy> {
         }
         lines.push((arch.audit(), ranges));
     }
-    Ok(Policy {
-        flags: flags(profile, &rules)?,
-        lines,
-        outcomes,
-    })
+    Ok(Policy { flags: flags(profile, &rules)?, lines, outcomes })
 }
 
 /// The last range before the x32 half ends there; -1, which a tracer writes to skip a call, keeps the default.
 fn close_x32(ranges: &mut Vec<Range>) {
-    ranges.push(Range {
-        start: X32_BIT,
-        outcome: 1,
-    });
-    ranges.push(Range {
-        start: u32::MAX,
-        outcome: 0,
-    });
+    ranges.push(Range { start: X32_BIT, outcome: 1 });
+    ranges.push(Range { start: u32::MAX, outcome: 0 });
 }
 
 /// A rule whose text has been understood.
@@ -136,11 +116,7 @@ struct Rule<'a> {
 fn rules(profile: &Seccomp, default: u32) -> Result<Vec<Rule<'_>>> {
     let mut rules = Vec::with_capacity(profile.syscalls.len());
     for (at, syscall) in profile.syscalls.iter().enumerate() {
-        let ret = action(
-            &format!("syscalls[{at}].action"),
-            &syscall.action,
-            syscall.errno_ret,
-        )?;
+        let ret = action(&format!("syscalls[{at}].action"), &syscall.action, syscall.errno_ret)?;
         check_args(at, syscall)?;
         if ret == libc::SECCOMP_RET_USER_NOTIF {
             if profile.listener_path.as_deref().is_none_or(str::is_empty) {
@@ -157,9 +133,7 @@ fn rules(profile: &Seccomp, default: u32) -> Result<Vec<Rule<'_>>> {
         if ret != default {
             let names = syscall.names.iter();
             rules.push(Rule {
-                names: names
-                    .filter_map(|n| Some((n.as_str(), Numbers::of(n)?)))
-                    .collect(),
+                names: names.filter_map(|n| Some((n.as_str(), Numbers::of(n)?))).collect(),
                 ret,
                 args: &syscall.args,
             });
@@ -182,11 +156,7 @@ fn hits(rules: &[Rule<'_>], arch: Arch) -> Vec<(Hit, Clause)> {
         let clauses = clauses(rule, arch);
         for &(name, numbers) in &rule.names {
             if let Some(number) = numbers.on(arch) {
-                found.extend(
-                    clauses
-                        .iter()
-                        .map(|clause| (Hit { number, order }, clause.clone())),
-                );
+                found.extend(clauses.iter().map(|clause| (Hit { number, order }, clause.clone())));
             }
             if arch == Arch::X86 {
                 found.extend(
@@ -205,17 +175,9 @@ fn clauses(rule: &Rule<'_>, arch: Arch) -> Vec<Clause> {
     let tests = rule.args.iter().filter_map(|arg| test(arg, wide));
     let repeats = (0..6).any(|i| rule.args.iter().filter(|arg| arg.index == i).count() > 1);
     if repeats {
-        tests
-            .map(|test| Clause {
-                tests: vec![test],
-                ret: rule.ret,
-            })
-            .collect()
+        tests.map(|test| Clause { tests: vec![test], ret: rule.ret }).collect()
     } else {
-        vec![Clause {
-            tests: tests.collect(),
-            ret: rule.ret,
-        }]
+        vec![Clause { tests: tests.collect(), ret: rule.ret }]
     }
 }
 
@@ -231,35 +193,16 @@ fn through_multiplexer(name: &str, rule: &Rule<'_>) -> Option<(u32, Clause)> {
     }
     let test = if number == super::arch::X86_IPC {
         // The upper half is a version that selects how pointers are passed, not what is called.
-        Test {
-            index: 0,
-            op: Op::Masked(0xffff),
-            value: u64::from(sub),
-            wide: false,
-        }
+        Test { index: 0, op: Op::Masked(0xffff), value: u64::from(sub), wide: false }
     } else {
-        Test {
-            index: 0,
-            op: Op::Eq,
-            value: u64::from(sub),
-            wide: false,
-        }
+        Test { index: 0, op: Op::Eq, value: u64::from(sub), wide: false }
     };
-    Some((
-        number,
-        Clause {
-            tests: vec![test],
-            ret: rule.ret,
-        },
-    ))
+    Some((number, Clause { tests: vec![test], ret: rule.ret }))
 }
 
 /// Cuts the line of numbers at every change of outcome.
 fn ranges(hits: Vec<(Hit, Clause)>, default: u32, outcomes: &mut Vec<Outcome>) -> Vec<Range> {
-    let mut ranges = vec![Range {
-        start: 0,
-        outcome: 0,
-    }];
+    let mut ranges = vec![Range { start: 0, outcome: 0 }];
     let mut set = |start, outcome| match ranges.last_mut() {
         Some(last) if last.outcome == outcome => {}
         Some(last) if last.start == start => last.outcome = outcome,
@@ -276,10 +219,7 @@ fn ranges(hits: Vec<(Hit, Clause)>, default: u32, outcomes: &mut Vec<Outcome>) -
             Some(unconditional) => Outcome::Return(unconditional.ret),
             None => {
                 dedup(&mut clauses);
-                Outcome::Clauses {
-                    clauses,
-                    otherwise: default,
-                }
+                Outcome::Clauses { clauses, otherwise: default }
             }
         };
         let index = intern(outcomes, outcome);
@@ -322,17 +262,11 @@ fn flags(profile: &Seccomp, rules: &[Rule<'_>]) -> Result<u32> {
     let mut flags = 0;
     for (at, name) in profile.flags.iter().enumerate() {
         let Some((_, bit)) = FLAGS.iter().find(|(token, _)| token == name) else {
-            return Err(refuse(
-                &format!("flags[{at}]"),
-                &format!("{name}: not a flag"),
-            ));
+            return Err(refuse(&format!("flags[{at}]"), &format!("{name}: not a flag")));
         };
         flags |= bit;
     }
-    if rules
-        .iter()
-        .any(|rule| rule.ret == libc::SECCOMP_RET_USER_NOTIF)
-    {
+    if rules.iter().any(|rule| rule.ret == libc::SECCOMP_RET_USER_NOTIF) {
         flags |= libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
         if flags & libc::SECCOMP_FILTER_FLAG_TSYNC != 0 {
             // Together they need another way to report a thread that cannot follow (Linux 5.7).

@@ -12,18 +12,10 @@ pub struct Seccomp {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_errno_ret: Option<u32>,
     /// `SCMP_ARCH_…` beyond the machine's own.
-    #[serde(
-        default,
-        deserialize_with = "or_empty",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "or_empty", skip_serializing_if = "Vec::is_empty")]
     pub architectures: Vec<String>,
     /// `SECCOMP_FILTER_FLAG_…`.
-    #[serde(
-        default,
-        deserialize_with = "or_empty",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "or_empty", skip_serializing_if = "Vec::is_empty")]
     pub flags: Vec<String>,
     /// The socket that gets the notification descriptor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -32,11 +24,7 @@ pub struct Seccomp {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub listener_metadata: Option<String>,
     /// The rules.
-    #[serde(
-        default,
-        deserialize_with = "or_empty",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "or_empty", skip_serializing_if = "Vec::is_empty")]
     pub syscalls: Vec<Syscall>,
 }
 
@@ -53,11 +41,7 @@ pub struct Syscall {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub errno_ret: Option<u32>,
     /// All must hold.
-    #[serde(
-        default,
-        deserialize_with = "or_empty",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(default, deserialize_with = "or_empty", skip_serializing_if = "Vec::is_empty")]
     pub args: Vec<Arg>,
 }
 
@@ -109,12 +93,6 @@ pub const OPERATORS: [&str; 7] = [
 pub const FLAGS: [(&str, u64); 4] = [
     ("SECCOMP_FILTER_FLAG_TSYNC", libc::SECCOMP_FILTER_FLAG_TSYNC),
     ("SECCOMP_FILTER_FLAG_LOG", libc::SECCOMP_FILTER_FLAG_LOG),
-    (
-        "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
-        libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW,
-    ),
-    (
-        "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
-        libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV,
-    ),
+    ("SECCOMP_FILTER_FLAG_SPEC_ALLOW", libc::SECCOMP_FILTER_FLAG_SPEC_ALLOW),
+    ("SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", libc::SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV),
 ];

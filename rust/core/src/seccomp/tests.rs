@@ -20,14 +20,7 @@ fn filter(json: &str) -> Filter {
 fn verdict(filter: &Filter, arch: u32, number: u32, args: &[u64]) -> u32 {
     let mut six = [0; 6];
     six[..args.len()].copy_from_slice(args);
-    run(
-        &filter.program,
-        &Call {
-            arch,
-            number,
-            args: six,
-        },
-    )
+    run(&filter.program, &Call { arch, number, args: six })
 }
 
 fn refused(json: &str) -> String {
@@ -48,21 +41,9 @@ fn an_empty_profile_is_its_default_action() {
     let f = filter(r#"{"defaultAction":"SCMP_ACT_ALLOW"}"#);
     assert_eq!(verdict(&f, X86_64, 0, &[]), ALLOW);
     assert_eq!(verdict(&f, X86_64, 0x3fff_ffff, &[]), ALLOW);
-    assert_eq!(
-        verdict(&f, I386, 0, &[]),
-        KILL,
-        "an architecture that is not listed"
-    );
-    assert_eq!(
-        verdict(&f, X86_64, 0x4000_0000, &[]),
-        KILL,
-        "x32 is not listed"
-    );
-    assert_eq!(
-        verdict(&f, X86_64, u32::MAX, &[]),
-        ALLOW,
-        "a call that a tracer skipped"
-    );
+    assert_eq!(verdict(&f, I386, 0, &[]), KILL, "an architecture that is not listed");
+    assert_eq!(verdict(&f, X86_64, 0x4000_0000, &[]), KILL, "x32 is not listed");
+    assert_eq!(verdict(&f, X86_64, u32::MAX, &[]), ALLOW, "a call that a tracer skipped");
 }
 
 #[test]
@@ -78,17 +59,7 @@ fn null_lists_and_unknown_names_are_passed_over() {
 #[test]
 fn every_comparison_sees_64_bits() {
     let big = 0x1_0000_0010u64;
-    let near = [
-        0,
-        0x10,
-        0x11,
-        big - 1,
-        big,
-        big + 1,
-        u64::from(u32::MAX),
-        u64::MAX,
-        big << 1,
-    ];
+    let near = [0, 0x10, 0x11, big - 1, big, big + 1, u64::from(u32::MAX), u64::MAX, big << 1];
     for (op, holds) in [
         ("EQ", (|a, b| a == b) as fn(u64, u64) -> bool),
         ("NE", |a, b| a != b),
@@ -98,9 +69,7 @@ fn every_comparison_sees_64_bits() {
         ("GE", |a, b| a >= b),
     ] {
         for value in [0, 0x10, big] {
-            let f = deny(&format!(
-                r#"{{"index":1,"value":{value},"op":"SCMP_CMP_{op}"}}"#
-            ));
+            let f = deny(&format!(r#"{{"index":1,"value":{value},"op":"SCMP_CMP_{op}"}}"#));
             for arg in near {
                 let expected = if holds(arg, value) { EPERM } else { ALLOW };
                 assert_eq!(
@@ -131,10 +100,7 @@ fn tests_of_a_rule_are_anded_and_rules_are_ored() {
     );
     assert_eq!(verdict(&f, X86_64, 16, &[1, 2, 0]), EPERM);
     assert_eq!(verdict(&f, X86_64, 16, &[1, 0, 0]), ALLOW);
-    assert_eq!(
-        verdict(&f, X86_64, 16, &[1, 0, 3]),
-        libc::SECCOMP_RET_ERRNO | 5
-    );
+    assert_eq!(verdict(&f, X86_64, 16, &[1, 0, 3]), libc::SECCOMP_RET_ERRNO | 5);
     // Twice the same argument: one rule per test, as runc and crun read it.
     let f = deny(
         r#"{"index":0,"value":1,"op":"SCMP_CMP_EQ"},{"index":0,"value":2,"op":"SCMP_CMP_EQ"}"#,
@@ -178,18 +144,10 @@ fn socketcall_does_not_open_what_socket_denies() {
     );
     assert_eq!(verdict(&f, I386, 359, &[38, 0, 7]), EPERM);
     assert_eq!(verdict(&f, I386, 359, &[38, 0, 6]), ALLOW);
-    assert_eq!(
-        verdict(&f, I386, 102, &[1, 0xdead, 0]),
-        EPERM,
-        "arguments in memory: all of it"
-    );
+    assert_eq!(verdict(&f, I386, 102, &[1, 0xdead, 0]), EPERM, "arguments in memory: all of it");
     assert_eq!(verdict(&f, I386, 102, &[2, 0xdead, 0]), ALLOW, "bind");
     assert_eq!(verdict(&f, I386, 117, &[23]), EPERM);
-    assert_eq!(
-        verdict(&f, I386, 117, &[0x1_0017]),
-        EPERM,
-        "another version of the same sub-call"
-    );
+    assert_eq!(verdict(&f, I386, 117, &[0x1_0017]), EPERM, "another version of the same sub-call");
     let f = filter(
         r#"{"defaultAction":"SCMP_ACT_ERRNO","architectures":["SCMP_ARCH_X86"],"syscalls":[
             {"names":["bind"],"action":"SCMP_ACT_ALLOW"},
@@ -223,21 +181,10 @@ fn long_programs_jump_far() {
         rules.join(",")
     ));
     assert!(f.program.len() > 1000);
-    for (name, numbers) in super::syscalls::SYSCALLS
-        .iter()
-        .filter(|(_, n)| n[0] < 1000)
-    {
+    for (name, numbers) in super::syscalls::SYSCALLS.iter().filter(|(_, n)| n[0] < 1000) {
         let number = numbers[0];
-        let expected = if number % 2 == 0 {
-            libc::SECCOMP_RET_ERRNO | (number + 1)
-        } else {
-            ALLOW
-        };
-        assert_eq!(
-            verdict(&f, X86_64, number, &[u64::from(number) << 20]),
-            expected,
-            "{name}"
-        );
+        let expected = if number % 2 == 0 { libc::SECCOMP_RET_ERRNO | (number + 1) } else { ALLOW };
+        assert_eq!(verdict(&f, X86_64, number, &[u64::from(number) << 20]), expected, "{name}");
         assert_eq!(verdict(&f, X86_64, number, &[7]), ALLOW, "{name}");
     }
 }
@@ -293,16 +240,8 @@ fn bytes_and_cache_give_back_the_same_filter() {
     );
     let compiled = compile(&profile).unwrap().to_bytes();
     assert_eq!(Filter::from_bytes(&compiled).unwrap().to_bytes(), compiled);
-    assert_eq!(
-        cached(&profile, Some(&directory)).unwrap().to_bytes(),
-        compiled
-    );
-    let file = std::fs::read_dir(&directory)
-        .unwrap()
-        .next()
-        .unwrap()
-        .unwrap()
-        .path();
+    assert_eq!(cached(&profile, Some(&directory)).unwrap().to_bytes(), compiled);
+    let file = std::fs::read_dir(&directory).unwrap().next().unwrap().unwrap().path();
     let stored = std::fs::read(&file).unwrap();
     let mut forged = stored.clone();
     forged[20] ^= 1;

@@ -31,10 +31,7 @@ pub(super) fn action(field: &str, name: &str, errno: Option<u32>) -> Result<u32>
     let with_data = |ret: u32| {
         let data = errno.unwrap_or(libc::EPERM as u32);
         if data > 0xffff {
-            return Err(refuse(
-                field,
-                &format!("errnoRet {data} does not fit in 16 bits"),
-            ));
+            return Err(refuse(field, &format!("errnoRet {data} does not fit in 16 bits")));
         }
         Ok(ret | data)
     };
@@ -95,19 +92,9 @@ pub(super) fn test(arg: &Arg, wide: bool) -> Option<Test> {
         Op::Masked(mask) => arg.value_two & mask,
         _ => arg.value,
     };
-    Some(Test {
-        index: arg.index,
-        op,
-        value,
-        wide,
-    })
+    Some(Test { index: arg.index, op, value, wide })
 }
 
 pub(super) fn refuse(field: &str, message: &str) -> Error {
-    Error::new(
-        Code::InvalidSpec,
-        "compile",
-        format!("linux.seccomp.{field}"),
-        message,
-    )
+    Error::new(Code::InvalidSpec, "compile", format!("linux.seccomp.{field}"), message)
 }

@@ -19,20 +19,12 @@ pub fn set_filter(program: &[sock_filter], flags: u32) -> io::Result<Option<Owne
     let Ok(len) = u16::try_from(program.len()) else {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     };
-    let fprog = sock_fprog {
-        len,
-        filter: program.as_ptr().cast_mut(),
-    };
+    let fprog = sock_fprog { len, filter: program.as_ptr().cast_mut() };
     // SAFETY: `fprog` and the `len` instructions that it points to are borrowed for the whole call; the
     // kernel copies and checks them and writes to neither (`filter` is `*mut` in C only for want of const).
     // The filter cannot break memory safety: at most it makes later calls fail or ends the process.
     let result = unsafe {
-        libc::syscall(
-            libc::SYS_seccomp,
-            libc::SECCOMP_SET_MODE_FILTER,
-            flags,
-            &raw const fprog,
-        )
+        libc::syscall(libc::SYS_seccomp, libc::SECCOMP_SET_MODE_FILTER, flags, &raw const fprog)
     };
     if result < 0 {
         return Err(io::Error::last_os_error());
@@ -40,11 +32,7 @@ pub fn set_filter(program: &[sock_filter], flags: u32) -> io::Result<Option<Owne
     let listener = u64::from(flags) & libc::SECCOMP_FILTER_FLAG_NEW_LISTENER != 0;
     if !listener {
         // Without TSYNC_ESRCH a thread that cannot follow is reported by its ID, not by an errno.
-        return if result == 0 {
-            Ok(None)
-        } else {
-            Err(io::Error::from_raw_os_error(libc::ESRCH))
-        };
+        return if result == 0 { Ok(None) } else { Err(io::Error::from_raw_os_error(libc::ESRCH)) };
     }
     let Ok(fd) = i32::try_from(result) else {
         return Err(io::Error::from_raw_os_error(libc::EBADF));

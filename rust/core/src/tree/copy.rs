@@ -40,14 +40,7 @@ pub fn copy_shifted(
     let from = open(source, flags, Mode::empty()).at("open", source)?;
     mkdirat(rustix::fs::CWD, destination, Mode::RWXU).at("mkdir", destination)?;
     let to = open(destination, flags, Mode::empty()).at("open", destination)?;
-    let copy = Copy {
-        from,
-        to,
-        source,
-        destination,
-        uids,
-        gids,
-    };
+    let copy = Copy { from, to, source, destination, uids, gids };
     copy.run()
 }
 
@@ -58,14 +51,7 @@ pub fn copy_shifted(
 /// `kernel` naming the entry.
 pub fn copy_contents(from: OwnedFd, to: OwnedFd, path: &Path) -> Result<()> {
     let same = [(0, 0, u32::MAX)];
-    let copy = Copy {
-        from,
-        to,
-        source: path,
-        destination: path,
-        uids: &same,
-        gids: &same,
-    };
+    let copy = Copy { from, to, source: path, destination: path, uids: &same, gids: &same };
     copy.run()
 }
 
@@ -107,13 +93,7 @@ impl Copy<'_> {
                 let path = below(&directory, &name);
                 let stat = statat(&from, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW)
                     .at("stat", self.origin(&path))?;
-                let entry = Entry {
-                    from: &from,
-                    to: &to,
-                    name: &name,
-                    path: &path,
-                    stat,
-                };
+                let entry = Entry { from: &from, to: &to, name: &name, path: &path, stat };
                 if self.entry(&entry, &mut links)? {
                     directories.push(path);
                 }
@@ -138,14 +118,8 @@ impl Copy<'_> {
         if entry.stat.st_nlink > 1 {
             let key = (entry.stat.st_dev, entry.stat.st_ino);
             if let Some(first) = links.get(&key) {
-                linkat(
-                    &self.to,
-                    first.as_slice(),
-                    entry.to,
-                    entry.name,
-                    AtFlags::empty(),
-                )
-                .at("link", self.target(entry.path))?;
+                linkat(&self.to, first.as_slice(), entry.to, entry.name, AtFlags::empty())
+                    .at("link", self.target(entry.path))?;
                 return Ok(false);
             }
             links.insert(key, entry.path.to_vec());
@@ -205,21 +179,10 @@ impl Copy<'_> {
     /// As [`Copy::finish`], of what cannot be opened.
     fn finish_special(&self, entry: &Entry<'_>) -> Result<()> {
         let (uid, gid) = self.owner(&entry.stat, entry.path)?;
-        chownat(
-            entry.to,
-            entry.name,
-            Some(uid),
-            Some(gid),
-            AtFlags::SYMLINK_NOFOLLOW,
-        )
-        .at("chown", self.target(entry.path))?;
-        utimensat(
-            entry.to,
-            entry.name,
-            &times(&entry.stat),
-            AtFlags::SYMLINK_NOFOLLOW,
-        )
-        .at("set times of", self.target(entry.path))
+        chownat(entry.to, entry.name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+            .at("chown", self.target(entry.path))?;
+        utimensat(entry.to, entry.name, &times(&entry.stat), AtFlags::SYMLINK_NOFOLLOW)
+            .at("set times of", self.target(entry.path))
     }
 
     fn owner(&self, stat: &Stat, path: &[u8]) -> Result<(Uid, Gid)> {
@@ -259,10 +222,7 @@ fn shift(map: &[IdMap], id: u32) -> Option<u32> {
 
 fn times(stat: &Stat) -> Timestamps {
     Timestamps {
-        last_access: Timespec {
-            tv_sec: stat.st_atime as _,
-            tv_nsec: stat.st_atime_nsec as _,
-        },
+        last_access: Timespec { tv_sec: stat.st_atime as _, tv_nsec: stat.st_atime_nsec as _ },
         last_modification: Timespec {
             tv_sec: stat.st_mtime as _,
             tv_nsec: stat.st_mtime_nsec as _,
@@ -315,9 +275,7 @@ fn copy_through_memory(from: &OwnedFd, to: &OwnedFd, start: u64, end: u64) -> Re
         let mut buffer = vec![0; 128 << 10];
         let mut left = end - start;
         while left > 0 {
-            let part = usize::try_from(left)
-                .unwrap_or(usize::MAX)
-                .min(buffer.len());
+            let part = usize::try_from(left).unwrap_or(usize::MAX).min(buffer.len());
             let n = source.read(&mut buffer[..part])?;
             if n == 0 {
                 break;
@@ -337,10 +295,7 @@ fn copy_attributes(from: &OwnedFd, to: &OwnedFd) -> Result<(), Errno> {
         other => other?,
     };
     let mut value = vec![0; 64 << 10]; // XATTR_SIZE_MAX
-    for name in names[..length]
-        .split(|byte| *byte == 0)
-        .filter(|name| !name.is_empty())
-    {
+    for name in names[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty()) {
         // Labels are the machine's to give.
         if name == b"security.selinux" {
             continue;

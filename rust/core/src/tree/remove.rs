@@ -23,12 +23,7 @@ const MAX_DEPTH: usize = 64;
 pub fn remove_path(path: impl AsRef<Path>) -> Result<()> {
     let path = path.as_ref();
     let Some(name) = path.file_name() else {
-        return Err(Error::new(
-            Code::InvalidSpec,
-            "remove",
-            path.to_string_lossy(),
-            "has no name",
-        ));
+        return Err(Error::new(Code::InvalidSpec, "remove", path.to_string_lossy(), "has no name"));
     };
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => {
@@ -41,10 +36,7 @@ pub fn remove_path(path: impl AsRef<Path>) -> Result<()> {
         _ => None,
     };
     let parent = parent.as_ref().map_or(CWD, AsFd::as_fd);
-    Removal {
-        root: path.as_os_str().as_bytes().to_vec(),
-    }
-    .run(parent, name.as_bytes())
+    Removal { root: path.as_os_str().as_bytes().to_vec() }.run(parent, name.as_bytes())
 }
 
 /// Removes `name` in the directory `parent`, and everything below it. Absent is no error.
@@ -53,10 +45,7 @@ pub fn remove_path(path: impl AsRef<Path>) -> Result<()> {
 /// `kernel` naming the first entry that refused, after everything else is gone; EXDEV or EBUSY for a mount point,
 /// which is never entered.
 pub fn remove(parent: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
-    Removal {
-        root: name.to_vec(),
-    }
-    .run(parent, name)
+    Removal { root: name.to_vec() }.run(parent, name)
 }
 
 struct Removal {
@@ -170,12 +159,7 @@ impl Removal {
             other => other.at("open", self.path(above, name))?,
         };
         let left = entries(&fd).at("read", self.path(above, name))?;
-        Ok(Some(Level {
-            fd,
-            name: name.to_vec(),
-            left,
-            is_kept: false,
-        }))
+        Ok(Some(Level { fd, name: name.to_vec(), left, is_kept: false }))
     }
 
     /// Removes the emptied directory, or reads it again if it was filled meanwhile.
@@ -201,12 +185,7 @@ impl Removal {
                 let fd =
                     open_directory(above, &done.name).at("open", self.path(levels, &done.name))?;
                 let left = entries(&fd).at("read", self.path(levels, &done.name))?;
-                levels.push(Level {
-                    fd,
-                    left,
-                    name: done.name,
-                    is_kept: false,
-                });
+                levels.push(Level { fd, left, name: done.name, is_kept: false });
                 Ok(())
             }
             other => other.at("rmdir", self.path(levels, &done.name)),
@@ -233,12 +212,7 @@ impl Removal {
 
     fn path(&self, levels: &[Level], name: &[u8]) -> std::path::PathBuf {
         let mut path = self.root.clone();
-        for part in levels
-            .iter()
-            .skip(1)
-            .map(|level| level.name.as_slice())
-            .chain([name])
-        {
+        for part in levels.iter().skip(1).map(|level| level.name.as_slice()).chain([name]) {
             if !levels.is_empty() {
                 path.push(b'/');
                 path.extend_from_slice(part);

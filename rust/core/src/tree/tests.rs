@@ -51,13 +51,8 @@ fn removing_what_is_very_deep() {
     at = rustix::fs::openat(&at, &top, OFlags::PATH | OFlags::DIRECTORY, Mode::empty()).unwrap();
     for _ in 0..3000 {
         rustix::fs::mkdirat(&at, "directory", Mode::RWXU).unwrap();
-        at = rustix::fs::openat(
-            &at,
-            "directory",
-            OFlags::PATH | OFlags::DIRECTORY,
-            Mode::empty(),
-        )
-        .unwrap();
+        at = rustix::fs::openat(&at, "directory", OFlags::PATH | OFlags::DIRECTORY, Mode::empty())
+            .unwrap();
     }
     // A name that is wanted for what is moved up.
     fs::write(top.join("directory/.pyrt-remove-0"), "").unwrap();
@@ -81,14 +76,7 @@ fn copying_keeps_everything_but_owners() {
         0,
     )
     .unwrap();
-    rustix::fs::mknodat(
-        rustix::fs::CWD,
-        from.join("pipe"),
-        FileType::Fifo,
-        Mode::RUSR,
-        0,
-    )
-    .unwrap();
+    rustix::fs::mknodat(rustix::fs::CWD, from.join("pipe"), FileType::Fifo, Mode::RUSR, 0).unwrap();
     rustix::fs::setxattr(
         from.join("d"),
         "user.overlay.opaque",
@@ -107,40 +95,18 @@ fn copying_keeps_everything_but_owners() {
     copy_shifted(&from, &to, &map(uid), &map(gid)).unwrap();
     let file = fs::metadata(to.join("d/file")).unwrap();
     assert_eq!(fs::read(to.join("second")).unwrap(), b"content");
-    assert_eq!(
-        (file.mode() & 0o7777, file.uid(), file.gid()),
-        (0o4750, uid + shift, gid + shift)
-    );
+    assert_eq!((file.mode() & 0o7777, file.uid(), file.gid()), (0o4750, uid + shift, gid + shift));
     assert_eq!(file.ino(), fs::metadata(to.join("second")).unwrap().ino());
     let old = fs::metadata(from.join("d/file")).unwrap();
-    assert_eq!(
-        (file.mtime(), file.mtime_nsec()),
-        (old.mtime(), old.mtime_nsec())
-    );
+    assert_eq!((file.mtime(), file.mtime_nsec()), (old.mtime(), old.mtime_nsec()));
     assert_eq!(fs::metadata(to.join("d")).unwrap().mode() & 0o7777, 0o711);
-    assert_eq!(
-        fs::read_link(to.join("link")).unwrap(),
-        PathBuf::from("/nowhere")
-    );
-    assert!(
-        fs::symlink_metadata(to.join("gone"))
-            .unwrap()
-            .file_type()
-            .is_char_device()
-    );
-    assert!(
-        fs::symlink_metadata(to.join("pipe"))
-            .unwrap()
-            .file_type()
-            .is_fifo()
-    );
+    assert_eq!(fs::read_link(to.join("link")).unwrap(), PathBuf::from("/nowhere"));
+    assert!(fs::symlink_metadata(to.join("gone")).unwrap().file_type().is_char_device());
+    assert!(fs::symlink_metadata(to.join("pipe")).unwrap().file_type().is_fifo());
     let sparse = fs::metadata(to.join("sparse")).unwrap();
     assert!(sparse.len() == 1 << 20 && sparse.blocks() < 64);
     let mut value = [0; 4];
-    assert_eq!(
-        rustix::fs::getxattr(to.join("d"), "user.overlay.opaque", &mut value).unwrap(),
-        1
-    );
+    assert_eq!(rustix::fs::getxattr(to.join("d"), "user.overlay.opaque", &mut value).unwrap(), 1);
     remove_path(&top).unwrap();
 }
 
@@ -155,11 +121,7 @@ fn chown_gives_links_themselves() {
     let shift = if uid == 0 { 1000 } else { 0 };
     chown(&top.join("tree"), uid + shift, gid + shift).unwrap();
     for name in ["tree", "tree/d", "tree/d/link"] {
-        assert_eq!(
-            fs::symlink_metadata(top.join(name)).unwrap().uid(),
-            uid + shift,
-            "{name}"
-        );
+        assert_eq!(fs::symlink_metadata(top.join(name)).unwrap().uid(), uid + shift, "{name}");
     }
     assert_eq!(fs::metadata(top.join("kept")).unwrap().uid(), uid);
     remove_path(&top).unwrap();

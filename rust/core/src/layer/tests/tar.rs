@@ -9,11 +9,7 @@ impl Tar {
     pub(super) fn header(flag: u8, name: &str, link: &str, size: u64) -> [u8; 512] {
         let mut block = [0; 512];
         block[..name.len()].copy_from_slice(name.as_bytes());
-        let mode = if flag == b'5' {
-            "0000755\0"
-        } else {
-            "0000644\0"
-        };
+        let mode = if flag == b'5' { "0000755\0" } else { "0000644\0" };
         block[100..108].copy_from_slice(mode.as_bytes());
         block[108..116]
             .copy_from_slice(format!("{:07o}\0", rustix::process::geteuid().as_raw()).as_bytes());
