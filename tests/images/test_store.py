@@ -234,3 +234,21 @@ def test_the_hot_path_is_light(layout: Layout, tmp_path: Path) -> None:
 def environment() -> dict[str, Any]:
     """The environment, with the path that this interpreter imports from."""
     return os.environ | {"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
+
+
+def test_writable_layer(layout: Layout, tmp_path: Path) -> None:
+    """upper/ is the container's `/`: it has the image's mode, whatever the umask, and its root's
+    owner.
+    """
+    lower = tmp_path / "lower"
+    lower.mkdir()
+    lower.chmod(0o751)
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    umask = os.umask(0o077)
+    try:
+        layers.prepare_writable(layout, str(bundle), str(lower))
+    finally:
+        os.umask(umask)
+    assert (bundle / "upper").stat().st_mode & 0o7777 == 0o751
+    assert (bundle / "work").is_dir()
