@@ -1,9 +1,9 @@
 """The default system-call filter: `linux.seccomp` (runtime-spec config-linux.md#seccomp).
 
-Equal in effect to the profile that containers-common ships and podman applies, which a test checks call by
-call. The table is a file of data beside this one; here is only which part of it a container gets.
-What it does: calls are allowed by name, refused with EPERM where a program should learn that it may not, and
-with ENOSYS where it should believe that the kernel is older, so that it falls back.
+Equal in effect to the profile that containers-common ships and podman applies, which a test checks
+call by call. The table is a file of data beside this one; here is only which part of it a container
+gets. What it does: calls are allowed by name, refused with EPERM where a program should learn that
+it may not, and with ENOSYS where it should believe that the kernel is older, so that it falls back.
 """
 
 from __future__ import annotations
@@ -24,8 +24,9 @@ NETLINK_AUDIT = 9
 def default_seccomp(capabilities: list[str], arch: str = "") -> dict[str, Any]:
     """The default profile for a container with these capabilities (``CAP_…``) on machine ``arch``.
 
-    ``arch`` is the kernel's name of the machine (``x86_64``, ``aarch64``); ours if it is empty. On any other
-    the profile lists no foreign architectures, which the compiler reads as the machine's own only.
+    ``arch`` is the kernel's name of the machine (``x86_64``, ``aarch64``); ours if it is empty. On
+    any other the profile lists no architectures, which the compiler reads as the machine's own
+    only.
     """
     table = _table()
     machine = table["machines"].get(arch or os.uname().machine, {})
@@ -52,8 +53,8 @@ def default_seccomp(capabilities: list[str], arch: str = "") -> dict[str, Any]:
 
 
 def _socket(may_write_audit: bool) -> list[dict[str, Any]]:
-    """Any socket but that of the audit system, for which EINVAL means a kernel without audit: sshd and PAM
-    then go on, where EPERM would stop them.
+    """Any socket but that of the audit system, for which EINVAL means a kernel without audit: sshd
+    and PAM then go on, where EPERM would stop them.
     """
     if may_write_audit:
         return [{"names": ["socket"], "action": "SCMP_ACT_ALLOW"}]
@@ -78,7 +79,8 @@ def _table() -> dict[str, Any]:
     """The table of names, read anew each time: a command needs it once."""
     from pyrt import native  # here, so that importing the policy does not load native code
 
-    fd = os.open(os.path.join(os.path.dirname(__file__), "seccomp_default.json"), os.O_RDONLY | os.O_CLOEXEC)
+    path = os.path.join(os.path.dirname(__file__), "seccomp_default.json")
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         table: dict[str, Any] = native.loads(os.read(fd, os.fstat(fd).st_size))
     finally:

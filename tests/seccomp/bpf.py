@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 import struct
 
 Program = list[tuple[int, int, int, int]]
 
-LD_ABS, LD_IMM, ALU_AND, RET, JA = 0x20, 0x00, 0x54, 0x06, 0x05
-JEQ, JGT, JGE, JSET = 0x15, 0x25, 0x35, 0x45
+LD_ABS, ALU_AND, RET, JA = 0x20, 0x54, 0x06, 0x05
+JEQ, JGT, JGE = 0x15, 0x25, 0x35
+TESTS = {JEQ: operator.eq, JGT: operator.gt, JGE: operator.ge}
 
 
 def decode(data: bytes) -> Program:
@@ -25,32 +27,23 @@ def run(
     while True:
         code, jt, jf, k = program[at]
         at += 1
+        if code == RET:
+            return k
         if code == LD_ABS:
             (accumulator,) = struct.unpack_from("=I", data, k)
-        elif code == LD_IMM:
-            accumulator = k
         elif code == ALU_AND:
             accumulator &= k
-        elif code == RET:
-            return k
         elif code == JA:
             at += k
-        elif code == JEQ:
-            at += jt if accumulator == k else jf
-        elif code == JGT:
-            at += jt if accumulator > k else jf
-        elif code == JGE:
-            at += jt if accumulator >= k else jf
-        elif code == JSET:
-            at += jt if accumulator & k else jf
+        elif code in TESTS:
+            at += jt if TESTS[code](accumulator, k) else jf
         else:
             raise ValueError(f"instruction {at - 1}: code {code:#x} is not allowed in a filter")
 
 
 def dump(program: Program) -> str:
     """One line per instruction, for a failing test."""
-    names = {LD_ABS: "ld", LD_IMM: "li", ALU_AND: "and", RET: "ret", JA: "ja"}
-    names |= {JEQ: "jeq", JGT: "jgt", JGE: "jge", JSET: "jset"}
+    names = {LD_ABS: "ld", ALU_AND: "and", RET: "ret", JA: "ja", JEQ: "jeq", JGT: "jgt", JGE: "jge"}
     return "\n".join(
         f"{at:4} {names.get(code, hex(code)):4} {k:#x} {at + 1 + jt} {at + 1 + jf}"
         for at, (code, jt, jf, k) in enumerate(program)

@@ -1,7 +1,7 @@
 """libseccomp through ctypes: the oracle that our compiler is compared with.
 
-Rules are added as runc and crun add them: those that equal the default action are passed over, unknown names
-ignored, and a rule that tests one argument twice becomes one rule per test.
+Rules are added as runc and crun add them: those that equal the default action are passed over,
+unknown names ignored, and a rule that tests one argument twice becomes one rule per test.
 """
 
 from __future__ import annotations

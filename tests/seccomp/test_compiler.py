@@ -1,9 +1,10 @@
 """Our compiler on made-up profiles: against the specification's words, and against libseccomp.
 
-libseccomp 2.5 is no oracle for everything: it merges the rules of one call into a tree, and gets LT and LE of a
-value whose low word is 0 and some unions of rules wrong, and some filters with calls that one architecture
-lacks (it then takes the architecture for the call's number). So profiles of every kind are checked against
-`meaning`, and those that libseccomp gets right against libseccomp too.
+libseccomp 2.5 is no oracle for everything: it merges the rules of one call into a tree, and gets LT
+and LE of a value whose low word is 0 and some unions of rules wrong, and some filters with calls
+that one architecture lacks (it then takes the architecture for the call's number). So profiles of
+every kind are checked against `meaning`, and those that libseccomp gets right against libseccomp
+too.
 """
 
 from __future__ import annotations
@@ -19,12 +20,13 @@ import pytest
 from compiler import AUDIT_ARCHES, MACHINES, compile_all
 
 NAMES = (
-    "read open close ioctl mmap mmap2 clone clone3 personality prctl fcntl fcntl64 rt_sigaction execve keyctl "
-    "bpf unshare setns mount umount2 futex getrandom statx openat2 arm_fadvise64_64 stat64 nonsense"
+    "read open close ioctl mmap mmap2 clone clone3 personality prctl fcntl fcntl64 rt_sigaction "
+    "execve keyctl bpf unshare setns mount umount2 futex getrandom statx openat2 "
+    "arm_fadvise64_64 stat64 nonsense"
 ).split()
 EVERYWHERE = (
-    "read close ioctl clone clone3 personality prctl execve keyctl bpf unshare setns mount umount2 futex "
-    "getrandom statx openat2"
+    "read close ioctl clone clone3 personality prctl execve keyctl bpf unshare setns mount umount2 "
+    "futex getrandom statx openat2"
 ).split()
 VALUES = [0, 1, 2, 7, 0x10, 0xFF, 0x80000000, 0xFFFFFFFF, 1 << 32, (1 << 32) + 7, (1 << 64) - 1]
 SIMPLE_VALUES = [value for value in VALUES if value & 0xFFFFFFFF]
@@ -56,13 +58,16 @@ def profile(seed: int, machine: str, *, simple: bool) -> dict[str, Any]:
             }
             for index in chance.sample(indexes, chance.choice([0, 1, 1, 2, 3]))
         ]
-        rule = {"names": [name], "action": chance.choice([*libseccomp.ACTIONS, "SCMP_ACT_ERRNO"])}
+        action = chance.choice([*libseccomp.ACTIONS, "SCMP_ACT_ERRNO"])
+        rule = {"names": [name], "action": action}
         if rule["action"] == "SCMP_ACT_ERRNO":
             rule["errnoRet"] = chance.randrange(1, 100)
         rules.append({**rule, "args": args})
     arches = MACHINES[machine][1][: 2 if simple else None]
     return {
-        "defaultAction": chance.choice(["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL_PROCESS"]),
+        "defaultAction": chance.choice(
+            ["SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL_PROCESS"]
+        ),
         "architectures": chance.sample(arches, chance.randrange(len(arches) + 1)),
         "listenerPath": "/run/agent",
         "syscalls": rules,
@@ -70,7 +75,7 @@ def profile(seed: int, machine: str, *, simple: bool) -> dict[str, Any]:
 
 
 def holds(rule: dict[str, Any], args: tuple[int, ...], mask: int) -> bool:
-    """All tests, or any if an argument is tested twice; on 32-bit architectures by the low words."""
+    """All tests, or any if an argument is tested twice; 32-bit calls by their low words."""
     results = []
     for test in rule["args"]:
         argument, value = args[test["index"]] & mask, test["value"] & mask
@@ -138,4 +143,9 @@ def test_simple_profiles_mean_what_libseccomp_makes_of_them(compiler: Path, mach
                 for _ in range(6):
                     args = tuple(chance.choice(VALUES) for _ in range(6))
                     expected = bpf.run(oracle, arch, number, args)
-                    assert bpf.run(program, arch, number, args) == expected, (seed, arch, number, args)
+                    assert bpf.run(program, arch, number, args) == expected, (
+                        seed,
+                        arch,
+                        number,
+                        args,
+                    )

@@ -2,11 +2,12 @@
 """Write rust/core/src/seccomp/syscalls.rs from the kernel's own headers.
 
     apt-get install gcc linux-libc-dev
-    apt-get download linux-libc-dev-arm64-cross linux-libc-dev-armhf-cross    # unpack with dpkg -x into DIR
+    apt-get download linux-libc-dev-arm64-cross linux-libc-dev-armhf-cross
+    dpkg -x … DIR    # both
     rust/core/tools/syscalls.py DIR > rust/core/src/seccomp/syscalls.rs
 
-Debian's headers are older than the kernels that pyrt runs on. Since Linux 5.1 a new call has one number on
-every architecture, so those that the headers lack are the short list below.
+Debian's headers are older than the kernels that pyrt runs on. Since Linux 5.1 a new call has one
+number on every architecture, so those that the headers lack are the short list below.
 """
 
 import re
@@ -36,12 +37,21 @@ NEWER = """
 """
 
 # arch/arm/include/uapi/asm/unistd.h: calls of the architecture itself, above the ordinary ones.
-ARM_PRIVATE = {"breakpoint": 0xF0001, "cacheflush": 0xF0002, "usr26": 0xF0003, "usr32": 0xF0004, "set_tls": 0xF0005, "get_tls": 0xF0006}
+ARM_PRIVATE = {
+    name: 0xF0001 + at
+    for at, name in enumerate("breakpoint cacheflush usr26 usr32 set_tls get_tls".split())
+}
 
 # x86_64 alone: the probes' own calls (Linux 6.11 and 6.18).
 X86_64_PRIVATE = {"uretprobe": 335, "uprobe": 336}
 
-NOT_CALLS = {"syscalls", "SYSCALL_BASE", "OABI_SYSCALL_BASE", "SYSCALL_MASK", "arch_specific_syscall"}
+NOT_CALLS = {
+    "syscalls",
+    "SYSCALL_BASE",
+    "OABI_SYSCALL_BASE",
+    "SYSCALL_MASK",
+    "arch_specific_syscall",
+}
 
 X32_BIT = 0x4000_0000
 
@@ -74,13 +84,15 @@ def main(cross: str) -> None:
     x86 = "/usr/include/x86_64-linux-gnu"
     arm64 = f"{cross}/usr/aarch64-linux-gnu/include"
     armhf = f"{cross}/usr/arm-linux-gnueabihf/include"
+    foreign = ("-nostdinc", "-U__x86_64__")
     x32 = numbers("asm/unistd_x32.h", "-D__X32_SYSCALL_BIT=0", "-D__ILP32__", f"-I{x86}")
     tables = [
         numbers("asm/unistd_64.h", f"-I{x86}") | X86_64_PRIVATE,
         numbers("asm/unistd_32.h", f"-I{x86}"),
         {name: number & ~X32_BIT for name, number in x32.items()},
-        numbers("asm/unistd.h", "-nostdinc", f"-I{arm64}", "-D__aarch64__", "-D__LP64__", "-U__x86_64__"),
-        numbers("asm/unistd.h", "-nostdinc", f"-I{armhf}", "-D__arm__", "-D__ARM_EABI__", "-U__x86_64__") | ARM_PRIVATE,
+        numbers("asm/unistd.h", f"-I{arm64}", "-D__aarch64__", "-D__LP64__", *foreign),
+        numbers("asm/unistd.h", f"-I{armhf}", "-D__arm__", "-D__ARM_EABI__", *foreign)
+        | ARM_PRIVATE,
     ]
     for line in NEWER.split("\n"):
         if line:
@@ -93,7 +105,8 @@ def main(cross: str) -> None:
         "//! System-call numbers, by name. Written by rust/core/tools/syscalls.py; do not edit.\n\n"
         "/// The architecture has no such call.\n"
         "pub(super) const NONE: u32 = u32::MAX;\n\n"
-        "/// Name, then its number on x86_64, x86, x32 (without the x32 bit), aarch64 and arm; sorted by name.\n"
+        "/// Name, then its number on x86_64, x86, x32 (without the x32 bit), aarch64 and arm;\n"
+        "/// sorted by name.\n"
         "#[rustfmt::skip]\n"
         f"pub(super) static SYSCALLS: [(&str, [u32; 5]); {len(names)}] = [\n"
     )

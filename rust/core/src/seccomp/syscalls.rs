@@ -3,7 +3,8 @@
 /// The architecture has no such call.
 pub(super) const NONE: u32 = u32::MAX;
 
-/// Name, then its number on x86_64, x86, x32 (without the x32 bit), aarch64 and arm; sorted by name.
+/// Name, then its number on x86_64, x86, x32 (without the x32 bit), aarch64 and arm;
+/// sorted by name.
 #[rustfmt::skip]
 pub(super) static SYSCALLS: [(&str, [u32; 5]); 484] = [
     ("_llseek", [NONE, 140, NONE, NONE, 140]),
