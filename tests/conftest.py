@@ -1,7 +1,7 @@
 """What tests share: a `pyrt` command on private roots, and a look at what it leaves behind.
 
-Tests run as an unprivileged user with subordinate IDs (`make test` sees to that); whatever needs a kernel
-feature or a device that this machine denies skips with its name.
+Tests run as an unprivileged user with subordinate IDs (`make test` sees to that); whatever needs a
+kernel feature or a device that this machine denies skips with its name.
 """
 
 from __future__ import annotations
@@ -33,7 +33,8 @@ class Result:
         self.err = stderr.decode("utf-8", "replace")
 
     def __repr__(self) -> str:
-        return f"pyrt {' '.join(self.argv)}\n  exit {self.code}\n  out {self.out!r}\n  err {self.err!r}"
+        command = " ".join(self.argv)
+        return f"pyrt {command}\n  exit {self.code}\n  out {self.out!r}\n  err {self.err!r}"
 
     @property
     def json(self) -> Any:
@@ -50,7 +51,11 @@ class Pyrt:
         for name in ("data", "run"):
             (root / name).mkdir(mode=0o700)
         self.env = {
-            **{key: value for key, value in os.environ.items() if key in ("PATH", "LANG", "PYTHONPATH")},
+            **{
+                key: value
+                for key, value in os.environ.items()
+                if key in ("PATH", "LANG", "PYTHONPATH")
+            },
             "HOME": str(root),
             "TERM": "xterm",
             "XDG_DATA_HOME": str(root / "data"),
@@ -146,7 +151,12 @@ def names_in(directory: Path) -> list[str]:
 
 def command_line(pid: int) -> str:
     try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        return (
+            Path(f"/proc/{pid}/cmdline")
+            .read_bytes()
+            .replace(b"\0", b" ")
+            .decode("utf-8", "replace")
+        )
     except OSError:
         return ""
 
@@ -172,7 +182,9 @@ def session_pyrt() -> Iterator[Pyrt]:
 
 @pytest.fixture
 def pyrt(session_pyrt: Pyrt) -> Iterator[Pyrt]:
-    """`pyrt`, and the check that a test leaves nothing of its containers: no file, mount or process."""
+    """`pyrt`, and the check that a test leaves nothing of its containers: no file, mount or
+    process.
+    """
     yield session_pyrt
     session_pyrt("rm", "-f", "-a")
     deadline = time.monotonic() + SETTLE_S

@@ -13,7 +13,7 @@ import inspect
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from typer._click.exceptions import BadParameter, NoSuchOption
+from typer._click.exceptions import BadParameter, NoSuchOption, UsageError
 from typer._click.parser import _OptionParser
 from typer.core import TyperCommand, TyperGroup
 
@@ -35,6 +35,14 @@ NAMES = {"Annotated": Annotated, "Option": typer.Option, "Argument": typer.Argum
 class PodmanParser(_OptionParser):
     """Click's parser with pflag's values for flags and shorthands."""
 
+    def parse_args(self, args: list[str]) -> tuple[dict[str, Any], list[str], list[Any]]:
+        """As Click's; its errors know where they happened, so that the right help is named."""
+        try:
+            return super().parse_args(args)
+        except UsageError as error:
+            error.ctx = error.ctx or self.ctx
+            raise
+
     def _match_long_opt(self, opt: str, explicit_value: str | None, state: _ParsingState) -> None:
         option = self._long_opt.get(opt)
         if option is None or option.takes_value or explicit_value is None:
@@ -46,9 +54,8 @@ class PodmanParser(_OptionParser):
         for at, letter in enumerate(arg[1:], 1):
             option = self._short_opt.get("-" + letter)
             if option is None:
-                raise NoSuchOption(
-                    f"-{letter}", message=f"unknown shorthand flag: '{letter}' in {arg}"
-                )
+                message = f"unknown shorthand flag: '{letter}' in {arg}"
+                raise NoSuchOption(f"-{letter}", message=message)
             tail = arg[at + 1 :]
             explicit = len(tail) > 1 and tail[0] == "="
             if option.takes_value:
@@ -65,7 +72,8 @@ class PodmanParser(_OptionParser):
         """``--flag=true``, ``--flag=0``: whatever strconv.ParseBool takes."""
         option = self._long_opt.get(name) or self._short_opt[name]
         if text not in BOOLEANS:
-            raise BadParameter(f"invalid argument {text!r} for {name!r}: not a boolean")
+            message = f'invalid argument "{text}" for "{name}" flag: not a boolean'
+            raise BadParameter(message)
         state.opts[str(option.dest)] = BOOLEANS[text]
         state.order.append(option.obj)
 

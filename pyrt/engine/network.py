@@ -12,7 +12,15 @@ import os
 
 from pyrt import files, native
 from pyrt.engine.host import cache_path
-from pyrt.errors import Conflict, Denied, InvalidSpec, NotFound, PyrtError, from_os_error
+from pyrt.errors import (
+    Conflict,
+    Denied,
+    InvalidSpec,
+    KernelError,
+    NotFound,
+    PyrtError,
+    from_os_error,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,6 +44,7 @@ TUN_HINT = (
 )
 WITHOUT = "or give --network none or --network host"
 
+SIGPIPE = 13
 LONG_NAMES = {
     "-t": "--tcp-ports",
     "-u": "--udp-ports",
@@ -77,7 +86,11 @@ def features(layout: Layout, pasta: str) -> list[str]:
         if known["stamp"] == stamp:
             options: list[str] = known["options"]
             return options
-    options = sorted({word for word in help_text(pasta).split() if word.startswith("--")})
+    text = help_text(pasta)
+    options = sorted({word for word in text.split() if word.startswith("--")})
+    if not options:
+        said = text.strip().partition("\n")[0] or "said nothing"
+        raise KernelError("run", f"{pasta} --help", said)
     files.write_whole(path, native.dumps({"stamp": stamp, "options": options}))
     return options
 
@@ -92,7 +105,10 @@ def help_text(pasta: str) -> str:
         (os.POSIX_SPAWN_DUP2, writer, 2),
     ]
     try:
-        pid = os.posix_spawn(pasta, [pasta, "--help"], {"LC_ALL": "C"}, file_actions=actions)
+        # Python ignores SIGPIPE, and a pasta of 2023 that inherits that refuses to run.
+        pid = os.posix_spawn(
+            pasta, [pasta, "--help"], {"LC_ALL": "C"}, file_actions=actions, setsigdef=[SIGPIPE]
+        )
         os.close(writer)
         writer = -1
         chunks = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -12,14 +12,14 @@ from pyrt.engine import clock
 from pyrt.errors import InvalidSpec
 
 moments = st.datetimes(
-    min_value=datetime(1970, 1, 1), max_value=datetime(2199, 1, 1), timezones=st.just(timezone.utc)
+    min_value=datetime(1970, 1, 1), max_value=datetime(2199, 1, 1), timezones=st.just(UTC)
 )
 
 
 @given(moments)
 def test_parse_agrees_with_datetime(moment: datetime) -> None:
     instant = clock.parse_rfc3339(moment.isoformat())
-    epoch = datetime(1970, 1, 1, tzinfo=timezone.utc)
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
     delta = moment - epoch
     assert (
         instant == (delta.days * 86400 + delta.seconds) * clock.SECOND + delta.microseconds * 1000

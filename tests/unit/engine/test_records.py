@@ -50,8 +50,7 @@ class Scene:
 
     def container(self, id: str, name: str = "web", **document: object) -> str:
         bundle = self.layout.container(id)
-        created = f"2026-01-0{len(os.listdir(self.layout.data)) if os.path.isdir(self.layout.data) else 1}"
-        fields = {"id": id, "name": name, "created": created, **document}
+        fields = {"id": id, "name": name, "created": f"2026-01-01 {name}", **document}
         self.write(f"{bundle}/container.json", fields)
         files.claim_name(self.layout.name(name), id)
         return bundle
