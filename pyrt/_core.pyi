@@ -31,8 +31,16 @@ def validate(config: bytes) -> None:
 def is_locked(path: str) -> int:
     """The pid that holds the POSIX record lock on `path`, 0 if nobody does or there is no file."""
 
-def launch(binary: str, bundle: str, runtime_dir: str, cgroup_parent: str | None = None) -> Lead:
-    """Start a monitor on `bundle` and wait until its container is created.
+def launch(
+    binary: str,
+    bundle: str,
+    runtime_dir: str,
+    cgroup_parent: str | None = None,
+    start: str | None = None,
+) -> Lead:
+    """Start a monitor on `bundle` and wait until its container is created, or with `start` until it runs.
+
+    `start`: "attached" (the lead relays its output) or "detached" saves the two hand-overs of `Lead.start`.
 
     `runtime_dir` is the container's own directory below the run root (the monitor makes it; its parent
     must exist). `cgroup_parent` is a writable cgroup v2 directory below which the container's cgroup is made.

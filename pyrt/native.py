@@ -59,9 +59,11 @@ def is_locked(path: str) -> int:
     return call(_core.is_locked, path)
 
 
-def launch(bundle: str, runtime_dir: str, cgroup_parent: str | None = None) -> _core.Lead:
+def launch(
+    bundle: str, runtime_dir: str, cgroup_parent: str | None = None, start: str | None = None
+) -> _core.Lead:
     """See `_core.launch`."""
-    return call(_core.launch, runtime_path(), bundle, runtime_dir, cgroup_parent)
+    return call(_core.launch, runtime_path(), bundle, runtime_dir, cgroup_parent, start)
 
 
 def connect(runtime_dir: str) -> _core.Control:

@@ -58,23 +58,30 @@ impl Plan<'_> {
     }
 }
 
+/// A container process that is setting itself up.
+#[derive(Debug)]
+pub struct Beginning {
+    pidfd: OwnedFd,
+    /// Its pid on the host, for display and for helpers that want a number.
+    pub pid: u32,
+    sync: Sync,
+}
+
 /// A container that was created and waits for start.
 #[derive(Debug)]
 pub struct Created {
     /// Init, held.
     pub pidfd: OwnedFd,
-    /// Its pid on the host, for display and for helpers that want a number.
-    pub pid: u32,
     /// The pty master, with `process.terminal`.
     pub terminal: Option<OwnedFd>,
     sync: Sync,
 }
 
-/// Makes the container up to *created*. On any failure nothing of it remains.
+/// Makes the container process and maps its IDs. On any failure nothing of it remains.
 ///
 /// # Errors
-/// Init's own, or the step that failed here.
-pub fn create(plan: &Plan<'_>) -> Result<Created> {
+/// The step that failed.
+pub fn begin(plan: &Plan<'_>) -> Result<Beginning> {
     let flags = CLONED
         .iter()
         .filter(|(kind, _)| plan.spec.makes(kind))
@@ -93,21 +100,18 @@ pub fn create(plan: &Plan<'_>) -> Result<Created> {
             let _ = theirs.send(&Message::Failed(error));
             fork::exit_now(code);
         }
-        Fork::Parent { pidfd, .. } => {
-            drop(theirs);
-            match finish(plan, &pidfd, &ours) {
-                Ok((pid, terminal)) => Ok(Created { pidfd, pid, terminal, sync: ours }),
-                Err(error) => {
-                    end(pidfd.as_fd());
-                    Err(error)
-                }
+        Fork::Parent { pidfd, .. } => match map(plan, &pidfd, &ours) {
+            Ok(pid) => Ok(Beginning { pidfd, pid, sync: ours }),
+            Err(error) => {
+                end(pidfd.as_fd());
+                Err(error)
             }
-        }
+        },
     }
 }
 
-/// The parent's half of the handshake.
-fn finish(plan: &Plan<'_>, pidfd: &OwnedFd, sync: &Sync) -> Result<(u32, Option<OwnedFd>)> {
+/// Writes the ID maps; init goes on when they are there.
+fn map(plan: &Plan<'_>, pidfd: &OwnedFd, sync: &Sync) -> Result<u32> {
     let fdinfo = open_host(Path::new("/proc/self/fdinfo"), OFlags::PATH | OFlags::DIRECTORY)?;
     let pid = host_pid(pidfd, fdinfo.as_fd())?;
     if plan.spec.makes("user") {
@@ -116,24 +120,52 @@ fn finish(plan: &Plan<'_>, pidfd: &OwnedFd, sync: &Sync) -> Result<(u32, Option<
         }
     }
     sync.send(&Message::Mapped)?;
-    let mut terminal = None;
-    loop {
-        match sync.receive()? {
-            Message::Terminal(master) => terminal = Some(master),
-            Message::Created => return Ok((pid, terminal)),
-            Message::Failed(error) => return Err(error),
-            _ => return Err(Error::new(Code::Kernel, "create", "init", "ended before it was created")),
-        }
+    Ok(pid)
+}
+
+impl Beginning {
+    /// Waits until it is *created*. On any failure nothing of it remains.
+    ///
+    /// # Errors
+    /// Init's own.
+    pub fn finish(self) -> Result<Created> {
+        let mut terminal = None;
+        let error = loop {
+            match self.sync.receive() {
+                Ok(Message::Terminal(master)) => terminal = Some(master),
+                Ok(Message::Created) => {
+                    return Ok(Created { pidfd: self.pidfd, terminal, sync: self.sync });
+                }
+                Ok(Message::Failed(error)) | Err(error) => break error,
+                Ok(_) => {
+                    break Error::new(Code::Kernel, "create", "init", "ended before it was created");
+                }
+            }
+        };
+        end(self.pidfd.as_fd());
+        Err(error)
+    }
+
+    /// Takes it back.
+    pub fn abandon(&self) {
+        end(self.pidfd.as_fd());
     }
 }
 
 impl Created {
-    /// Lets init execute the program; `Ok` means that it did.
+    /// Lets init execute the program.
+    ///
+    /// # Errors
+    /// `kernel`.
+    pub fn start(&self) -> Result<()> {
+        self.sync.send(&Message::Start)
+    }
+
+    /// Waits for execve; `Ok` means that it happened.
     ///
     /// # Errors
     /// `exec`, or the filter's.
-    pub fn start(&self) -> Result<()> {
-        self.sync.send(&Message::Start)?;
+    pub fn confirm(&self) -> Result<()> {
         match self.sync.receive()? {
             Message::Failed(error) => Err(error),
             _ => Ok(()),

@@ -110,6 +110,13 @@ fn abandoned() -> Error {
 }
 
 fn become_root(plan: &Plan<'_>) -> Result<()> {
+    let maps_root = |linux: &Linux| {
+        linux.uid_mappings.iter().chain(&linux.gid_mappings).any(|range| range.container_id == 0)
+    };
+    // A map of one ID that is not 0 has no root to become; the capabilities of the clone are what counts.
+    if plan.spec.makes("user") && !plan.spec.linux.as_ref().is_some_and(maps_root) {
+        return Ok(());
+    }
     process::set_ids(&User::default(), plan.may_set_groups())
 }
 

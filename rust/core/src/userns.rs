@@ -131,7 +131,9 @@ pub fn describe(holder: &Holder) -> Result<Description> {
 /// # Errors
 /// `kernel`.
 pub fn is_single(holder: &Holder) -> Result<bool> {
-    describe(holder).map(|description| description.single)
+    let pid = holder.pid.as_raw_nonzero().get();
+    let map = read_map(&format!("/proc/{pid}/uid_map"))?;
+    Ok(map.iter().map(|(_, _, count)| u64::from(*count)).sum::<u64>() == 1)
 }
 
 fn read_map(path: &str) -> Result<Vec<(u32, u32, u32)>> {

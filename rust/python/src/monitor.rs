@@ -85,18 +85,19 @@ pub(crate) fn is_locked(py: Python<'_>, path: PathBuf) -> PyResult<i32> {
 
 /// See `_core.pyi`.
 #[pyfunction]
-#[pyo3(signature = (binary, bundle, runtime_dir, cgroup_parent=None))]
+#[pyo3(signature = (binary, bundle, runtime_dir, cgroup_parent=None, start=None))]
 pub(crate) fn launch(
     py: Python<'_>,
     binary: PathBuf,
     bundle: PathBuf,
     runtime_dir: PathBuf,
     cgroup_parent: Option<PathBuf>,
+    start: Option<&str>,
 ) -> PyResult<Lead> {
     detached(py, || {
         let id = runtime_dir.file_name().unwrap_or_default().to_string_lossy();
         let cgroup = cgroup_parent.map(|parent| Cgroup::make(&parent, &id)).transpose()?;
-        let result = start_monitor(&binary, &bundle, &runtime_dir, cgroup.as_ref());
+        let result = start_monitor(&binary, &bundle, &runtime_dir, cgroup.as_ref(), start);
         if let (Err(_), Some(cgroup)) = (&result, &cgroup) {
             cgroup.remove(); // the monitor did so if it lived long enough
         }
@@ -109,9 +110,11 @@ fn start_monitor(
     bundle: &Path,
     runtime_dir: &Path,
     cgroup: Option<&Cgroup>,
+    start_as: Option<&str>,
 ) -> Result<Lead> {
     let mut arguments = vec![("--bundle", bundle.as_os_str()), ("--run", runtime_dir.as_os_str())];
     arguments.extend(cgroup.map(|cgroup| ("--cgroup", cgroup.path().as_os_str())));
+    arguments.extend(start_as.map(|word| ("--start", std::ffi::OsStr::new(word))));
     let leaf = cgroup.map(|cgroup| cgroup.leaf("mon")).transpose()?;
     let leaf = leaf.as_ref().map(AsFd::as_fd);
     let started = start(binary, &["monitor"], "--lead", &arguments, [None; 3], &[], leaf)?;
@@ -123,6 +126,9 @@ fn start_monitor(
         .ok()
         .and_then(|created| created.get("pid")?.as_u64())
         .unwrap_or(0);
+    if start_as.is_some() {
+        wire::receive_answer(&started.socket)?;
+    }
     Ok(Lead { socket: Some(started.socket), pid })
 }
 

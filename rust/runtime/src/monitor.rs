@@ -33,9 +33,18 @@ pub(crate) struct Job {
     spec: Spec,
     config: MonitorConfig,
     single_id: bool,
+    /// Start as soon as it is created, with the lead attached or not; otherwise the lead says when.
+    start: Option<Attach>,
 }
 
-/// `monitor --lead FD --bundle DIR --run DIR [--cgroup DIR]`
+/// Whether the lead gets the output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Attach {
+    Yes,
+    No,
+}
+
+/// `monitor --lead FD --bundle DIR --run DIR [--cgroup DIR] [--start attached|detached]`
 pub(crate) fn main(args: &[OsString]) -> Status {
     let args = Arguments::parse(args)?;
     let lead = args.needed_descriptor("lead")?;
@@ -63,7 +72,12 @@ fn prepare(args: &Arguments) -> Result<Job> {
     let single_id = userns::is_single(&holder)?;
     userns::enter(&holder)?;
     let cgroup = args.get("cgroup").map(PathBuf::from);
-    Ok(Job { bundle, run_dir, cgroup, spec, config, single_id })
+    let start = match args.get("start").and_then(|word| word.to_str()) {
+        None => None,
+        Some("attached") => Some(Attach::Yes),
+        Some(_) => Some(Attach::No),
+    };
+    Ok(Job { bundle, run_dir, cgroup, spec, config, single_id, start })
 }
 
 /// Leaves the caller and, where the container has a pid namespace of its own, becomes the first process of

@@ -5,8 +5,10 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 /// `CLONE_NEW*` and friends are the kernel's own numbers; clone3 takes them as 64 bits.
 pub const CLONE_PIDFD: u64 = 0x1000;
+/// Parent and child share their memory.
+const CLONE_VM: u64 = 0x100;
 /// The parent sleeps until the child has executed a program or exited.
-pub const CLONE_VFORK: u64 = 0x4000;
+const CLONE_VFORK: u64 = 0x4000;
 /// New mount namespace.
 pub const CLONE_NEWNS: u64 = 0x0002_0000;
 /// New cgroup namespace.
@@ -88,6 +90,86 @@ pub unsafe fn fork(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<For
         }),
     }
 }
+
+/// Runs `child` on a stack of its own in a new process that shares our memory, while the calling thread sleeps until
+/// that process has executed a program or exited (`CLONE_VM | CLONE_VFORK`): nothing is copied, however large we are.
+///
+/// Returns the pidfd of the new process.
+///
+/// # Errors
+/// What clone3(2) says.
+///
+/// # Safety
+/// `child` must not return, unwind, allocate, take a lock or change memory that anyone but the sleeping caller uses:
+/// it makes async-signal-safe system calls until it executes a program or exits. All signals must be blocked, so
+/// that no handler runs in it.
+pub unsafe fn vfork(
+    cgroup: Option<BorrowedFd<'_>>,
+    child: extern "C" fn(*mut libc::c_void) -> !,
+    argument: *mut libc::c_void,
+) -> io::Result<OwnedFd> {
+    let mut stack = vec![0_u128; STACK_BYTES / size_of::<u128>()]; // u128: aligned as a stack must be
+    let mut pidfd: i32 = -1;
+    let args = CloneArgs {
+        flags: CLONE_VM | CLONE_VFORK | CLONE_PIDFD | cgroup.map_or(0, |_| CLONE_INTO_CGROUP),
+        pidfd: &raw mut pidfd as u64,
+        exit_signal: libc::SIGCHLD as u64,
+        stack: stack.as_mut_ptr() as u64,
+        stack_size: (stack.len() * size_of::<u128>()) as u64,
+        cgroup: cgroup.map_or(0, |fd| fd.as_raw_fd() as u64),
+        ..CloneArgs::default()
+    };
+    let result: isize;
+    // SAFETY: `args` is a complete clone_args and, like the stack it names, outlives the call, since the parent
+    // sleeps until the child no longer uses our memory. The child begins after the instruction with our registers,
+    // a zero result and its own empty stack, on which it only calls `child`, which does not return.
+    #[cfg(target_arch = "x86_64")]
+    unsafe {
+        core::arch::asm!(
+            "syscall",
+            "test rax, rax",
+            "jnz 2f",
+            "xor ebp, ebp",
+            "mov rdi, {argument}",
+            "call {child}",
+            "ud2",
+            "2:",
+            argument = in(reg) argument,
+            child = in(reg) child,
+            inlateout("rax") libc::SYS_clone3 as isize => result,
+            in("rdi") &raw const args,
+            in("rsi") size_of::<CloneArgs>(),
+            out("rcx") _, // not lateout: the kernel overwrites both before our inputs are read
+            out("r11") _,
+        );
+    }
+    // SAFETY: as above.
+    #[cfg(target_arch = "aarch64")]
+    unsafe {
+        core::arch::asm!(
+            "svc #0",
+            "cbnz x0, 2f",
+            "mov x29, xzr",
+            "mov x0, {argument}",
+            "blr {child}",
+            "brk #1",
+            "2:",
+            argument = in(reg) argument,
+            child = in(reg) child,
+            inlateout("x0") &raw const args => result,
+            in("x1") size_of::<CloneArgs>(),
+            in("x8") libc::SYS_clone3,
+        );
+    }
+    if result < 0 {
+        return Err(io::Error::from_raw_os_error(i32::try_from(-result).unwrap_or(libc::EIO)));
+    }
+    // SAFETY: the kernel just made this descriptor for us and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(pidfd) })
+}
+
+/// Far more than a child of [`vfork`] needs for its few calls.
+const STACK_BYTES: usize = 64 * 1024;
 
 /// [`fork`] for the native binary, which never has a second thread.
 ///

@@ -28,6 +28,20 @@ pub fn block(signals: &[i32]) -> io::Result<Mask> {
     if result == 0 { Ok(Mask(old)) } else { Err(io::Error::from_raw_os_error(result)) }
 }
 
+/// Blocks every signal that can be blocked in the calling thread; returns the mask it had.
+#[must_use]
+pub fn block_all() -> Mask {
+    // SAFETY: an all-zero sigset_t is a valid value to be filled.
+    let mut set: libc::sigset_t = unsafe { std::mem::zeroed() };
+    let mut old = set;
+    // SAFETY: `set` and `old` are live locals of the right type; a full set is no error.
+    unsafe {
+        libc::sigfillset(&raw mut set);
+        libc::pthread_sigmask(libc::SIG_SETMASK, &raw const set, &raw mut old);
+    }
+    Mask(old)
+}
+
 /// Puts a mask back that [`block`] returned.
 pub fn restore(mask: &Mask) {
     // SAFETY: the mask was written by pthread_sigmask and is only read.

@@ -11,13 +11,13 @@ use pyrt_core::spec::{IdMapping, Spec};
 use pyrt_core::state::{Exit, State, lock, now};
 use pyrt_core::wire::{CHUNK_BYTES, Frame, Received};
 use pyrt_core::{At, Code, Error, Result, seccomp, sys};
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus};
 use rustix::thread::ThreadNameSpaceType;
 
-use super::Job;
+use super::{Attach, Job};
 use super::clients::{Client, set_nonblocking, to_json};
 use super::control::{Request, listen};
 use super::log::Log;
@@ -65,10 +65,14 @@ pub(super) fn supervise(job: Job, lead: BorrowedFd<'_>) -> Result<()> {
         return Err(Error::new(Code::Conflict, "start", job.config.id, "is running already"));
     };
     let run_path = job.run_dir.clone();
+    let start = job.start;
     let cgroup = job.cgroup.as_deref().map(Cgroup::open).transpose()?;
     let undo = Undo { run_path: &run_path, bundle_path: job.bundle.clone(), config: job.config.clone() };
     match begin(job, bundle, run_dir, cgroup, lead) {
         Ok(mut container) => {
+            if let Some(attach) = start {
+                container.start_for(0, attach);
+            }
             sys::memory::trim_heap(); // the documents are parsed and gone; we stay
             let status = container.watch();
             let exit = container.conclude(status);
@@ -148,23 +152,19 @@ fn prepare(
         may_set_groups: plan.may_set_groups(),
         has_filter: filter.is_some(),
     };
-    let mut created = create::create(&plan)?;
+    let beginning = create::begin(&plan)?;
     drop(plan);
-    if let Some(terminal) = created.terminal.take() {
-        stdio.use_terminal(terminal)?;
-    }
+    // Init mounts; meanwhile, on another processor, we prepare what does not depend on it.
+    let pid = beginning.pid;
     let undone = |error| {
-        create::end(created.pidfd.as_fd());
+        beginning.abandon();
         error
     };
-    if let Some(config) = &job.config.network {
-        network::connect(config, created.pid).map_err(undone)?;
-    }
     let state = State {
         oci_version: job.spec.oci_version.clone(),
         id: job.config.id.clone(),
         status: "created".to_owned(),
-        pid: created.pid,
+        pid,
         bundle: job.bundle.to_string_lossy().into_owned(),
         created: now(),
         started_at: String::new(),
@@ -173,8 +173,15 @@ fn prepare(
     let listener = listen(&run_dir).map_err(undone)?;
     let lead = lead.try_clone_to_owned().at("dup", "lead").map_err(undone)?;
     set_nonblocking(&lead).map_err(undone)?;
+    let mut created = beginning.finish()?;
+    if let Some(terminal) = created.terminal.take() {
+        stdio.use_terminal(terminal).inspect_err(|_| create::end(created.pidfd.as_fd()))?;
+    }
+    if let Some(config) = &job.config.network {
+        network::connect(config, pid).inspect_err(|_| create::end(created.pidfd.as_fd()))?;
+    }
     let mut lead = Client::new(lead, true);
-    lead.push(Frame::Created, format!("{{\"pid\":{}}}", created.pid).as_bytes(), Vec::new());
+    lead.push(Frame::Created, format!("{{\"pid\":{pid}}}").as_bytes(), Vec::new());
     Ok(Container {
         id: job.config.id.clone(),
         bundle,
@@ -340,9 +347,7 @@ impl Container {
         let content = received.content.as_slice();
         match (received.frame, content) {
             (Frame::Start, attach) => {
-                self.clients[index].attached = attach == [1];
-                self.start()?;
-                self.clients[index].push(Frame::Started, b"", Vec::new());
+                self.start_for(index, if attach == [1] { Attach::Yes } else { Attach::No });
             }
             (Frame::Stdin, []) => self.stdio.push(b"", self.config.stdin_once),
             (Frame::Stdin, data) => self.stdio.push(data, false),
@@ -399,6 +404,20 @@ impl Container {
         rustix::process::pidfd_send_signal(&self.created.pidfd, signal).at("kill", &*self.id)
     }
 
+    /// Starts on behalf of a client, which gets `Started` or `Failed`, unless it has gone meanwhile.
+    fn start_for(&mut self, index: usize, attach: Attach) {
+        let mut look = [PollFd::from_borrowed_fd(self.clients[index].as_fd(), PollFlags::empty())];
+        let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+        if poll(&mut look, Some(&now)).is_ok_and(|count| count > 0) {
+            return; // hung up: the loop hears of it, and undoes
+        }
+        self.clients[index].attached = attach == Attach::Yes;
+        match self.start() {
+            Ok(()) => self.clients[index].push(Frame::Started, b"", Vec::new()),
+            Err(error) => self.clients[index].fail(&error),
+        }
+    }
+
     /// `start.json` first: from the moment init may run, its end is an exit and never *created* again.
     fn start(&mut self) -> Result<()> {
         if self.state.status != "created" {
@@ -411,13 +430,17 @@ impl Container {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno).at("unlink", "exit.json"),
         }
-        if let Err(error) = self.created.start() {
+        self.created.start()?;
+        // Init loads its filter and executes; meanwhile we write what will be true if it can.
+        self.state.status = "running".to_owned();
+        self.state.started_at = started_at;
+        let written = write_whole(self.run_dir.as_fd(), "state.json", &to_json(&self.state), 0o600);
+        if let Err(error) = self.created.confirm() {
+            self.state.status = "created".to_owned();
             self.failure = Some(error.clone());
             return Err(error);
         }
-        self.state.status = "running".to_owned();
-        self.state.started_at = started_at;
-        write_whole(self.run_dir.as_fd(), "state.json", &to_json(&self.state), 0o600)
+        written
     }
 
     fn drop_clients(&mut self) {
@@ -437,6 +460,7 @@ impl Container {
         if self.abandoned {
             return None;
         }
+        let is_kept = !self.config.remove; // what is removed next needs no record of its end
         let signal = status.as_ref().and_then(WaitIdStatus::terminating_signal);
         let code = status.as_ref().and_then(WaitIdStatus::exit_status);
         let error = self.failure.take().or_else(|| self.log.as_mut().and_then(|log| log.error.take()));
@@ -449,11 +473,12 @@ impl Container {
             started_at: self.state.started_at.clone(),
             finished_at: now(),
         };
-        if let Err(error) = write_whole(self.bundle.as_fd(), "exit.json", &to_json(&exit), 0o600) {
+        let text = to_json(&exit);
+        match is_kept.then(|| write_whole(self.bundle.as_fd(), "exit.json", &text, 0o600)) {
             // A full disk: whoever waits is told here, and a later look finds start.json, thus an exit.
-            return Some(Exit { error: Some(error), ..exit });
+            Some(Err(error)) => Some(Exit { error: Some(error), ..exit }),
+            _ => Some(exit),
         }
-        Some(exit)
     }
 
     /// Tells everybody who waits, after the clean-up, so that "ended" means that nothing is left.
