@@ -35,7 +35,8 @@ CAPABILITIES = {
 CHANGED_SINCE = {
     *"bpf cachestat fanotify_init fchmodat2 futex_requeue futex_wait futex_waitv".split(),
     *"futex_wake io_pgetevents_time64 map_shadow_stack perf_event_open readdir sigaction".split(),
-    *"quotactl_fd sigpending sigsuspend socket swapcontext syscall riscv_flush_icache timerfd".split(),
+    *"quotactl_fd sigpending sigsuspend socket swapcontext syscall timerfd".split(),
+    "riscv_flush_icache",
 }
 
 INTERESTING = [0, 1, 2, 8, 9, 16, 38, 40, 0x20000, 0x20008, 0xFFFFFFFF, 1 << 32, (1 << 32) + 16]
