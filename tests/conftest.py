@@ -50,6 +50,7 @@ class Pyrt:
         self.run_root = root / "run" / "pyrt"
         for name in ("data", "run"):
             (root / name).mkdir(mode=0o700)
+        self.before = namespaced()
         self.env = {
             **{
                 key: value
@@ -117,15 +118,12 @@ class Pyrt:
         return left
 
     def processes(self) -> dict[int, str]:
-        """Our processes by command line, but for the holder of the user's namespace."""
-        holder = self.holder()
-        found = {}
-        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
-            line = command_line(pid)
-            is_ours = str(self.root) in line or f"{self.root}/" in environment(pid)
-            if is_ours and pid not in (holder, os.getpid()) and "pytest" not in line:
-                found[pid] = line
-        return found
+        """Processes in user namespaces below ours that were not there before, but for the holder.
+
+        That is where every process of a container is, its monitor and its pasta too.
+        """
+        known = {*self.before, self.holder()}
+        return {pid: command_line(pid) for pid in namespaced() if pid not in known}
 
     def holder(self) -> int:
         """The pid of the namespace's holder, 0 without one."""
@@ -161,9 +159,27 @@ def command_line(pid: int) -> str:
         return ""
 
 
-def environment(pid: int) -> str:
+def namespaced() -> set[int]:
+    """The processes in user namespaces that are not ours but that we may look into."""
+    ours = os.readlink("/proc/self/ns/user")
+    return {
+        pid
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
+        if user_namespace(pid) not in ("", ours) and not is_zombie(pid)
+    }
+
+
+def is_zombie(pid: int) -> bool:
+    """Whether a process has ended and only waits for its parent, which may be a slow pid 1."""
     try:
-        return Path(f"/proc/{pid}/environ").read_bytes().decode("utf-8", "replace")
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except OSError:
+        return True
+
+
+def user_namespace(pid: int) -> str:
+    try:
+        return os.readlink(f"/proc/{pid}/ns/user")
     except OSError:
         return ""
 

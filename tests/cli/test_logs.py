@@ -55,7 +55,8 @@ def test_rotation_and_no_log(pyrt: Pyrt) -> None:
     assert pyrt(*argv).out.splitlines()[-1] == "20000"
     lines = pyrt.ok("logs", "web").splitlines()
     assert lines[-1] == "20000"
-    assert lines == [str(number) for number in range(20001 - len(lines), 20001)]
+    # The first may be the end of a line whose beginning was rotated away.
+    assert lines[1:] == [str(number) for number in range(20002 - len(lines), 20001)]
     assert len(lines) < 20000
     pyrt("run", "--name", "mute", *NONE, "--log-driver", "none", "demo", "echo", "hi")
     assert pyrt("logs", "mute").code == 125
