@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from pyrt.cli.parser import Punt, parse
 from pyrt.cli.table import TABLE
-from pyrt.errors import PyrtError
+from pyrt.errors import InvalidSpec, PyrtError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +30,10 @@ def main(argv: list[str]) -> int:
     except BrokenPipeError:
         # Whoever read our output has gone away; there is nobody to tell.
         return 1
+    except UnicodeEncodeError as error:
+        # config.json is UTF-8 (RFC 8259); what is not could only be stored as something else.
+        output.report(InvalidSpec("argument", repr(error.object), "is not UTF-8"))
+        return 125
     except KeyboardInterrupt:
         return INTERRUPTED
     except OSError as error:

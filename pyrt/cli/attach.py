@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyrt.cli.relay import code_of
 from pyrt.cli.verb import Verb
 from pyrt.engine import attach, records
 
@@ -33,10 +34,11 @@ class Attach(Verb):
         """Relay until the container ends or the user detaches."""
         record = records.find(engine.layout, self.container)
         config = record.config
-        ended = attach.attach(
-            record,
-            stdin=0 if config.interactive and not self.no_stdin else None,
-            detach_keys=self.detach_keys or config.detach_keys,
-            sig_proxy=self.sig_proxy,
+        return code_of(
+            lambda: attach.attach(
+                record,
+                stdin=0 if config.interactive and not self.no_stdin else None,
+                detach_keys=self.detach_keys or config.detach_keys,
+                sig_proxy=self.sig_proxy,
+            )
         )
-        return 0 if ended is None else int(ended["exit_code"])

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import errno
-import os
-
-from pyrt import native
 from pyrt.cli import output
 from pyrt.cli.container_options import ContainerOptions
-from pyrt.errors import PyrtError
-from pyrt.spec.names import parse_detach_keys
+from pyrt.cli.relay import stay
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,11 +12,7 @@ if TYPE_CHECKING:
 
     from typer import Option
 
-    from pyrt._core import Lead  # noqa: TID251 (a type)
     from pyrt.engine.api import Engine
-
-
-INTERRUPTED = 130
 
 
 class Run(ContainerOptions):
@@ -51,18 +42,3 @@ class Run(ContainerOptions):
             output.line(launched.id)
             return 0
         return stay(launched.lead, self.interactive, self.tty, self.detach_keys, self.sig_proxy)
-
-
-def stay(lead: Lead, interactive: bool, tty: bool, detach_keys: str, sig_proxy: bool) -> int:
-    """Relay until the container ends; its exit code, 0 if the user detached."""
-    is_terminal = tty and interactive and os.isatty(0)
-    stdin = 0 if interactive else None
-    keys = parse_detach_keys(detach_keys)
-    try:
-        ended = native.call(lead.relay, stdin, 1, 2, is_terminal, keys, sig_proxy)
-    except PyrtError as error:
-        if error.errno != errno.EINTR:
-            raise
-        # A signal that was not to be passed on meant us: we go, the container stays.
-        return INTERRUPTED
-    return 0 if ended is None else int(ended["exit_code"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyrt.cli import output, selection
-from pyrt.cli.run import stay
+from pyrt.cli.relay import code_of, stay
 from pyrt.cli.verb import Verb
 from pyrt.engine import container, records
 from pyrt.errors import InvalidSpec
@@ -64,8 +64,11 @@ class Start(Verb):
             from pyrt.engine import attach
 
             stdin = 0 if self.interactive else None
-            ended = attach.attach(record, stdin=stdin, detach_keys=keys, sig_proxy=self.sig_proxy)
-            return 0 if ended is None else int(ended["exit_code"])
+            return code_of(
+                lambda: attach.attach(
+                    record, stdin=stdin, detach_keys=keys, sig_proxy=self.sig_proxy
+                )
+            )
         lead = container.start(record).lead
         return stay(
             lead, self.interactive and config.interactive, config.terminal, keys, self.sig_proxy

@@ -104,13 +104,32 @@ def wait(record: Record) -> int:
 
 
 def wait_running(record: Record) -> int | None:
-    """Ask the monitor for the end; None if it is not there to answer."""
-    try:
-        return int(request(record, {"op": "wait"})["exit_code"])
-    except PyrtError:
-        if records.is_alive(record.layout, record.id):
-            raise
-        return None
+    """Ask the monitor for the end; None if it is not there to answer.
+
+    In a thread, so that the caller's can be interrupted: the native call cannot.
+    """
+    import _thread
+
+    answers: list[int | PyrtError] = []
+    answered = _thread.allocate_lock()
+    answered.acquire()
+
+    def ask() -> None:
+        try:
+            answers.append(int(request(record, {"op": "wait"})["exit_code"]))
+        except PyrtError as error:
+            answers.append(error)
+        finally:
+            answered.release()
+
+    _thread.start_new_thread(ask, ())
+    answered.acquire()
+    answer = answers[0]
+    if isinstance(answer, int):
+        return answer
+    if records.is_alive(record.layout, record.id):
+        raise answer
+    return None
 
 
 def stop(record: Record, timeout_s: float | None = None) -> Stopped | None:

@@ -115,20 +115,17 @@ def look_at_subordinate_ids(engine: Engine) -> Iterator[Finding]:
     """Ranges in /etc/subuid and /etc/subgid, and the two programs that may map them."""
     uid = os.getuid()
     user, _ = host.account(uid)
-    counts = {
-        path: sum(host.subordinate_counts(path, user, uid))
-        for path in ("/etc/subuid", "/etc/subgid")
-    }
-    fix = f"sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}"
-    for path, count in counts.items():
-        if count == 0:
-            reason = f"none for {user} in {path}: containers have a single ID"
-            yield Finding("subordinate IDs", LIMITED, reason, fix)
-        elif count < 65536:
-            reason = f"{count} for {user} in {path}: images that use higher IDs cannot be unpacked"
-            yield Finding("subordinate IDs", LIMITED, reason, fix)
-    if min(counts.values()) >= 65536:
-        yield Finding("subordinate IDs", OK, f"{min(counts.values())} for {user}")
+    counts = {path: sum(host.subordinate_counts(path, user, uid)) for path in host.SUBORDINATE}
+    path, count = min(counts.items(), key=lambda item: item[1])
+    fix = host.add_subordinate_ids(user)
+    if count == 0:
+        reason = f"none for {user} in {path}: containers have a single ID"
+        yield Finding("subordinate IDs", LIMITED, reason, fix)
+    elif count < 65536:
+        reason = f"{count} for {user} in {path}: images that use higher IDs cannot be unpacked"
+        yield Finding("subordinate IDs", LIMITED, reason, fix)
+    else:
+        yield Finding("subordinate IDs", OK, f"{count} for {user}")
     for name in ID_HELPERS:
         yield look_at_helper(name)
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 KERNEL_FLOOR = (6, 1)
 
+SUBORDINATE = ("/etc/subuid", "/etc/subgid")
 RESOLV_CONF = "/etc/resolv.conf"
 RESOLVED_UPLINK = "/run/systemd/resolve/resolv.conf"
 """systemd-resolved's list of the real servers, where /etc/resolv.conf names only its stub on
@@ -82,8 +83,7 @@ def id_extents(layout: Layout, user: str, uid: int) -> tuple[list[int], list[int
         uids, gids = (map_sizes(f"/proc/{holder}/{name}") for name in ("uid_map", "gid_map"))
         if uids and gids:
             return uids, gids
-    uids = subordinate_counts("/etc/subuid", user, uid)
-    gids = subordinate_counts("/etc/subgid", user, uid)
+    uids, gids = (subordinate_counts(path, user, uid) for path in SUBORDINATE)
     # newuidmap and newgidmap are used together or not at all: one without the other maps nothing.
     return ([1, *uids], [1, *gids]) if uids and gids else ([1], [1])
 
@@ -103,6 +103,18 @@ def subordinate_counts(path: str, user: str, uid: int) -> list[int]:
         if len(fields) == 3 and fields[0] in (user, str(uid)) and fields[2].strip().isdigit():
             counts.append(int(fields[2]))
     return [count for count in counts if count > 0]
+
+
+def add_subordinate_ids(user: str) -> str:
+    """The command that gives a user 65536 subordinate IDs that nobody else has."""
+    first = 100000
+    for path in SUBORDINATE:
+        for line in read_text(path).splitlines():
+            fields = line.split(":")
+            if len(fields) == 3 and fields[1].isdigit() and fields[2].strip().isdigit():
+                first = max(first, int(fields[1]) + int(fields[2]))
+    span = f"{first}-{first + 65535}"
+    return f"sudo usermod --add-subuids {span} --add-subgids {span} {user}"
 
 
 def hard_limits() -> dict[str, int]:
@@ -175,5 +187,5 @@ def single_id_notice(layout: Layout) -> tuple[str, str] | None:
         return None
     return (
         f"user {user} has no subordinate IDs: containers have a single ID, and files one owner",
-        f"run `sudo usermod --add-subuids 100000-165535 --add-subgids 100000-165535 {user}`",
+        f"run `{add_subordinate_ids(user)}`",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -272,3 +273,53 @@ def test_stop_signal_and_timeout(pyrt: Pyrt) -> None:
     time.sleep(0.2)
     pyrt.ok("stop", "web")
     assert pyrt.ok("wait", "web") == "9"
+
+
+@pytest.mark.parametrize(
+    ("userns", "uid", "first_line"),
+    [("keep-id", "", "0 1 "), ("nomap", "0", "0 1 "), ("host", "0", ""), ("", "0", "0 0 1")],
+)
+def test_user_namespaces(pyrt: Pyrt, userns: str, uid: str, first_line: str) -> None:
+    options = ("--userns", userns) if userns else ()
+    script = "id -u; head -1 /proc/self/uid_map; touch /tmp/x && echo written"
+    lines = pyrt.ok("run", "--rm", *NONE, *options, "demo", "sh", "-c", script).splitlines()
+    assert lines[0] == (uid or str(os.getuid()))
+    assert " ".join(lines[1].split()).startswith(first_line)
+    assert lines[2] == "written"
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_closed_descriptors(pyrt: Pyrt, closed: str) -> None:
+    """A closed stdout must not become the number of a file that pyrt opens."""
+    command = " ".join(pyrt.argv)
+    script = f"{command} run --rm -i --network none demo sh -c 'echo out; exit 4' {closed}"
+    done = subprocess.run(["sh", "-c", script], env=pyrt.env, capture_output=True, check=False)
+    assert done.returncode == 4
+    assert done.stdout in (b"out\n", b"")
+
+
+@pytest.mark.parametrize(
+    "argv", [("wait", "web"), ("logs", "-f", "web"), ("stop", "-t", "60", "web")], ids=" ".join
+)
+def test_what_waits_can_be_interrupted(pyrt: Pyrt, argv: tuple[str, ...]) -> None:
+    pyrt.ok("run", "-d", "--name", "web", *NONE, "demo", "sleep", "1000")
+    waiting = pyrt.start(*argv)
+    time.sleep(0.3)
+    waiting.send_signal(signal.SIGINT)
+    _, err = waiting.communicate(timeout=10)
+    assert (waiting.returncode, err) == (130, b"")
+
+
+def test_what_is_not_utf_8_is_refused(pyrt: Pyrt) -> None:
+    result = pyrt("run", "--rm", *NONE, "demo", "echo", os.fsdecode(b"\xff"))
+    assert result.code == 125
+    assert result.err.startswith("Error: argument ")
+    assert pyrt.ok("ps", "-aq") == ""
+
+
+def test_a_reader_that_goes_away_is_no_error(pyrt: Pyrt) -> None:
+    command = " ".join(pyrt.argv)
+    pyrt("run", "--name", "web", *NONE, "demo", "seq", "1", "100000")
+    script = f"{command} logs web | head -1"
+    done = subprocess.run(["sh", "-c", script], env=pyrt.env, capture_output=True, check=False)
+    assert (done.stdout, done.stderr) == (b"1\n", b"")
