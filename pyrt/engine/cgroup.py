@@ -7,9 +7,14 @@ With none, containers stay where we are, and limits cannot be set.
 
 from __future__ import annotations
 
+import errno
 import os
 
 from pyrt.engine.host import read_text
+from pyrt.errors import from_os_error
+
+PREFIX = "pyrt-"
+"""What the name of a container's cgroup begins with, before its ID."""
 
 MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 """Where cgroup2 is mounted almost everywhere: pure, and beside version 1."""
@@ -60,6 +65,39 @@ def is_delegated(directory: str) -> bool:
     except OSError:
         return False
     return os.access(directory, os.W_OK) and os.access(f"{directory}/cgroup.procs", os.W_OK)
+
+
+def left_ids() -> list[str]:
+    """The IDs of the containers that have a cgroup below `find_parent`."""
+    parent = find_parent()
+    if parent is None:
+        return []
+    return [name[len(PREFIX) :] for name in os.listdir(parent) if name.startswith(PREFIX)]
+
+
+def remove(parent: str, id: str) -> bool:
+    """End what lives in a dead container's cgroup below `parent` and remove it; False if something
+    has yet to go.
+
+    Its monitor does that; this is for a monitor that was lost. The caller holds the container's
+    lock: a cgroup that is empty because its container is about to be made must not go.
+    """
+    directory = f"{parent}/{PREFIX}{id}"
+    if not os.path.isdir(directory):
+        return True
+    with open(f"{directory}/cgroup.kill", "w") as file:
+        file.write("1")
+    try:
+        for leaf in os.scandir(directory):
+            if leaf.is_dir():
+                os.rmdir(leaf.path)
+        os.rmdir(directory)
+    except OSError as error:
+        if error.errno not in (errno.EBUSY, errno.ENOENT):
+            raise from_os_error(error, "remove cgroup", directory) from None
+        # Busy: what was killed has not died yet; whoever sweeps next will find it dead.
+        return error.errno == errno.ENOENT
+    return True
 
 
 def controllers(directory: str) -> list[str]:

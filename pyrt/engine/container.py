@@ -59,7 +59,7 @@ def run(layout: Layout, config: ContainerConfig) -> Launched:
     """
     draft = bundle.draft(layout, config)
     try:
-        lead = native.launch(draft.path, layout.runtime(config.id), cgroup.find_parent())
+        lead = launch(layout, config.id)
         try:
             write_cidfile(config)
             # Kept only now: had we died before, the monitor would have undone its part, and the
@@ -74,6 +74,17 @@ def run(layout: Layout, config: ContainerConfig) -> Launched:
         raise
     draft.unlock()
     return Launched(config.id, lead)
+
+
+def launch(layout: Layout, id: str) -> _core.Lead:
+    """Start the monitor of a container whose lock the caller holds, and wait until it is created.
+
+    Where its cgroup is made is noted first, for whoever sweeps from another place in the tree.
+    """
+    parent = cgroup.find_parent()
+    if parent is not None:
+        files.write_whole(f"{layout.container(id)}/cgroup", parent.encode())
+    return native.launch(layout.container(id), layout.runtime(id), parent)
 
 
 def abandon(draft: Draft) -> None:
@@ -96,7 +107,7 @@ def start(record: Record) -> Launched:
             raise Conflict("start", record.name or id[:12], "is already running")
         network.reserve(now.config.publish)
         sweep.remove_runtime(layout, id)
-        lead = native.launch(record.bundle, record.runtime, cgroup.find_parent())
+        lead = launch(layout, id)
         try:
             # Its last run's end is history only now that a monitor answers for it: in this order a
             # lost monitor is never mistaken for an orderly exit.
@@ -171,10 +182,18 @@ def remove(record: Record, *, force: bool = False, timeout_s: float = 0) -> None
             if not force:
                 raise Conflict("container", id[:12], "was started meanwhile")
             control.kill(record)
+        empty_cgroup(layout, id)
         sweep.remove_runtime(layout, id)
         sweep.remove_bundle(layout, id, record)
     finally:
         files.unlock(lock)
+
+
+def empty_cgroup(layout: Layout, id: str) -> None:
+    """Remove what is left of a dead container's cgroup, giving what was killed the time to die."""
+    deadline = time.monotonic() + control.ANSWER_S
+    while not sweep.remove_cgroup(layout, id) and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def end(record: Record, timeout_s: float) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from pyrt import files, native
-from pyrt.engine import records
+from pyrt.engine import cgroup, records
 from pyrt.errors import NotFound, PyrtError
 
 TYPE_CHECKING = False
@@ -36,9 +36,8 @@ def list_swept(layout: Layout) -> tuple[list[Record], list[PyrtError]]:
             record = records.read(layout, id)
         if record is not None:
             kept.append(record)
-    for id in runtime_ids(layout):
-        if id not in running:
-            attempt(failures, layout, id)
+    for id in {*runtime_ids(layout), *cgroup.left_ids()} - running:
+        attempt(failures, layout, id)
     sweep_names(layout)
     return records.by_age(kept), failures
 
@@ -86,10 +85,20 @@ def sweep_container(layout: Layout, id: str) -> bool:
 
 
 def remove_runtime(layout: Layout, id: str) -> None:
-    """Remove a dead monitor's directory."""
+    """Remove a dead monitor's directory, and its cgroup as far as it has emptied."""
+    remove_cgroup(layout, id)
     path = layout.runtime(id)
     if os.path.lexists(path):
         native.remove_tree(layout.run, path)
+
+
+def remove_cgroup(layout: Layout, id: str) -> bool:
+    """Remove a dead container's cgroup, where it was made or where we would make it; False if
+    something has yet to go.
+    """
+    noted = files.read(f"{layout.container(id)}/cgroup")
+    parents = {noted.decode() if noted else None, cgroup.find_parent()} - {None}
+    return all([cgroup.remove(str(parent), id) for parent in parents])
 
 
 def remove_bundle(layout: Layout, id: str, record: Record | None) -> None:
