@@ -16,21 +16,16 @@ use crate::error::{At, Result};
 /// # Errors
 /// `kernel`.
 pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
-    rustix::net::socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .at("socketpair", "")
+    rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .at("socketpair", "")
 }
 
-/// Sends one message with up to two descriptors.
+/// Sends one message with up to three descriptors.
 ///
 /// # Errors
 /// sendmsg(2)'s; EPIPE if the other end is gone (never SIGPIPE).
 pub fn send(socket: impl AsFd, data: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
         return Err(Errno::INVAL);
@@ -67,19 +62,13 @@ pub fn receive_message(socket: impl AsFd, fds: &mut Vec<OwnedFd>) -> Result<Vec<
 ///
 /// # Errors
 /// recvmsg(2)'s; EMSGSIZE if the message was longer than the buffer.
-fn receive(
-    socket: impl AsFd,
-    buffer: &mut [u8],
-    fds: &mut Vec<OwnedFd>,
-) -> Result<usize, Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(2))];
+fn receive(socket: impl AsFd, buffer: &mut [u8], fds: &mut Vec<OwnedFd>) -> Result<usize, Errno> {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC;
     let message = {
         let mut parts = [std::io::IoSliceMut::new(buffer)];
-        rustix::io::retry_on_intr(|| {
-            rustix::net::recvmsg(&socket, &mut parts, &mut control, flags)
-        })
+        rustix::io::retry_on_intr(|| rustix::net::recvmsg(&socket, &mut parts, &mut control, flags))
     };
     let message = match message {
         // A peer that died with our message unread resets the connection: that is its end, too.

@@ -43,7 +43,8 @@ impl Console {
         rustix::fs::fchown(&slave, Some(Uid::from_raw(process.user.uid)), None::<Gid>)
             .at("chown terminal", path)?;
         if let Some(size) = process.console_size {
-            let size = Winsize { ws_row: size.height, ws_col: size.width, ws_xpixel: 0, ws_ypixel: 0 };
+            let size =
+                Winsize { ws_row: size.height, ws_col: size.width, ws_xpixel: 0, ws_ypixel: 0 };
             rustix::termios::tcsetwinsize(&slave, size).at("resize terminal", path)?;
         }
         Ok(Self { master, slave })

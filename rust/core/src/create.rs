@@ -95,7 +95,11 @@ pub fn begin(plan: &Plan<'_>) -> Result<Beginning> {
                 Ok(never) => match never {},
                 Err(error) => error,
             };
-            let code = if error.code == Code::Exec && error.errno == Some(libc::ENOENT) { 127 } else { 126 };
+            let code = if error.code == Code::Exec && error.errno == Some(libc::ENOENT) {
+                127
+            } else {
+                126
+            };
             // If nobody listens any more, the exit status is all that is left to say.
             let _ = theirs.send(&Message::Failed(error));
             fork::exit_now(code);
@@ -114,10 +118,8 @@ pub fn begin(plan: &Plan<'_>) -> Result<Beginning> {
 fn map(plan: &Plan<'_>, pidfd: &OwnedFd, sync: &Sync) -> Result<u32> {
     let fdinfo = open_host(Path::new("/proc/self/fdinfo"), OFlags::PATH | OFlags::DIRECTORY)?;
     let pid = host_pid(pidfd, fdinfo.as_fd())?;
-    if plan.spec.makes("user") {
-        if let Some(linux) = &plan.spec.linux {
-            write_maps(pid, &linux.uid_mappings, &linux.gid_mappings)?;
-        }
+    if let (true, Some(linux)) = (plan.spec.makes("user"), &plan.spec.linux) {
+        write_maps(pid, &linux.uid_mappings, &linux.gid_mappings)?;
     }
     sync.send(&Message::Mapped)?;
     Ok(pid)
@@ -138,7 +140,12 @@ impl Beginning {
                 }
                 Ok(Message::Failed(error)) | Err(error) => break error,
                 Ok(_) => {
-                    break Error::new(Code::Kernel, "create", "init", "ended before it was created");
+                    break Error::new(
+                        Code::Kernel,
+                        "create",
+                        "init",
+                        "ended before it was created",
+                    );
                 }
             }
         };
@@ -223,7 +230,9 @@ fn explain_clone(error: Error) -> Error {
         Some(libc::EPERM | libc::EACCES) => {
             error.with_hint("run `pyrt doctor`: this machine restricts user namespaces")
         }
-        Some(libc::ENOSPC) => error.with_hint("raise the limit: sysctl user.max_user_namespaces=28633"),
+        Some(libc::ENOSPC) => {
+            error.with_hint("raise the limit: sysctl user.max_user_namespaces=28633")
+        }
         _ => error,
     }
 }

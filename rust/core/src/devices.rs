@@ -42,7 +42,8 @@ pub fn open_device(path: &Path, major: u32, minor: u32) -> Result<OwnedFd> {
     let node = open_host(path, OFlags::PATH | OFlags::NOFOLLOW)?;
     let stat = stat(&node, path)?;
     let is_char = FileType::from_raw_mode(stat.st_mode).is_char_device();
-    let is_it = rustix::fs::major(stat.st_rdev) == major && rustix::fs::minor(stat.st_rdev) == minor;
+    let is_it =
+        rustix::fs::major(stat.st_rdev) == major && rustix::fs::minor(stat.st_rdev) == minor;
     if is_char && is_it {
         return Ok(node);
     }
@@ -85,7 +86,8 @@ pub fn populate(dev: BorrowedFd<'_>) -> Result<()> {
 /// `kernel`.
 pub fn bind_node(dev: BorrowedFd<'_>, name: &str, source: BorrowedFd<'_>) -> Result<()> {
     let shown = format!("/dev/{name}");
-    let flags = OFlags::CREATE | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let flags =
+        OFlags::CREATE | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
     let target = rustix::fs::openat(dev, name, flags, Mode::from_raw_mode(0o600))
         .at("create", shown.as_str())?;
     let node = clone_tree(source, false, &shown)?;

@@ -4,9 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::io::Errno;
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags,
-};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, MoveMountFlags, OpenTreeFlags};
 
 use crate::error::{At, Code, Error, Result};
 use crate::spec::Mount;
@@ -146,7 +144,8 @@ pub fn make_filesystem(
     destination: &str,
 ) -> Result<OwnedFd> {
     let step = "mount";
-    let context = rustix::mount::fsopen(fs_type, FsOpenFlags::FSOPEN_CLOEXEC).at(step, destination)?;
+    let context =
+        rustix::mount::fsopen(fs_type, FsOpenFlags::FSOPEN_CLOEXEC).at(step, destination)?;
     let configure = || -> std::result::Result<OwnedFd, Errno> {
         if !source.is_empty() {
             rustix::mount::fsconfig_set_string(&context, "source", source)?;
@@ -206,8 +205,7 @@ pub fn clone_tree(source: BorrowedFd<'_>, recursive: bool, name: &str) -> Result
 /// # Errors
 /// `kernel` with the destination as subject.
 pub fn attach(mount: BorrowedFd<'_>, target: BorrowedFd<'_>, destination: &str) -> Result<()> {
-    let flags =
-        MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
     rustix::mount::move_mount(mount, "", target, "", flags).at("mount", destination)
 }
 
@@ -228,7 +226,12 @@ pub fn set_attributes(mount: BorrowedFd<'_>, options: &Options, destination: &st
 ///
 /// # Errors
 /// `kernel`.
-pub fn set_propagation(mount: BorrowedFd<'_>, flag: u64, recursive: bool, name: &str) -> Result<()> {
+pub fn set_propagation(
+    mount: BorrowedFd<'_>,
+    flag: u64,
+    recursive: bool,
+    name: &str,
+) -> Result<()> {
     let attr = MountAttr { propagation: flag, ..MountAttr::default() };
     mount_setattr(mount, recursive, &attr).at("set propagation of", name)
 }

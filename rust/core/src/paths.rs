@@ -45,12 +45,12 @@ pub fn try_open_in_root(
 /// # Errors
 /// `kernel` with the path as subject; ENOENT is `not_found`.
 pub fn open_host(path: &Path, flags: OFlags) -> Result<OwnedFd> {
-    rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty())
-        .at("open", path)
-        .map_err(|error| match error.errno {
+    rustix::fs::open(path, flags | OFlags::CLOEXEC, Mode::empty()).at("open", path).map_err(
+        |error| match error.errno {
             Some(libc::ENOENT) => error.with_code(Code::NotFound),
             _ => error,
-        })
+        },
+    )
 }
 
 /// Makes `path` and its parents beneath `root` and opens it.
@@ -138,7 +138,8 @@ pub fn is_dir(fd: impl AsFd, path: &Path) -> Result<bool> {
 /// `kernel` with the name as subject; nothing is left behind.
 pub fn write_whole(dir: BorrowedFd<'_>, name: &str, data: &[u8], mode: u32) -> Result<()> {
     let temporary = format!(".{name}.{}", rustix::process::getpid().as_raw_nonzero());
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let flags =
+        OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = rustix::fs::openat(dir, &temporary, flags, Mode::from_raw_mode(mode))
         .at("create", &temporary)?;
     let result = write_all(&file, data)
@@ -163,6 +164,17 @@ pub fn write_all(fd: impl AsFd, mut data: &[u8]) -> std::result::Result<(), Errn
     Ok(())
 }
 
+/// `data` as a descriptor, to be handed to another process; read it from the start.
+///
+/// # Errors
+/// `kernel`.
+pub fn memory_file(name: &str, data: &[u8]) -> Result<OwnedFd> {
+    let file = rustix::fs::memfd_create(name, rustix::fs::MemfdFlags::CLOEXEC).at("memfd", name)?;
+    write_all(&file, data).at("write", name)?;
+    rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(0)).at("seek", name)?;
+    Ok(file)
+}
+
 /// The whole file, at most `limit` bytes.
 ///
 /// # Errors
@@ -171,7 +183,8 @@ pub fn read_all(fd: impl AsFd, path: &Path, limit: usize) -> Result<Vec<u8>> {
     let mut data = Vec::new();
     let mut chunk = [0_u8; 16384];
     loop {
-        let count = rustix::io::retry_on_intr(|| rustix::io::read(&fd, &mut chunk)).at("read", path)?;
+        let count =
+            rustix::io::retry_on_intr(|| rustix::io::read(&fd, &mut chunk)).at("read", path)?;
         if count == 0 {
             return Ok(data);
         }

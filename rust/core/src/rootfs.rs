@@ -53,7 +53,8 @@ impl Sources {
                 volatile: rootfs.volatile,
             }),
         };
-        let binds = spec.mounts.iter().map(|mount| open_bind(mount, bundle)).collect::<Result<_>>()?;
+        let binds =
+            spec.mounts.iter().map(|mount| open_bind(mount, bundle)).collect::<Result<_>>()?;
         Ok(Self { root, overlay, binds })
     }
 
@@ -92,7 +93,8 @@ impl Sources {
 impl Overlay {
     fn mount(&self) -> Result<OwnedFd> {
         let step = "mount overlay";
-        let context = rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).at(step, "/")?;
+        let context =
+            rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).at(step, "/")?;
         // By descriptor: the layers were opened by the user, and no path of the host can be too long or hold
         // a character that the option's grammar means otherwise.
         let set = |key: &str, value: &str| {
@@ -171,7 +173,8 @@ fn mount_one(
     if source.is_none() && path == Path::new("/dev") && fs_type == "tmpfs" {
         devices::populate(fd.as_fd())?;
     }
-    if source.is_none() && (options.attr.attr_set | options.recursive.attr_set) & mount::RDONLY != 0 {
+    if source.is_none() && (options.attr.attr_set | options.recursive.attr_set) & mount::RDONLY != 0
+    {
         options.attr.attr_set = mount::RDONLY;
         // /dev keeps writable until its mount points below are made; see `seal`.
         if path != Path::new("/dev") {

@@ -267,24 +267,18 @@ impl Spec {
     /// Whether a new namespace of this type is asked for (no path).
     #[must_use]
     pub fn makes(&self, kind: &str) -> bool {
-        self.namespaces()
-            .iter()
-            .any(|namespace| namespace.kind == kind && namespace.path.is_none())
+        self.namespaces().iter().any(|namespace| namespace.kind == kind && namespace.path.is_none())
     }
 
     /// The namespace of this type, made or joined.
     #[must_use]
     pub fn namespace(&self, kind: &str) -> Option<&Namespace> {
-        self.namespaces()
-            .iter()
-            .find(|namespace| namespace.kind == kind)
+        self.namespaces().iter().find(|namespace| namespace.kind == kind)
     }
 
     /// All namespaces of the document.
     #[must_use]
     pub fn namespaces(&self) -> &[Namespace] {
-        self.linux
-            .as_ref()
-            .map_or(&[], |linux| linux.namespaces.as_slice())
+        self.linux.as_ref().map_or(&[], |linux| linux.namespaces.as_slice())
     }
 }

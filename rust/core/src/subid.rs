@@ -63,7 +63,10 @@ mod tests {
     #[test]
     fn by_name_and_by_number() {
         let text = "a:100000:65536\nb:1:2\n1000:300000:10\n# a:1:1\na:bad:1\n";
-        assert_eq!(parse_ranges(text, 1000, Some("a")), Ranges(vec![(100_000, 65_536), (300_000, 10)]));
+        assert_eq!(
+            parse_ranges(text, 1000, Some("a")),
+            Ranges(vec![(100_000, 65_536), (300_000, 10)])
+        );
         assert_eq!(parse_ranges(text, 7, None), Ranges::default());
     }
 }

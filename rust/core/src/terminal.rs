@@ -82,7 +82,9 @@ impl DetachKeys {
     /// The longest proper beginning of the sequence that the held keys, less the first, still are.
     fn shorter_match(&self) -> usize {
         let held = &self.sequence[1..self.matched];
-        (0..held.len()).find(|&start| self.sequence.starts_with(&held[start..])).map_or(0, |start| held.len() - start)
+        (0..held.len())
+            .find(|&start| self.sequence.starts_with(&held[start..]))
+            .map_or(0, |start| held.len() - start)
     }
 }
 

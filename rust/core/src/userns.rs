@@ -300,8 +300,11 @@ fn write_maps(pid: u32) -> Result<Option<String>> {
 
 /// Without privileges the kernel allows one ID, and only after setgroups is denied for good (CVE-2014-8989).
 fn write_single(pid: u32, uid: u32, gid: u32) -> Result<()> {
-    let lines =
-        [("setgroups", "deny".to_owned()), ("uid_map", format!("0 {uid} 1")), ("gid_map", format!("0 {gid} 1"))];
+    let lines = [
+        ("setgroups", "deny".to_owned()),
+        ("uid_map", format!("0 {uid} 1")),
+        ("gid_map", format!("0 {gid} 1")),
+    ];
     for (file, text) in lines {
         let path = format!("/proc/{pid}/{file}");
         let target = open_host(Path::new(&path), OFlags::WRONLY)?;
@@ -322,7 +325,8 @@ struct Running {
 }
 
 fn run_helper(program: &Path, pid: u32, own: u32, ranges: &Ranges) -> Result<Running> {
-    let name = program.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let name =
+        program.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let mut words = vec![name.clone(), pid.to_string()];
     let mut inside = 0_u32;
     for (first, count) in std::iter::once(&(own, 1)).chain(&ranges.0) {
@@ -349,8 +353,10 @@ impl Running {
     fn finish(self) -> Result<()> {
         let words = read_all(&self.stderr, Path::new(&self.name), 4096)?;
         let id = WaitId::PidFd(self.pidfd.as_fd());
-        let status = rustix::io::retry_on_intr(|| rustix::process::waitid(id.clone(), WaitIdOptions::EXITED))
-            .at("wait", &self.name)?;
+        let status = rustix::io::retry_on_intr(|| {
+            rustix::process::waitid(id.clone(), WaitIdOptions::EXITED)
+        })
+        .at("wait", &self.name)?;
         if status.and_then(|status| status.exit_status()) == Some(0) {
             return Ok(());
         }

@@ -8,8 +8,7 @@ use crate::spec::{Linux, Namespace, Process, Spec};
 use crate::{caps, process};
 
 /// The namespaces a container can have (config-linux.md#namespaces).
-const NAMESPACES: [&str; 8] =
-    ["pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"];
+const NAMESPACES: [&str; 8] = ["pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"];
 
 /// sysctl prefix, and the namespace that makes it the container's own.
 const SYSCTLS: [(&str, &str); 6] = [
@@ -99,9 +98,14 @@ fn check_linux(spec: &Spec, linux: &Linux) -> Result<()> {
     }
     let makes_user = spec.makes("user");
     if makes_user && (linux.uid_mappings.is_empty() || linux.gid_mappings.is_empty()) {
-        return Err(invalid("linux.uidMappings", "", "a new user namespace needs uid and gid mappings"));
+        return Err(invalid(
+            "linux.uidMappings",
+            "",
+            "a new user namespace needs uid and gid mappings",
+        ));
     }
-    if !makes_user && !(linux.uid_mappings.is_empty() && linux.gid_mappings.is_empty()) {
+    let maps = !linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty();
+    if maps && !makes_user {
         return Err(invalid("linux.uidMappings", "", "mappings without a new user namespace"));
     }
     for path in linux.masked_paths.iter().chain(&linux.readonly_paths) {

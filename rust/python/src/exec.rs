@@ -4,11 +4,11 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
+use pyrt_core::paths::memory_file;
 use pyrt_core::relay::Signals;
 use pyrt_core::wire::{self, Frame};
 use pyrt_core::{At, Code, Error, Result};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::MemfdFlags;
 
 use crate::error::detached;
 use crate::monitor::{connect_to, reap, start};
@@ -41,17 +41,14 @@ fn run(
     keys: &[u8],
 ) -> Result<i64> {
     let target = ask(runtime_dir)?;
-    let document = memfd(process)?;
+    let document = memory_file("process", process)?;
     let number = |fd: &OwnedFd| fd.as_raw_fd().to_string();
     let mut arguments = vec![
         ("--init", number(&target.init)),
         ("--process", number(&document)),
         ("--namespaces", target.namespaces.to_string()),
     ];
-    let filter = runtime_dir.join("seccomp.bpf");
-    if target.has_filter {
-        arguments.push(("--filter", filter.to_string_lossy().into_owned()));
-    }
+    arguments.push(("--filter", number(&target.filter)));
     arguments.extend(target.cgroup.as_ref().map(|fd| ("--cgroup", number(fd))));
     if !target.may_set_groups {
         arguments.push(("--no-groups", "1".to_owned()));
@@ -63,7 +60,7 @@ fn run(
     arguments.push(("--detach-keys", hex));
     let arguments: Vec<(&str, &std::ffi::OsStr)> =
         arguments.iter().map(|(name, value)| (*name, std::ffi::OsStr::new(value))).collect();
-    let mut keep = vec![target.init.as_fd(), document.as_fd()];
+    let mut keep = vec![target.init.as_fd(), document.as_fd(), target.filter.as_fd()];
     keep.extend(target.cgroup.as_ref().map(AsFd::as_fd));
     let own = stdio.map(|number| number.map(pyrt_core::sys::files::duplicate).transpose());
     let [stdin, stdout, stderr] = own;
@@ -85,10 +82,10 @@ fn run(
 /// What the monitor tells of a container to join.
 struct Target {
     init: OwnedFd,
+    filter: OwnedFd,
     cgroup: Option<OwnedFd>,
     namespaces: u64,
     may_set_groups: bool,
-    has_filter: bool,
 }
 
 fn ask(runtime_dir: &Path) -> Result<Target> {
@@ -101,25 +98,18 @@ fn ask(runtime_dir: &Path) -> Result<Target> {
     let flag = |name: &str| text.get(name).and_then(serde_json::Value::as_bool).unwrap_or(false);
     Ok(Target {
         init: fds.next().ok_or_else(|| malformed("no descriptor came with it"))?,
+        filter: fds.next().ok_or_else(|| malformed("no filter came with it"))?,
         cgroup: fds.next(),
         namespaces: text
             .get("namespaces")
             .and_then(serde_json::Value::as_u64)
             .ok_or_else(|| malformed("no namespaces"))?,
         may_set_groups: flag("may_set_groups"),
-        has_filter: flag("has_filter"),
     })
 }
 
 fn malformed(message: &str) -> Error {
     Error::new(Code::Kernel, "monitor", "reply", message)
-}
-
-/// A document of any size as a descriptor.
-fn memfd(data: &[u8]) -> Result<OwnedFd> {
-    let file = rustix::fs::memfd_create("process", MemfdFlags::CLOEXEC).at("memfd", "process")?;
-    pyrt_core::paths::write_all(&file, data).at("write", "process")?;
-    Ok(file)
 }
 
 /// Passes our signals on until the process has ended: its exit code, its pid if detached, `None` after the keys.

@@ -153,5 +153,6 @@ fn write(text: &mut Vec<u8>, value: &Bound<'_, PyAny>, depth: usize) -> PyResult
 
 fn write_string(text: &mut Vec<u8>, string: &Bound<'_, PyString>) -> PyResult<()> {
     let string = string.to_cow()?;
-    serde_json::to_writer(text, string.as_ref()).map_err(|error| PyTypeError::new_err(error.to_string()))
+    serde_json::to_writer(text, string.as_ref())
+        .map_err(|error| PyTypeError::new_err(error.to_string()))
 }

@@ -207,10 +207,7 @@ impl Borrowed {
     fn of(numbers: [Option<i32>; 3]) -> Result<Self> {
         let mut fds = [None, None, None];
         for (slot, number) in fds.iter_mut().zip(numbers) {
-            *slot = number
-                .map(pyrt_core::sys::files::duplicate)
-                .transpose()
-                .at("dup", "stdio")?;
+            *slot = number.map(pyrt_core::sys::files::duplicate).transpose().at("dup", "stdio")?;
         }
         Ok(Self(fds))
     }
@@ -247,9 +244,13 @@ pub(crate) fn connect_to(runtime_dir: &Path) -> Result<OwnedFd> {
     };
     let dir = open_host(runtime_dir, OFlags::PATH | OFlags::DIRECTORY).map_err(not_found)?;
     let path = format!("/proc/self/fd/{}/control.sock", dir.as_raw_fd());
-    let socket =
-        rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-            .at("socket", runtime_dir)?;
+    let socket = rustix::net::socket_with(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .at("socket", runtime_dir)?;
     let address = SocketAddrUnix::new(path).at("connect", runtime_dir)?;
     rustix::io::retry_on_intr(|| rustix::net::connect(&socket, &address))
         .at("connect", runtime_dir)

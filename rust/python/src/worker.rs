@@ -164,6 +164,10 @@ pub(crate) fn user_namespace<'py>(
         work(&binary, &run_root, "ensure", &[], &[])
     })?;
     parse(py, &text).map_err(|error| {
-        if error.is_instance_of::<crate::error::CoreError>(py) { error } else { raise(py, &wire::lost()) }
+        if error.is_instance_of::<crate::error::CoreError>(py) {
+            error
+        } else {
+            raise(py, &wire::lost())
+        }
     })
 }

@@ -81,7 +81,12 @@ pub(crate) fn missing(name: &str) -> Error {
 }
 
 pub(crate) fn invalid(name: &str, value: &str) -> Error {
-    Error::new(Code::InvalidSpec, "argument", format!("--{name}"), format!("{value:?} is no number"))
+    Error::new(
+        Code::InvalidSpec,
+        "argument",
+        format!("--{name}"),
+        format!("{value:?} is no number"),
+    )
 }
 
 /// `holder FD RUN-ROOT`

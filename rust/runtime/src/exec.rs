@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use pyrt_core::join::{JoinPlan, Joined, join};
-use pyrt_core::paths::{open_host, read_all};
+use pyrt_core::paths::read_all;
 use pyrt_core::relay::{self, Signals, Streams};
 use pyrt_core::seccomp::Filter;
 use pyrt_core::spec::Process;
@@ -16,7 +16,6 @@ use pyrt_core::sys::fork::{self, Fork};
 use pyrt_core::wire::{self, Frame};
 use pyrt_core::{At, Code, Error, Result, validate};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::fs::OFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitId, WaitIdOptions};
 use rustix::thread::ThreadNameSpaceType;
@@ -27,7 +26,7 @@ use crate::arguments::{Arguments, missing};
 /// The largest process object.
 const PROCESS_BYTES: usize = 16 << 20;
 
-/// `join --report FD --init FD --process FD --namespaces MASK [--cgroup FD] [--filter FILE] [--no-groups 1]
+/// `join --report FD --init FD --process FD --namespaces MASK --filter FD [--cgroup FD] [--no-groups 1]
 /// [--detach 1] [--detach-keys HEX]`
 pub(crate) fn main(args: &[OsString]) -> Status {
     let args = Arguments::parse(args)?;
@@ -158,7 +157,10 @@ fn wait_with_pipes(joined: &Joined, mut pipes: Pipes, report: &OwnedFd) -> Resul
     let mut running = true;
     while running || !pipes.is_empty() {
         let mut fds = vec![PollFd::new(report, PollFlags::IN)];
-        fds.push(PollFd::new(&joined.pidfd, if running { PollFlags::IN } else { PollFlags::empty() }));
+        fds.push(PollFd::new(
+            &joined.pidfd,
+            if running { PollFlags::IN } else { PollFlags::empty() },
+        ));
         for (fd, number) in &pipes {
             let source = if *number == 0 { rustix::stdio::stdin() } else { fd.as_fd() };
             fds.push(PollFd::from_borrowed_fd(source, PollFlags::IN));
@@ -202,7 +204,6 @@ fn copy((fd, number): &(OwnedFd, i32), buffer: &mut [u8]) -> bool {
 
 fn read_process(args: &Arguments) -> Result<Process> {
     let file = args.needed_descriptor("process")?;
-    rustix::fs::seek(&file, rustix::fs::SeekFrom::Start(0)).at("seek", "process")?;
     let data = read_all(&file, Path::new("process"), PROCESS_BYTES)?;
     let process: Process = serde_json::from_slice(&data)
         .map_err(|error| Error::new(Code::InvalidSpec, "read", "process", error.to_string()))?;
@@ -210,13 +211,15 @@ fn read_process(args: &Arguments) -> Result<Process> {
     Ok(process)
 }
 
+/// The container's filter; an empty file says that it has none.
 fn read_filter(args: &Arguments) -> Result<Option<Filter>> {
-    let Some(path) = args.get("filter") else { return Ok(None) };
-    let path = Path::new(path);
-    let data = read_all(open_host(path, OFlags::RDONLY)?, path, 1 << 20)?;
-    Filter::from_bytes(&data).map(Some).ok_or_else(|| {
-        Error::new(Code::Kernel, "read", path.to_string_lossy(), "is no compiled filter")
-    })
+    let data = read_all(args.needed_descriptor("filter")?, Path::new("filter"), 1 << 20)?;
+    if data.is_empty() {
+        return Ok(None);
+    }
+    Filter::from_bytes(&data)
+        .map(Some)
+        .ok_or_else(|| Error::new(Code::Kernel, "read", "filter", "is no compiled filter"))
 }
 
 fn detach_keys(args: &Arguments) -> Vec<u8> {

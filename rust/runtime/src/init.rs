@@ -80,7 +80,9 @@ fn reap(child: u32) -> Option<i32> {
     let mut code = None;
     while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
         if u32::try_from(pid.as_raw_nonzero().get()) == Ok(child) {
-            code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal));
+            code = status
+                .exit_status()
+                .or_else(|| status.terminating_signal().map(|signal| 128 + signal));
         }
     }
     code

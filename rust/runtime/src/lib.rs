@@ -30,7 +30,10 @@ pub fn run(args: &[OsString]) -> i32 {
         "tree" => trees::main(rest),
         "init" => init::main(rest),
         "--version" | "-v" | "version" => {
-            return print(&format!("pyrt-runtime version {}\nspec: 1.3.0\n", env!("CARGO_PKG_VERSION")));
+            return print(&format!(
+                "pyrt-runtime version {}\nspec: 1.3.0\n",
+                env!("CARGO_PKG_VERSION")
+            ));
         }
         _ => Err(unknown_verb(verb)),
     };

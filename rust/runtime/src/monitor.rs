@@ -2,6 +2,7 @@
 //!
 //! It never knows why a container is as it is: it reads the bundle, creates, watches, records the end and undoes.
 
+mod birth;
 mod clients;
 mod container;
 mod control;
@@ -88,7 +89,7 @@ fn become_monitor(job: Job, lead: OwnedFd) -> Status {
         // The caller reaps us at once; the monitor belongs to nobody, so nobody must wait for it.
         Ok(Fork::Parent { .. }) => Ok(0),
         Ok(Fork::Child) => {
-            if let Err(error) = container::supervise(job, lead.as_fd()) {
+            if let Err(error) = birth::supervise(job, lead.as_fd()) {
                 report(&lead, &error);
                 return Ok(1);
             }

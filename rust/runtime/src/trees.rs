@@ -73,13 +73,12 @@ fn unpack(args: &Arguments, path: &Path, single_id: bool) -> Result<Vec<u8>> {
         *limit = args.number(name)?.filter(|&value| value > 0).unwrap_or(*limit);
     }
     rustix::fs::mkdir(path, Mode::from_raw_mode(0o755)).at("mkdir", path)?;
-    let unpacked = open_host(path, OFlags::RDONLY | OFlags::DIRECTORY)
-        .and_then(|destination| {
-            let unpacked = layer::unpack(tar, destination.as_fd(), &limits)?;
-            // Before a name is given to it: after a power loss a layer is whole or absent.
-            rustix::fs::syncfs(&destination).at("syncfs", path)?;
-            Ok(unpacked)
-        });
+    let unpacked = open_host(path, OFlags::RDONLY | OFlags::DIRECTORY).and_then(|destination| {
+        let unpacked = layer::unpack(tar, destination.as_fd(), &limits)?;
+        // Before a name is given to it: after a power loss a layer is whole or absent.
+        rustix::fs::syncfs(&destination).at("syncfs", path)?;
+        Ok(unpacked)
+    });
     or_remove(unpacked, path).map(|unpacked| to_json(&unpacked))
 }
 

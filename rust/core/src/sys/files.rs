@@ -9,9 +9,8 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 /// EINVAL before Linux 5.11, which is below our floor.
 pub fn close_on_exec_from(first: u32) -> io::Result<()> {
     // SAFETY: close_range(2) with CLOEXEC takes integers and closes nothing now, so no owner is betrayed.
-    let result = unsafe {
-        libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC)
-    };
+    let result =
+        unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) };
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 

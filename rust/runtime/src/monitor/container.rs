@@ -1,239 +1,53 @@
 //! One container's life: created, running, ended, undone; and the loop that watches it.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::{AsFd, OwnedFd};
 
 use pyrt_core::bundle::MonitorConfig;
-use pyrt_core::cgroup::Cgroup;
-use pyrt_core::create::{self, Created, Plan};
-use pyrt_core::paths::{open_host, write_whole};
-use pyrt_core::spec::{IdMapping, Spec};
-use pyrt_core::state::{Exit, State, lock, now};
+use pyrt_core::create::Created;
+use pyrt_core::paths::{memory_file, write_whole};
+use pyrt_core::state::{Exit, State, now};
 use pyrt_core::wire::{CHUNK_BYTES, Frame, Received};
-use pyrt_core::{At, Code, Error, Result, seccomp, sys};
+use pyrt_core::{At, Code, Error, Result, sys};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
+use rustix::fs::AtFlags;
 use rustix::io::Errno;
 use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus};
-use rustix::thread::ThreadNameSpaceType;
 
-use super::{Attach, Job};
-use super::clients::{Client, set_nonblocking, to_json};
-use super::control::{Request, listen};
+use super::Attach;
+use super::clients::{Client, to_json};
+use super::control::Request;
 use super::log::Log;
-use super::network;
 use super::stdio::Stdio;
 
 /// Everything the loop watches.
-struct Container {
-    id: String,
-    bundle: OwnedFd,
-    run_dir: OwnedFd,
-    config: MonitorConfig,
-    state: State,
-    created: Created,
-    cgroup: Option<Cgroup>,
-    stdio: Stdio,
-    log: Option<Log>,
-    listener: OwnedFd,
-    clients: Vec<Client>,
+pub(super) struct Container {
+    pub(super) id: String,
+    pub(super) bundle: OwnedFd,
+    pub(super) run_dir: OwnedFd,
+    pub(super) config: MonitorConfig,
+    pub(super) state: State,
+    pub(super) created: Created,
+    /// The cgroup of init and all below it.
+    pub(super) payload: Option<OwnedFd>,
+    pub(super) stdio: Stdio,
+    pub(super) log: Option<Log>,
+    pub(super) listener: OwnedFd,
+    pub(super) clients: Vec<Client>,
     /// Nobody wants it: the lead went before start.
-    abandoned: bool,
-    failure: Option<Error>,
-    joining: Joining,
+    pub(super) abandoned: bool,
+    pub(super) failure: Option<Error>,
+    pub(super) joining: Joining,
 }
 
 /// What exec must know of the container, kept when the document is gone.
 #[derive(serde::Serialize)]
-struct Joining {
+pub(super) struct Joining {
     /// The namespaces that init does not share with the user.
-    namespaces: u32,
-    may_set_groups: bool,
-    has_filter: bool,
-}
-
-/// Creates the container, tells the lead, and watches until the end.
-pub(super) fn supervise(job: Job, lead: BorrowedFd<'_>) -> Result<()> {
-    rustix::process::setsid().at("setsid", "")?;
-    rustix::process::chdir("/").at("chdir", "/")?;
-    let directory = OFlags::PATH | OFlags::DIRECTORY;
-    let bundle = open_host(&job.bundle, directory)?;
-    make_run_dir(&job.run_dir)?;
-    let run_dir = open_host(&job.run_dir, directory)?;
-    let alive = job.run_dir.join("alive");
-    let Some(_alive) = lock(&alive)? else {
-        return Err(Error::new(Code::Conflict, "start", job.config.id, "is running already"));
-    };
-    let run_path = job.run_dir.clone();
-    let start = job.start;
-    let cgroup = job.cgroup.as_deref().map(Cgroup::open).transpose()?;
-    let undo = Undo { run_path: &run_path, bundle_path: job.bundle.clone(), config: job.config.clone() };
-    match begin(job, bundle, run_dir, cgroup, lead) {
-        Ok(mut container) => {
-            if let Some(attach) = start {
-                container.start_for(0, attach);
-            }
-            sys::memory::trim_heap(); // the documents are parsed and gone; we stay
-            let status = container.watch();
-            let exit = container.conclude(status);
-            undo.run(container.cgroup.take(), container.abandoned);
-            container.say_goodbye(exit.as_ref());
-            Ok(())
-        }
-        Err((error, cgroup)) => {
-            undo.run(cgroup, true);
-            Err(error)
-        }
-    }
-}
-
-/// The run directory, emptied of what a lost monitor left; the lock in it is taken next.
-fn make_run_dir(path: &Path) -> Result<()> {
-    match rustix::fs::mkdir(path, Mode::from_raw_mode(0o700)) {
-        Ok(()) | Err(Errno::EXIST) => Ok(()),
-        Err(errno) => Err(errno).at("mkdir", path),
-    }
-}
-
-/// Up to *created*, with the network, and the lead told.
-fn begin(
-    job: Job,
-    bundle: OwnedFd,
-    run_dir: OwnedFd,
-    cgroup: Option<Cgroup>,
-    lead: BorrowedFd<'_>,
-) -> Result<Container, (Error, Option<Cgroup>)> {
-    match prepare(job, bundle, run_dir, cgroup.as_ref(), lead) {
-        Ok(container) => Ok(Container { cgroup, ..container }),
-        Err(error) => Err((error, cgroup)),
-    }
-}
-
-fn prepare(
-    job: Job,
-    bundle: OwnedFd,
-    run_dir: OwnedFd,
-    cgroup: Option<&Cgroup>,
-    lead: BorrowedFd<'_>,
-) -> Result<Container> {
-    let stale = ["control.sock", "state.json", "seccomp.bpf"];
-    for name in stale {
-        // ENOENT is the rule; a lost monitor's socket would make bind fail.
-        let _ = rustix::fs::unlinkat(&run_dir, name, AtFlags::empty());
-    }
-    let log = job.config.log.as_ref().map(Log::open).transpose()?;
-    let filter = job
-        .spec
-        .linux
-        .as_ref()
-        .and_then(|linux| linux.seccomp.as_ref())
-        .map(|profile| seccomp::cached(profile, job.config.seccomp_cache.as_deref()))
-        .transpose()?;
-    if let Some(filter) = &filter {
-        // For exec, which loads the same filter without reading the document again.
-        write_whole(run_dir.as_fd(), "seccomp.bpf", &filter.to_bytes(), 0o600)?;
-    }
-    give_writable_layer(&job)?;
-    let (mut stdio, theirs) = Stdio::pipes(job.config.stdin)?;
-    let payload = cgroup.map(|cgroup| cgroup.leaf("payload")).transpose()?;
-    let plan = Plan {
-        spec: &job.spec,
-        bundle: &job.bundle,
-        rootfs: job.config.rootfs.as_ref(),
-        filter: filter.as_ref(),
-        create_workdir: job.config.create_workdir,
-        stdio: theirs,
-        cgroup: payload.as_ref().map(AsFd::as_fd),
-        joinable: job.config.network.is_some(),
-        single_id: job.single_id,
-    };
-    let joining = Joining {
-        namespaces: joined_namespaces(&job.spec),
-        may_set_groups: plan.may_set_groups(),
-        has_filter: filter.is_some(),
-    };
-    let beginning = create::begin(&plan)?;
-    drop(plan);
-    // Init mounts; meanwhile, on another processor, we prepare what does not depend on it.
-    let pid = beginning.pid;
-    let undone = |error| {
-        beginning.abandon();
-        error
-    };
-    let state = State {
-        oci_version: job.spec.oci_version.clone(),
-        id: job.config.id.clone(),
-        status: "created".to_owned(),
-        pid,
-        bundle: job.bundle.to_string_lossy().into_owned(),
-        created: now(),
-        started_at: String::new(),
-    };
-    write_whole(run_dir.as_fd(), "state.json", &to_json(&state), 0o600).map_err(undone)?;
-    let listener = listen(&run_dir).map_err(undone)?;
-    let lead = lead.try_clone_to_owned().at("dup", "lead").map_err(undone)?;
-    set_nonblocking(&lead).map_err(undone)?;
-    let mut created = beginning.finish()?;
-    if let Some(terminal) = created.terminal.take() {
-        stdio.use_terminal(terminal).inspect_err(|_| create::end(created.pidfd.as_fd()))?;
-    }
-    if let Some(config) = &job.config.network {
-        network::connect(config, pid).inspect_err(|_| create::end(created.pidfd.as_fd()))?;
-    }
-    let mut lead = Client::new(lead, true);
-    lead.push(Frame::Created, format!("{{\"pid\":{pid}}}").as_bytes(), Vec::new());
-    Ok(Container {
-        id: job.config.id.clone(),
-        bundle,
-        run_dir,
-        config: job.config,
-        state,
-        created,
-        cgroup: None,
-        stdio,
-        log,
-        listener,
-        clients: vec![lead],
-        abandoned: false,
-        failure: None,
-        joining,
-    })
-}
-
-/// The writable layer belongs to the container's root, which is not the user where the map says otherwise: the
-/// overlay would be read-only to it, and `/` somebody else's.
-fn give_writable_layer(job: &Job) -> Result<()> {
-    let (Some(rootfs), Some(linux)) = (&job.config.rootfs, &job.spec.linux) else { return Ok(()) };
-    let root_of = |map: &[IdMapping]| {
-        map.iter().find(|range| range.container_id == 0).map_or(0, |range| range.host_id)
-    };
-    let (uid, gid) = (root_of(&linux.uid_mappings), root_of(&linux.gid_mappings));
-    if (uid, gid) == (0, 0) {
-        return Ok(());
-    }
-    for path in [&rootfs.upper, &rootfs.work] {
-        let flags = AtFlags::SYMLINK_NOFOLLOW;
-        let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
-        rustix::fs::chownat(rustix::fs::CWD, path, owner.0, owner.1, flags).at("chown", path)?;
-    }
-    Ok(())
-}
-
-/// setns(2)'s mask. The user namespace always: even `--userns=host` is the user's own and not the host's.
-fn joined_namespaces(spec: &Spec) -> u32 {
-    let kinds = [
-        ("mount", ThreadNameSpaceType::MOUNT),
-        ("pid", ThreadNameSpaceType::PROCESS_ID),
-        ("ipc", ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION),
-        ("uts", ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME),
-        ("network", ThreadNameSpaceType::NETWORK),
-        ("cgroup", ThreadNameSpaceType::CONTROL_GROUP),
-    ];
-    kinds
-        .iter()
-        .filter(|(kind, _)| spec.makes(kind))
-        .fold(ThreadNameSpaceType::USER, |mask, (_, flag)| mask | *flag)
-        .bits()
+    pub(super) namespaces: u32,
+    pub(super) may_set_groups: bool,
+    /// The compiled filter, which exec loads without reading the document again.
+    #[serde(skip)]
+    pub(super) filter: Option<Vec<u8>>,
 }
 
 /// What a poll entry stands for.
@@ -247,7 +61,7 @@ enum Source {
 
 impl Container {
     /// The one loop: until init has ended.
-    fn watch(&mut self) -> Option<WaitIdStatus> {
+    pub(super) fn watch(&mut self) -> Option<WaitIdStatus> {
         let mut buffer = vec![0_u8; CHUNK_BYTES];
         loop {
             let ready = self.wait_for_events();
@@ -391,8 +205,11 @@ impl Container {
             return Err(Error::new(Code::Conflict, "exec", &*self.id, "container is not running"));
         }
         let mut fds = vec![self.created.pidfd.try_clone().at("dup", "pidfd")?];
-        if let Some(cgroup) = &self.cgroup {
-            fds.push(cgroup.leaf("payload")?);
+        // Always there, empty without a filter: so that the place of the cgroup does not depend on it.
+        let filter = self.joining.filter.as_deref().unwrap_or_default();
+        fds.push(memory_file("seccomp", filter)?);
+        if let Some(payload) = &self.payload {
+            fds.push(payload.try_clone().at("dup", "cgroup")?);
         }
         Ok(fds)
     }
@@ -405,7 +222,7 @@ impl Container {
     }
 
     /// Starts on behalf of a client, which gets `Started` or `Failed`, unless it has gone meanwhile.
-    fn start_for(&mut self, index: usize, attach: Attach) {
+    pub(super) fn start_for(&mut self, index: usize, attach: Attach) {
         let mut look = [PollFd::from_borrowed_fd(self.clients[index].as_fd(), PollFlags::empty())];
         let now = Timespec { tv_sec: 0, tv_nsec: 0 };
         if poll(&mut look, Some(&now)).is_ok_and(|count| count > 0) {
@@ -456,19 +273,21 @@ impl Container {
     }
 
     /// Writes exit.json, unless the container never was.
-    fn conclude(&mut self, status: Option<WaitIdStatus>) -> Option<Exit> {
+    pub(super) fn conclude(&mut self, status: Option<WaitIdStatus>) -> Option<Exit> {
         if self.abandoned {
             return None;
         }
         let is_kept = !self.config.remove; // what is removed next needs no record of its end
         let signal = status.as_ref().and_then(WaitIdStatus::terminating_signal);
         let code = status.as_ref().and_then(WaitIdStatus::exit_status);
-        let error = self.failure.take().or_else(|| self.log.as_mut().and_then(|log| log.error.take()));
+        let error =
+            self.failure.take().or_else(|| self.log.as_mut().and_then(|log| log.error.take()));
         let exit = Exit {
             id: self.id.clone(),
             exit_code: code.or(signal.map(|signal| 128 + signal)).unwrap_or(255),
             signal,
-            reason: if self.state.status == "running" { "exited" } else { "start failed" }.to_owned(),
+            reason: if self.state.status == "running" { "exited" } else { "start failed" }
+                .to_owned(),
             error,
             started_at: self.state.started_at.clone(),
             finished_at: now(),
@@ -482,7 +301,7 @@ impl Container {
     }
 
     /// Tells everybody who waits, after the clean-up, so that "ended" means that nothing is left.
-    fn say_goodbye(&mut self, exit: Option<&Exit>) {
+    pub(super) fn say_goodbye(&mut self, exit: Option<&Exit>) {
         let Some(exit) = exit else { return };
         let text = to_json(exit);
         for client in self.clients.iter_mut().filter(|client| client.waits) {
@@ -490,7 +309,8 @@ impl Container {
         }
         // Slow readers get what is theirs; those who left are dropped.
         while self.clients.iter().any(|client| client.has_output() && !client.gone) {
-            let waiting = || self.clients.iter().filter(|client| client.has_output() && !client.gone);
+            let waiting =
+                || self.clients.iter().filter(|client| client.has_output() && !client.gone);
             let mut fds: Vec<PollFd<'_>> = waiting()
                 .map(|client| PollFd::from_borrowed_fd(client.as_fd(), PollFlags::OUT))
                 .collect();
@@ -509,30 +329,4 @@ fn realtime(number: i32) -> Option<Signal> {
         return None;
     }
     sys::signal::from_number(number)
-}
-
-/// What is given back when the container has ended.
-struct Undo<'a> {
-    run_path: &'a Path,
-    bundle_path: std::path::PathBuf,
-    config: MonitorConfig,
-}
-
-impl Undo<'_> {
-    /// Removes what we made, and with `--rm` what Python recorded. What refuses stays for the next sweep.
-    fn run(&self, cgroup: Option<Cgroup>, _never_started: bool) {
-        if let Some(cgroup) = cgroup {
-            // EBUSY where the parent may hold no process: then the next command sweeps it.
-            let _ = cgroup.leave();
-            cgroup.remove();
-        }
-        if self.config.remove {
-            // Names before the bundle: a name that points nowhere is swept, a bundle without its name is not lost.
-            for path in self.config.undo.iter().filter(|path| **path != self.bundle_path) {
-                let _ = pyrt_core::tree::remove_path(path);
-            }
-            let _ = pyrt_core::tree::remove_path(&self.bundle_path);
-        }
-        let _ = pyrt_core::tree::remove_path(self.run_path);
-    }
 }

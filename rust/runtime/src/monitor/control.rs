@@ -47,9 +47,8 @@ impl Request {
 pub(crate) fn listen(run_dir: &OwnedFd) -> Result<OwnedFd> {
     let name = "control.sock";
     let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-    let socket =
-        rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
-            .at("socket", name)?;
+    let socket = rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None)
+        .at("socket", name)?;
     let path = format!("/proc/self/fd/{}/{name}", run_dir.as_fd().as_raw_fd());
     let address = SocketAddrUnix::new(path).at("bind", name)?;
     rustix::net::bind(&socket, &address).at("bind", name)?;

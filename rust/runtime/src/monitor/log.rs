@@ -75,6 +75,7 @@ impl Log {
 }
 
 fn open(path: &PathBuf, extra: OFlags) -> Result<OwnedFd> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let flags =
+        OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     rustix::fs::open(path, flags | extra, Mode::from_raw_mode(0o600)).at("open", path)
 }

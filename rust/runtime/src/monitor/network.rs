@@ -25,9 +25,9 @@ pub(crate) fn connect(config: &NetworkConfig, pid: u32) -> Result<()> {
         .iter()
         .map(|word| pyrt_core::paths::c_string(word.as_ref(), "network.command"))
         .collect::<Result<Vec<CString>>>()?;
-    let program = args.first().ok_or_else(|| {
-        Error::new(Code::InvalidSpec, "monitor.json", "network.command", "empty")
-    })?;
+    let program = args
+        .first()
+        .ok_or_else(|| Error::new(Code::InvalidSpec, "monitor.json", "network.command", "empty"))?;
     let null = open_host(Path::new("/dev/null"), OFlags::RDWR)?;
     let (stderr, write) = pipe_with(PipeFlags::CLOEXEC).at("pipe", name)?;
     let command = Command {
@@ -52,9 +52,8 @@ fn wait_ready(pidfd: &OwnedFd, stderr: &OwnedFd, name: &str) -> Result<()> {
         let _ = rustix::process::pidfd_send_signal(pidfd, Signal::KILL);
     }
     let id = || WaitId::PidFd(pidfd.as_fd());
-    let status =
-        rustix::io::retry_on_intr(|| rustix::process::waitid(id(), WaitIdOptions::EXITED))
-            .at("wait", name)?;
+    let status = rustix::io::retry_on_intr(|| rustix::process::waitid(id(), WaitIdOptions::EXITED))
+        .at("wait", name)?;
     if status.and_then(|status| status.exit_status()) == Some(0) {
         return Ok(());
     }
@@ -78,7 +77,9 @@ fn read_available(stderr: &OwnedFd, name: &str) -> Result<String> {
 fn last_line(words: &str) -> String {
     let line = words.trim().lines().last().unwrap_or("failed without a word");
     match line.split_once(": ") {
-        Some((head, rest)) if head.chars().all(|c| c.is_ascii_digit() || c == '.') => rest.to_owned(),
+        Some((head, rest)) if head.chars().all(|c| c.is_ascii_digit() || c == '.') => {
+            rest.to_owned()
+        }
         _ => line.to_owned(),
     }
 }

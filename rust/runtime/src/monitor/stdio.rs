@@ -43,8 +43,7 @@ impl Stdio {
         };
         set_nonblocking(&stdout)?;
         set_nonblocking(&stderr)?;
-        let ours =
-            Self { stdout: Some(stdout), stderr: Some(stderr), stdin, ..Self::default() };
+        let ours = Self { stdout: Some(stdout), stderr: Some(stderr), stdin, ..Self::default() };
         Ok((ours, [theirs_in, theirs_out, theirs_err]))
     }
 

@@ -1,0 +1,217 @@
+//! Making one container: everything it needs, then init, then word to the lead; and taking it all back.
+
+use std::os::fd::{AsFd, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use pyrt_core::cgroup::Cgroup;
+use pyrt_core::create::{self, Plan};
+use pyrt_core::paths::{open_host, write_whole};
+use pyrt_core::seccomp::{self, Filter};
+use pyrt_core::spec::{IdMapping, Spec};
+use pyrt_core::state::{State, lock, now};
+use pyrt_core::wire::Frame;
+use pyrt_core::{At, Code, Error, Result, sys, tree};
+use rustix::fs::{AtFlags, Gid, Mode, OFlags, Uid};
+use rustix::io::Errno;
+use rustix::thread::ThreadNameSpaceType;
+
+use super::Job;
+use super::clients::{Client, set_nonblocking, to_json};
+use super::container::{Container, Joining};
+use super::control::listen;
+use super::log::Log;
+use super::network;
+use super::stdio::Stdio;
+
+/// Creates the container, tells the lead, and watches until the end.
+pub(super) fn supervise(job: Job, lead: BorrowedFd<'_>) -> Result<()> {
+    rustix::process::setsid().at("setsid", "")?;
+    rustix::process::chdir("/").at("chdir", "/")?;
+    make_run_dir(&job.run_dir)?;
+    let alive = job.run_dir.join("alive");
+    let Some(_alive) = lock(&alive)? else {
+        return Err(Error::new(Code::Conflict, "start", job.config.id, "is running already"));
+    };
+    let undo = Undo::of(&job)?;
+    let start = job.start;
+    match prepare(job, undo.cgroup.as_ref(), lead) {
+        Ok(mut container) => {
+            if let Some(attach) = start {
+                container.start_for(0, attach);
+            }
+            sys::memory::trim_heap(); // the documents are parsed and gone; we stay
+            let status = container.watch();
+            let exit = container.conclude(status);
+            undo.run();
+            container.say_goodbye(exit.as_ref());
+            Ok(())
+        }
+        Err(error) => {
+            undo.run();
+            Err(error)
+        }
+    }
+}
+
+/// The run directory, emptied of what a lost monitor left; the lock in it is taken next.
+fn make_run_dir(path: &Path) -> Result<()> {
+    match rustix::fs::mkdir(path, Mode::from_raw_mode(0o700)) {
+        Ok(()) | Err(Errno::EXIST) => Ok(()),
+        Err(errno) => Err(errno).at("mkdir", path),
+    }
+}
+
+/// Up to *created*, with the network, and the lead told.
+fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Container> {
+    let directory = OFlags::PATH | OFlags::DIRECTORY;
+    let bundle = open_host(&job.bundle, directory)?;
+    let run_dir = open_host(&job.run_dir, directory)?;
+    for name in ["control.sock", "state.json"] {
+        // ENOENT is the rule; a lost monitor's socket would make bind fail.
+        let _ = rustix::fs::unlinkat(&run_dir, name, AtFlags::empty());
+    }
+    let log = job.config.log.as_ref().map(Log::open).transpose()?;
+    let filter = job
+        .spec
+        .linux
+        .as_ref()
+        .and_then(|linux| linux.seccomp.as_ref())
+        .map(|profile| seccomp::cached(profile, job.config.seccomp_cache.as_deref()))
+        .transpose()?;
+    give_writable_layer(&job)?;
+    let (mut stdio, theirs) = Stdio::pipes(job.config.stdin)?;
+    let payload = cgroup.map(|cgroup| cgroup.leaf("payload")).transpose()?;
+    let plan = Plan {
+        spec: &job.spec,
+        bundle: &job.bundle,
+        rootfs: job.config.rootfs.as_ref(),
+        filter: filter.as_ref(),
+        create_workdir: job.config.create_workdir,
+        stdio: theirs,
+        cgroup: payload.as_ref().map(AsFd::as_fd),
+        joinable: job.config.network.is_some(),
+        single_id: job.single_id,
+    };
+    let joining = Joining {
+        namespaces: joined_namespaces(&job.spec),
+        may_set_groups: plan.may_set_groups(),
+        filter: filter.as_ref().map(Filter::to_bytes),
+    };
+    let beginning = create::begin(&plan)?;
+    drop(plan);
+    // Init mounts; meanwhile, on another processor, we prepare what does not depend on it.
+    let pid = beginning.pid;
+    let undone = |error| {
+        beginning.abandon();
+        error
+    };
+    let state = State {
+        oci_version: job.spec.oci_version.clone(),
+        id: job.config.id.clone(),
+        status: "created".to_owned(),
+        pid,
+        bundle: job.bundle.to_string_lossy().into_owned(),
+        created: now(),
+        started_at: String::new(),
+    };
+    write_whole(run_dir.as_fd(), "state.json", &to_json(&state), 0o600).map_err(undone)?;
+    let listener = listen(&run_dir).map_err(undone)?;
+    let lead = lead.try_clone_to_owned().at("dup", "lead").map_err(undone)?;
+    set_nonblocking(&lead).map_err(undone)?;
+    let mut created = beginning.finish()?;
+    if let Some(terminal) = created.terminal.take() {
+        stdio.use_terminal(terminal).inspect_err(|_| create::end(created.pidfd.as_fd()))?;
+    }
+    if let Some(config) = &job.config.network {
+        network::connect(config, pid).inspect_err(|_| create::end(created.pidfd.as_fd()))?;
+    }
+    let mut lead = Client::new(lead, true);
+    lead.push(Frame::Created, format!("{{\"pid\":{pid}}}").as_bytes(), Vec::new());
+    Ok(Container {
+        id: job.config.id.clone(),
+        bundle,
+        run_dir,
+        config: job.config,
+        state,
+        created,
+        payload,
+        stdio,
+        log,
+        listener,
+        clients: vec![lead],
+        abandoned: false,
+        failure: None,
+        joining,
+    })
+}
+
+/// The writable layer belongs to the container's root, which is not the user where the map says otherwise: the
+/// overlay would be read-only to it, and `/` somebody else's.
+fn give_writable_layer(job: &Job) -> Result<()> {
+    let (Some(rootfs), Some(linux)) = (&job.config.rootfs, &job.spec.linux) else { return Ok(()) };
+    let root_of = |map: &[IdMapping]| {
+        map.iter().find(|range| range.container_id == 0).map_or(0, |range| range.host_id)
+    };
+    let (uid, gid) = (root_of(&linux.uid_mappings), root_of(&linux.gid_mappings));
+    if (uid, gid) == (0, 0) {
+        return Ok(());
+    }
+    for path in [&rootfs.upper, &rootfs.work] {
+        let flags = AtFlags::SYMLINK_NOFOLLOW;
+        let owner = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        rustix::fs::chownat(rustix::fs::CWD, path, owner.0, owner.1, flags).at("chown", path)?;
+    }
+    Ok(())
+}
+
+/// setns(2)'s mask. The user namespace always: even `--userns=host` is the user's own and not the host's.
+fn joined_namespaces(spec: &Spec) -> u32 {
+    let kinds = [
+        ("mount", ThreadNameSpaceType::MOUNT),
+        ("pid", ThreadNameSpaceType::PROCESS_ID),
+        ("ipc", ThreadNameSpaceType::INTER_PROCESS_COMMUNICATION),
+        ("uts", ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME),
+        ("network", ThreadNameSpaceType::NETWORK),
+        ("cgroup", ThreadNameSpaceType::CONTROL_GROUP),
+    ];
+    kinds
+        .iter()
+        .filter(|(kind, _)| spec.makes(kind))
+        .fold(ThreadNameSpaceType::USER, |mask, (_, flag)| mask | *flag)
+        .bits()
+}
+
+/// What is given back when the container has ended, or never was.
+struct Undo {
+    run_dir: PathBuf,
+    bundle: PathBuf,
+    /// What Python recorded, with `--rm`.
+    paths: Vec<PathBuf>,
+    cgroup: Option<Cgroup>,
+}
+
+impl Undo {
+    fn of(job: &Job) -> Result<Self> {
+        Ok(Self {
+            run_dir: job.run_dir.clone(),
+            bundle: job.bundle.clone(),
+            paths: if job.config.remove { job.config.undo.clone() } else { Vec::new() },
+            cgroup: job.cgroup.as_deref().map(Cgroup::open).transpose()?,
+        })
+    }
+
+    /// Removes it all. What refuses stays for the next command's sweep, which can still tell somebody.
+    fn run(&self) {
+        if let Some(cgroup) = &self.cgroup {
+            // EBUSY where the parent may hold no process: then the next command sweeps it.
+            let _ = cgroup.leave();
+            cgroup.remove();
+        }
+        // Names before the bundle: a name that points nowhere is swept, a bundle without its name is not lost.
+        let last = self.paths.iter().filter(|path| **path == self.bundle);
+        for path in self.paths.iter().filter(|path| **path != self.bundle).chain(last) {
+            let _ = tree::remove_path(path);
+        }
+        let _ = tree::remove_path(&self.run_dir);
+    }
+}
