@@ -42,7 +42,6 @@ class Machine:
             "XDG_RUNTIME_DIR": str(directory / "run"),
             "XDG_CONFIG_HOME": str(directory / "config"),
         }
-        self.names: list[str] = []
 
     def run(self, *command: str) -> str:
         """A command that must succeed; its output."""
@@ -101,21 +100,19 @@ class Machine:
             print(f"podman with {runtime}: {works.stderr.strip()}")
         return ""
 
-    def start(self, engine: str, count: int) -> list[str]:
-        """Containers that sleep."""
-        names = [f"bench-{at}" for at in range(count)]
-        for name in names:
+    def start(self, engine: str, count: int) -> None:
+        """Containers that sleep, `bench-0` and so on."""
+        for at in range(count):
+            name = f"bench-{at}"
             self.run(
                 engine, "run", "-d", "--network", "none", "--name", name, IMAGE, "sleep", "1000000"
             )
-        return names
-
-    def remove(self, engine: str, names: list[str]) -> None:
-        """End and remove them."""
-        self.run(engine, "rm", "-f", "-t", "0", *names)
 
     def close(self, has_podman: bool) -> None:
-        """Remove everything, with the files of subordinate IDs."""
+        """End and remove everything, with the files of subordinate IDs."""
+        subprocess.run(
+            [PYRT, "rm", "-f", "-a", "-t", "0"], env=self.environment, capture_output=True
+        )
         if has_podman:
             subprocess.run(
                 ["podman", "system", "reset", "--force"], env=self.environment, capture_output=True
