@@ -51,6 +51,7 @@ class Pyrt:
         for name in ("data", "run"):
             (root / name).mkdir(mode=0o700)
         self.before = namespaced()
+        self.cgroups_before = container_cgroups()
         self.env = {
             **{
                 key: value
@@ -115,6 +116,7 @@ class Pyrt:
         mounts = Path("/proc/self/mountinfo").read_text()
         left += [f"mount {line}" for line in mounts.splitlines() if f" {self.root}" in line]
         left += [f"process {pid} {line}" for pid, line in self.processes().items()]
+        left += [f"cgroup {path}" for path in container_cgroups() - self.cgroups_before]
         return left
 
     def processes(self) -> dict[int, str]:
@@ -157,6 +159,15 @@ def command_line(pid: int) -> str:
         )
     except OSError:
         return ""
+
+
+def container_cgroups() -> set[str]:
+    """The cgroups of containers below the one that is delegated to us, if one is."""
+    from pyrt.engine import cgroup
+
+    parent = cgroup.find_parent()
+    names = names_in(Path(parent)) if parent else []
+    return {f"{parent}/{name}" for name in names if name.startswith("pyrt-")}
 
 
 def namespaced() -> set[int]:

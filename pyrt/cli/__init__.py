@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from pyrt.cli.parser import Punt, parse
 from pyrt.cli.table import TABLE
-from pyrt.errors import InvalidSpec, PyrtError
+from pyrt.errors import Denied, InvalidSpec, PyrtError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrt.cli.verb import Verb
+    from pyrt.engine.api import Engine
 
 ROOT_OPTIONS = {"--root": "root", "--runroot": "runroot"}
 INTERRUPTED = 130
@@ -85,7 +86,23 @@ def call(verb: Verb, roots: dict[str, str]) -> int:
     """Do what a parsed verb says, on the store below these roots."""
     from pyrt.engine.api import Engine
 
-    return verb(Engine(roots.get("root"), roots.get("runroot")))
+    engine = Engine(roots.get("root"), roots.get("runroot"))
+    try:
+        return verb(engine)
+    except Denied as error:
+        error.hint = error.hint or hint_at_roots(engine, error.subject)
+        raise
+
+
+def hint_at_roots(engine: Engine, path: str) -> str:
+    """What to do about a path that is closed to us, if it is one of pyrt's own or on the way there.
+    """
+    if not path.startswith("/"):
+        return ""
+    for root, option in ((engine.layout.data, "--root"), (engine.layout.run, "--runroot")):
+        if f"{path}/".startswith(f"{root}/") or f"{root}/".startswith(f"{path}/"):
+            return f"make {path} writable, or give {option} DIR"
+    return ""
 
 
 def print_version() -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 
@@ -12,6 +13,11 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pyrt.errors import PyrtError
+
+
+FULL = "make room: `pyrt rm` and `pyrt rmi` work on a full disk too"
+HINTS = {errno.ENOSPC: FULL, errno.EDQUOT: FULL, errno.EROFS: "give --root DIR on a writable disk"}
+"""What helps against an error whatever it was about."""
 
 
 def line(text: str) -> None:
@@ -42,8 +48,9 @@ def warn(text: str) -> None:
 def report(error: PyrtError) -> None:
     """An error in one line, and what can be done about it in another."""
     complain(f"Error: {error}".replace("\n", " "))
-    if error.hint:
-        complain(f"hint: {error.hint}")
+    hint = error.hint or HINTS.get(error.errno or 0, "")
+    if hint:
+        complain(f"hint: {hint}")
 
 
 def indented(value: object, unit: str, level: int = 0) -> str:

@@ -73,6 +73,7 @@ class Draft:
         config = self.config
         try:
             sweep.remove_runtime(self.layout, config.id)
+            sweep.empty_cgroup(self.layout, config.id)
             files.remove_file(f"{self.path}/container.json")
             native.remove_tree(self.layout.run, self.path)
             sweep.release(self.layout, config.name, config.id)

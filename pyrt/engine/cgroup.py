@@ -67,14 +67,6 @@ def is_delegated(directory: str) -> bool:
     return os.access(directory, os.W_OK) and os.access(f"{directory}/cgroup.procs", os.W_OK)
 
 
-def left_ids() -> list[str]:
-    """The IDs of the containers that have a cgroup below `find_parent`."""
-    parent = find_parent()
-    if parent is None:
-        return []
-    return [name[len(PREFIX) :] for name in os.listdir(parent) if name.startswith(PREFIX)]
-
-
 def remove(parent: str, id: str) -> bool:
     """End what lives in a dead container's cgroup below `parent` and remove it; False if something
     has yet to go.
@@ -88,10 +80,10 @@ def remove(parent: str, id: str) -> bool:
     with open(f"{directory}/cgroup.kill", "w") as file:
         file.write("1")
     try:
-        for leaf in os.scandir(directory):
-            if leaf.is_dir():
-                os.rmdir(leaf.path)
-        os.rmdir(directory)
+        with os.scandir(directory) as entries:
+            leaves = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        for path in (*leaves, directory):
+            os.rmdir(path)
     except OSError as error:
         if error.errno not in (errno.EBUSY, errno.ENOENT):
             raise from_os_error(error, "remove cgroup", directory) from None

@@ -83,7 +83,7 @@ def launch(layout: Layout, id: str) -> _core.Lead:
     """
     parent = cgroup.find_parent()
     if parent is not None:
-        files.write_whole(f"{layout.container(id)}/cgroup", parent.encode())
+        sweep.note_cgroup(layout, id, parent)
     return native.launch(layout.container(id), layout.runtime(id), parent)
 
 
@@ -107,6 +107,7 @@ def start(record: Record) -> Launched:
             raise Conflict("start", record.name or id[:12], "is already running")
         network.reserve(now.config.publish)
         sweep.remove_runtime(layout, id)
+        sweep.empty_cgroup(layout, id)
         lead = launch(layout, id)
         try:
             # Its last run's end is history only now that a monitor answers for it: in this order a
@@ -182,18 +183,11 @@ def remove(record: Record, *, force: bool = False, timeout_s: float = 0) -> None
             if not force:
                 raise Conflict("container", id[:12], "was started meanwhile")
             control.kill(record)
-        empty_cgroup(layout, id)
         sweep.remove_runtime(layout, id)
+        sweep.empty_cgroup(layout, id)
         sweep.remove_bundle(layout, id, record)
     finally:
         files.unlock(lock)
-
-
-def empty_cgroup(layout: Layout, id: str) -> None:
-    """Remove what is left of a dead container's cgroup, giving what was killed the time to die."""
-    deadline = time.monotonic() + control.ANSWER_S
-    while not sweep.remove_cgroup(layout, id) and time.monotonic() < deadline:
-        time.sleep(0.01)
 
 
 def end(record: Record, timeout_s: float) -> None:

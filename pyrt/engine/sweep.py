@@ -9,6 +9,7 @@ container's directory: what is locked is somebody's work, and left alone.
 from __future__ import annotations
 
 import os
+import time
 
 from pyrt import files, native
 from pyrt.engine import cgroup, records
@@ -18,6 +19,13 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrt.engine.records import Record
     from pyrt.layout import Layout
+
+
+DEATH_S = 5.0
+"""How long a killed process may take to leave its cgroup."""
+
+NOTE = "cgroup"
+"""File in the bundle: below which cgroup the container's own was made."""
 
 
 def list_swept(layout: Layout) -> tuple[list[Record], list[PyrtError]]:
@@ -30,13 +38,13 @@ def list_swept(layout: Layout) -> tuple[list[Record], list[PyrtError]]:
         record = records.read(layout, id)
         if record is not None and record.pid:
             running.add(id)
-        if record is None or is_garbage(record):
+        if record is None or is_garbage(record) or has_cgroup(record):
             if not attempt(failures, layout, id):
                 continue
             record = records.read(layout, id)
         if record is not None:
             kept.append(record)
-    for id in {*runtime_ids(layout), *cgroup.left_ids()} - running:
+    for id in set(runtime_ids(layout)) - running:
         attempt(failures, layout, id)
     sweep_names(layout)
     return records.by_age(kept), failures
@@ -57,6 +65,11 @@ def is_garbage(record: Record) -> bool:
     return record.status == "exited" and bool(record.document.get("remove"))
 
 
+def has_cgroup(record: Record) -> bool:
+    """Whether a dead container's cgroup is still noted: it is there, or nobody has looked yet."""
+    return not record.pid and os.path.exists(f"{record.bundle}/{NOTE}")
+
+
 def sweep_container(layout: Layout, id: str) -> bool:
     """Remove what is left of a dead container, unless somebody is at work on it; whether it is
     wholly gone.
@@ -75,8 +88,9 @@ def sweep_container(layout: Layout, id: str) -> bool:
         if records.is_alive(layout, id):
             return False
         remove_runtime(layout, id)
+        is_empty = remove_cgroup(layout, id)
         record = records.read(layout, id)
-        if record is None or is_garbage(record):
+        if is_empty and (record is None or is_garbage(record)):
             remove_bundle(layout, id, record)
             return True
         return False
@@ -85,20 +99,37 @@ def sweep_container(layout: Layout, id: str) -> bool:
 
 
 def remove_runtime(layout: Layout, id: str) -> None:
-    """Remove a dead monitor's directory, and its cgroup as far as it has emptied."""
-    remove_cgroup(layout, id)
+    """Remove a dead monitor's directory."""
     path = layout.runtime(id)
     if os.path.lexists(path):
         native.remove_tree(layout.run, path)
 
 
+def note_cgroup(layout: Layout, id: str, parent: str) -> None:
+    """Note below which cgroup a container's own will be made, before it is."""
+    files.write_whole(f"{layout.container(id)}/{NOTE}", parent.encode())
+
+
 def remove_cgroup(layout: Layout, id: str) -> bool:
-    """Remove a dead container's cgroup, where it was made or where we would make it; False if
-    something has yet to go.
+    """Remove a dead container's cgroup; False if something in it has yet to die.
+
+    An orderly monitor has done it already. The caller holds the lock.
     """
-    noted = files.read(f"{layout.container(id)}/cgroup")
-    parents = {noted.decode() if noted else None, cgroup.find_parent()} - {None}
-    return all([cgroup.remove(str(parent), id) for parent in parents])
+    note = f"{layout.container(id)}/{NOTE}"
+    parent = files.read(note)
+    if parent is None:
+        return True
+    if not cgroup.remove(parent.decode(), id):
+        return False
+    files.remove_file(note)
+    return True
+
+
+def empty_cgroup(layout: Layout, id: str) -> None:
+    """Remove a dead container's cgroup, giving what was killed the time to die."""
+    deadline = time.monotonic() + DEATH_S
+    while not remove_cgroup(layout, id) and time.monotonic() < deadline:
+        time.sleep(0.01)
 
 
 def remove_bundle(layout: Layout, id: str, record: Record | None) -> None:

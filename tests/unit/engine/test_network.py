@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import _socket as socket
 import os
+from pathlib import Path
 
 import pytest
 
 from pyrt.engine import network
-from pyrt.errors import Conflict, Denied, InvalidSpec
+from pyrt.errors import Conflict, Denied, InvalidSpec, KernelError, NotFound
+from pyrt.layout import Layout
 from pyrt.spec.ports import parse_publish
 
 OLD = ["--config-net", "--dns-forward", "--no-map-gw"]
@@ -91,3 +93,36 @@ def test_a_low_port_names_the_sysctl() -> None:
 def test_an_address_of_another_machine() -> None:
     with pytest.raises(InvalidSpec, match="not an address of this machine"):
         network.reserve(parse_publish("192.0.2.1:8080:80"))
+
+
+def test_no_pasta_and_no_tun_say_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(network, "PASTA", (str(tmp_path / "pasta"),))
+    with pytest.raises(NotFound, match="^network pasta: no such program") as caught:
+        network.find_pasta()
+    assert "passt" in caught.value.hint and "--network none" in caught.value.hint
+    monkeypatch.setattr(network, "TUN", str(tmp_path / "tun"))
+    with pytest.raises(NotFound, match="tun: No such file") as caught:
+        network.check_tun()
+    assert "modprobe tun" in caught.value.hint
+
+
+def test_what_pasta_can_is_asked_once_for_each_binary(tmp_path: Path) -> None:
+    pasta = tmp_path / "pasta"
+    layout = Layout(str(tmp_path / "data"), str(tmp_path / "run"))
+
+    def install(text: str, when: int) -> None:
+        pasta.write_text(f"#!/bin/sh\necho '{text}' >&2; echo >> {tmp_path}/asked; exit 1\n")
+        pasta.chmod(0o755)
+        os.utime(pasta, (when, when))
+
+    install("  --config-net  --dns-forward ADDR", 1)
+    for _ in range(2):
+        assert network.features(layout, str(pasta)) == ["--config-net", "--dns-forward"]
+    assert (tmp_path / "asked").read_text() == "\n"
+    install("  --map-guest-addr ADDR", 2)
+    assert network.features(layout, str(pasta)) == ["--map-guest-addr"]
+    install("cannot", 3)
+    with pytest.raises(KernelError, match="--help: cannot"):
+        network.features(layout, str(pasta))
