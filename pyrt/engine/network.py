@@ -8,7 +8,9 @@ carries its traffic through ordinary sockets of the user. The monitor runs it be
 
 from __future__ import annotations
 
+import errno
 import os
+import time
 
 from pyrt import files, native
 from pyrt.engine.host import cache_path
@@ -45,6 +47,8 @@ TUN_HINT = (
 WITHOUT = "or give --network none or --network host"
 
 SIGPIPE = 13
+RELEASE_S = 0.5
+"""How long a port that is in use is waited for."""
 LONG_NAMES = {
     "-t": "--tcp-ports",
     "-u": "--udp-ports",
@@ -172,7 +176,23 @@ def reserve(publish: list[Publish]) -> list[Publish]:
 
 
 def bind(port: Publish) -> int:
-    """Bind and release one port; its number."""
+    """Bind and release one port; its number.
+
+    One in use is tried again for a moment: the pasta of a container that has just been removed is
+    killed by the kernel a little after its monitor.
+    """
+    deadline = time.monotonic() + RELEASE_S
+    while True:
+        try:
+            return bind_once(port)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                raise port_error(error, port) from None
+        time.sleep(0.02)
+
+
+def bind_once(port: Publish) -> int:
+    """Bind and release one port; its number, or the kernel's OSError."""
     import _socket as socket  # the C half alone: socket.py imports enum, selectors and more
 
     kind = socket.SOCK_DGRAM if port["protocol"] == "udp" else socket.SOCK_STREAM
@@ -185,16 +205,12 @@ def bind(port: Publish) -> int:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         probe.bind((port["host_ip"] or "0.0.0.0", number))
         return int(probe.getsockname()[1])
-    except OSError as error:
-        raise port_error(error, port) from None
     finally:
         probe.close()
 
 
 def port_error(error: OSError, port: Publish) -> PyrtError:
     """Why a port cannot be published."""
-    import errno
-
     number = port["host_port"]
     subject = f"{port['host_ip'] or '0.0.0.0'}:{number}/{port['protocol']}"
     reason = error.strerror or str(error)
