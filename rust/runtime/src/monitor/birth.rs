@@ -42,12 +42,14 @@ pub(super) fn supervise(job: Job, lead: BorrowedFd<'_>) -> Result<()> {
             sys::memory::trim_heap(); // the documents are parsed and gone; we stay
             let status = container.watch();
             let exit = container.conclude(status);
-            undo.run();
+            undo.release();
             container.say_goodbye(exit.as_ref());
+            undo.finish();
             Ok(())
         }
         Err(error) => {
-            undo.run();
+            undo.release();
+            undo.finish();
             Err(error)
         }
     }
@@ -200,18 +202,33 @@ impl Undo {
         })
     }
 
-    /// Removes it all. What refuses stays for the next command's sweep, which can still tell somebody.
-    fn run(&self) {
+    /// Gives back all by which the container can be found. What refuses stays for the next command's sweep, which
+    /// can still tell somebody.
+    fn release(&self) {
         if let Some(cgroup) = &self.cgroup {
             // EBUSY where the parent may hold no process: then the next command sweeps it.
             let _ = cgroup.leave();
             cgroup.remove();
         }
         // Names before the bundle: a name that points nowhere is swept, a bundle without its name is not lost.
-        let last = self.paths.iter().filter(|path| **path == self.bundle);
-        for path in self.paths.iter().filter(|path| **path != self.bundle).chain(last) {
+        for path in self.paths.iter().filter(|path| **path != self.bundle) {
             let _ = tree::remove_path(path);
         }
+        if self.removes_bundle() {
+            // Without it the directory is no container any more, and garbage to any sweep.
+            let _ = tree::remove_path(self.bundle.join("container.json"));
+        }
         let _ = tree::remove_path(&self.run_dir);
+    }
+
+    /// Removes the rest, which may be much: nobody waits for it.
+    fn finish(&self) {
+        if self.removes_bundle() {
+            let _ = tree::remove_path(&self.bundle);
+        }
+    }
+
+    fn removes_bundle(&self) -> bool {
+        self.paths.contains(&self.bundle)
     }
 }
