@@ -64,7 +64,8 @@ def dispatch(argv: list[str]) -> int:
 
 
 def parse_roots(argv: list[str]) -> tuple[dict[str, str], int]:
-    """The values of ``--root`` and ``--runroot`` before the verb, and where it stands. Raises Punt.
+    """The values of ``--root`` and ``--runroot`` before the verb, and where it stands.
+    Raises Punt.
     """
     roots: dict[str, str] = {}
     at = 0
@@ -95,7 +96,8 @@ def call(verb: Verb, roots: dict[str, str]) -> int:
 
 
 def hint_at_roots(engine: Engine, path: str) -> str:
-    """What to do about a path that is closed to us, if it is one of pyrt's own or on the way there.
+    """What to do about a path that is closed to us, if it is one of pyrt's own or on
+    the way there.
     """
     if not path.startswith("/"):
         return ""

@@ -99,7 +99,8 @@ def store(
     text: str | None,
     rest: Iterator[str],
 ) -> None:
-    """Set the attribute of option ``name`` to ``text``, taking the next token where it needs one.
+    """Set the attribute of option ``name`` to ``text``, taking the next token where it
+    needs one.
     """
     option = options.get(name)
     if option is None:

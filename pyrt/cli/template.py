@@ -34,7 +34,8 @@ TITLES = {
 
 
 def render(template: str, data: object) -> str:
-    """``template`` filled from ``data`` (dicts by field name). Raises InvalidSpec or Unsupported.
+    """``template`` filled from ``data`` (dicts by field name). Raises InvalidSpec or
+    Unsupported.
     """
     return render_nodes(parse(template), data)
 
@@ -61,7 +62,8 @@ def header(nodes: list[Node]) -> str:
 
 
 def title(node: Pipeline | Branch) -> str:
-    """What stands above a field: ``CREATED AT`` for ``.CreatedAt``; nothing above what is no field.
+    """What stands above a field: ``CREATED AT`` for ``.CreatedAt``; nothing above what
+    is no field.
     """
     names = [word for word in node[0] if word.startswith(".")] if isinstance(node, list) else []
     name = names[0].rpartition(".")[2] if names else ""

@@ -49,5 +49,6 @@ HOT = (
 """Verbs that `generate` puts into the option table."""
 
 UNINTERSPERSED = ("create", "exec", "run")
-"""Verbs whose options end at the first positional: after it, everything is the container's command.
+"""Verbs whose options end at the first positional: after it, everything is the
+container's command.
 """

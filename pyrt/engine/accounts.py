@@ -37,7 +37,8 @@ def read_merged(roots: list[str], path: str) -> bytes:
 
 
 def hides_below(root: str, path: str) -> bool:
-    """Whether the layer `root` has a whiteout, a file or an opaque directory on the way to `path`.
+    """Whether the layer `root` has a whiteout, a file or an opaque directory on the
+    way to `path`.
     """
     place = root
     for name in path.split("/"):

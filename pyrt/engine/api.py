@@ -257,7 +257,8 @@ class Container:
         container.start(self.record).lead.close()
 
     def wait(self) -> int:
-        """Block until it has ended; its exit code, 128 plus the signal's number if it was killed.
+        """Block until it has ended; its exit code, 128 plus the signal's number if it
+        was killed.
         """
         from pyrt.engine import control
 

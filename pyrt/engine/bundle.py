@@ -158,7 +158,8 @@ def find_roots(
 
 
 def check_sources(volumes: list[Volume]) -> None:
-    """Refuse a bind whose source is not there; the container would find out later and say it worse.
+    """Refuse a bind whose source is not there; the container would find out later and
+    say it worse.
     """
     for volume in volumes:
         if volume["type"] != "bind":

@@ -7,11 +7,11 @@ With none, containers stay where we are, and limits cannot be set.
 
 from __future__ import annotations
 
-import errno
 import os
 
+from pyrt import files
 from pyrt.engine.host import read_text
-from pyrt.errors import from_os_error
+from pyrt.errors import Conflict
 
 PREFIX = "pyrt-"
 """What the name of a container's cgroup begins with, before its ID."""
@@ -36,7 +36,8 @@ def find_parent() -> str | None:
 
 
 def own_path() -> str:
-    """Our cgroup below the mount point, ``/`` for the root; "" if it is outside of what is mounted.
+    """Our cgroup below the mount point, ``/`` for the root; "" if it is outside of
+    what is mounted.
     """
     for line in read_text("/proc/self/cgroup").splitlines():
         if line.startswith("0::"):
@@ -68,27 +69,24 @@ def is_delegated(directory: str) -> bool:
 
 
 def remove(parent: str, id: str) -> bool:
-    """End what lives in a dead container's cgroup below `parent` and remove it; False if something
-    has yet to go.
+    """Remove a dead container's cgroup below `parent`; False if something in it has yet to die.
 
-    Its monitor does that; this is for a monitor that was lost. The caller holds the container's
-    lock: a cgroup that is empty because its container is about to be made must not go.
+    Its monitor does that; this is for a monitor that was lost, whose processes the kernel kills.
+    The caller holds the container's lock: a cgroup that is empty because its container is about to
+    be made must not go.
     """
     directory = f"{parent}/{PREFIX}{id}"
-    if not os.path.isdir(directory):
-        return True
-    with open(f"{directory}/cgroup.kill", "w") as file:
-        file.write("1")
     try:
         with os.scandir(directory) as entries:
             leaves = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return True
+    try:
         for path in (*leaves, directory):
-            os.rmdir(path)
-    except OSError as error:
-        if error.errno not in (errno.EBUSY, errno.ENOENT):
-            raise from_os_error(error, "remove cgroup", directory) from None
-        # Busy: what was killed has not died yet; whoever sweeps next will find it dead.
-        return error.errno == errno.ENOENT
+            files.remove_empty_directory(path)
+    except Conflict:
+        # Busy: whoever sweeps next will find it empty.
+        return False
     return True
 
 

@@ -35,7 +35,8 @@ class Stopped:
 
 
 def send(record: Record, signal: int) -> None:
-    """Send `signal` to init. Raises Conflict, in podman's words, if the container is not running.
+    """Send `signal` to init. Raises Conflict, in podman's words, if the container is
+    not running.
     """
     if record.status != "running":
         raise not_killable(record)
@@ -85,7 +86,8 @@ def wait_dead(layout: Layout, id: str, timeout_s: float) -> bool:
 
 
 def wait(record: Record) -> int:
-    """Block until the container has ended; its exit code. One that was never started is waited for.
+    """Block until the container has ended; its exit code. One that was never started
+    is waited for.
     """
     while True:
         if record.status == "exited":

@@ -71,7 +71,8 @@ def look_at_kernel(engine: Engine) -> Iterator[Finding]:
 
 
 def look_at_user_namespaces(engine: Engine) -> Iterator[Finding]:
-    """Whether an unprivileged user may make user namespaces at all: four switches that forbid it.
+    """Whether an unprivileged user may make user namespaces at all: four switches that
+    forbid it.
     """
     limit = read_number("/proc/sys/user/max_user_namespaces")
     if limit == 0:

@@ -121,7 +121,8 @@ def pairs(mapping: dict[str, str] | None) -> list[str]:
 
 
 def check(image: str, command: Sequence[str], options: Options) -> Wish:
-    """Options as a wish. Raises InvalidSpec naming the first that is unknown or of the wrong type.
+    """Options as a wish. Raises InvalidSpec naming the first that is unknown or of the
+    wrong type.
     """
     if isinstance(command, str):
         raise InvalidSpec("command", command, "is a string, not a sequence of strings")

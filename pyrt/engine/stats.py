@@ -22,7 +22,8 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
 class Measure:
-    """One number: `value`, None if absent, `source` (a file), `quality` exact, estimate or absent.
+    """One number: `value`, None if absent, `source` (a file), `quality` exact,
+    estimate or absent.
     """
 
     __slots__ = ("quality", "source", "value")

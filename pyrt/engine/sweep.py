@@ -29,7 +29,8 @@ NOTE = "cgroup"
 
 
 def list_swept(layout: Layout) -> tuple[list[Record], list[PyrtError]]:
-    """Every container, oldest first, once what is left over is gone; and what could not be removed.
+    """Every container, oldest first, once what is left over is gone; and what could
+    not be removed.
     """
     kept: list[Record] = []
     failures: list[PyrtError] = []
@@ -60,7 +61,8 @@ def attempt(failures: list[PyrtError], layout: Layout, id: str) -> bool:
 
 
 def is_garbage(record: Record) -> bool:
-    """Whether a container should not be there any more: it has ended, and was to be removed then.
+    """Whether a container should not be there any more: it has ended, and was to be
+    removed then.
     """
     return record.status == "exited" and bool(record.document.get("remove"))
 
