@@ -112,6 +112,7 @@ def test_line_editing_and_exit_code(pyrt: Pyrt, open_terminal) -> None:  # type:
     terminal.expect("ready> ")
     terminal.type("tty; test -t 0 && test -t 1 && test -t 2 && echo all\r")
     terminal.expect("/dev/pts/0\r\nall\r\n")
+    terminal.expect("ready> ")
     terminal.type("exit 7\r")
     assert terminal.wait() == 7
 
@@ -126,6 +127,7 @@ def test_size_at_the_start_and_later(pyrt: Pyrt, open_terminal) -> None:  # type
     time.sleep(0.3)
     terminal.type("stty size\r")
     terminal.expect("44 88\r\n")
+    terminal.expect("ready> ")
     terminal.type("exit\r")
     assert terminal.wait() == 0
 
@@ -139,6 +141,7 @@ def test_control_c_goes_to_the_program(pyrt: Pyrt, open_terminal) -> None:  # ty
     terminal.expect("ready> ")
     terminal.type("echo code $?\r")
     terminal.expect("code 130\r\n")
+    terminal.expect("ready> ")
     terminal.type("\x04")
     assert terminal.wait() == 0
 
@@ -154,6 +157,7 @@ def test_detach_and_attach(pyrt: Pyrt, open_terminal) -> None:  # type: ignore[n
     time.sleep(0.3)
     again.type("echo $A\r")
     again.expect("kept\r\n")
+    again.expect("ready> ")
     again.type("exit 3\r")
     assert again.wait() == 3
     pyrt.wait_until("tty", "")
@@ -175,6 +179,7 @@ def test_exec_in_a_terminal(pyrt: Pyrt, open_terminal) -> None:  # type: ignore[
     terminal.expect("in> ")
     terminal.type("stty size; tty\r")
     terminal.expect("20 70\r\n/dev/pts/")
+    terminal.expect("in> ")
     terminal.type("exit 9\r")
     assert terminal.wait() == 9
 
