@@ -143,8 +143,4 @@ class ContainerOptions(Verb):
         """Say once per session that there is only one ID, if it is so."""
         notice = engine.single_id_notice()
         if notice is not None:
-            warn(notice[0])
-            if notice[1]:
-                from pyrt.cli.output import complain
-
-                complain(f"hint: {notice[1]}")
+            warn(*notice)

@@ -40,9 +40,11 @@ def complain(text: str) -> None:
         return
 
 
-def warn(text: str) -> None:
+def warn(text: str, hint: str = "") -> None:
     """A warning, which changes nothing."""
     complain(f"Warning: {text}")
+    if hint:
+        complain(f"hint: {hint}")
 
 
 def report(error: PyrtError) -> None:

@@ -69,6 +69,7 @@ def bare() -> set[str]:
         ["stop", "-t", "0", "other"],
         ["wait", "other"],
         ["rm", "other"],
+        ["attach", "nosuch"],
         ["run", "--nonsense"],
     ],
     ids=" ".join,
