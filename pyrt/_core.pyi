@@ -120,14 +120,23 @@ def read_in_root(root: str, path: str, limit_bytes: int = 1 << 20) -> bytes | No
     Raises invalid_spec if it is longer than `limit_bytes`.
     """
 
-def unpack(binary: str, run_root: str, tar: int, destination: str, max_entries: int = 0, max_bytes: int = 0) -> dict[str, Any]:
+def unpack(
+    binary: str, run_root: str, tar: int, destination: str, max_entries: int = 0, max_bytes: int = 0
+) -> dict[str, Any]:
     """Unpack the layer tarball on descriptor `tar` (plain, gzip or zstd) into the new directory `destination`.
 
     Runs in the user's namespace. Returns {"diff_id": "sha256:…", "blob_digest": "sha256:…", "blob_size": int,
     "size": unpacked bytes, "entries": int}. 0 = the default limits. Nothing is left at `destination` on failure.
     """
 
-def shift_tree(binary: str, run_root: str, source: str, destination: str, uid_map: list[tuple[int, int, int]], gid_map: list[tuple[int, int, int]]) -> None:
+def shift_tree(
+    binary: str,
+    run_root: str,
+    source: str,
+    destination: str,
+    uid_map: list[tuple[int, int, int]],
+    gid_map: list[tuple[int, int, int]],
+) -> None:
     """Copy a layer with owners mapped (container ID, per-user ID, count), in the user's namespace."""
 
 def chown_tree(binary: str, run_root: str, path: str, uid: int, gid: int) -> None:

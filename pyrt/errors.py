@@ -1,14 +1,14 @@
 """Every failure pyrt can report: a value made where it happened, rendered once by `cli`.
 
-    PyrtError
-    ├── InvalidSpec   invalid_spec   a flag, field or document says something it may not
-    ├── Unsupported   unsupported    known, and refused
-    ├── NotFound      not_found
-    ├── Exists        exists
-    ├── Conflict      conflict       not in this state
-    ├── Denied        denied         the machine does not allow it
-    ├── ExecFailed    exec           the program: 127 not found, 126 not executable
-    └── KernelError   kernel         a system call refused, in its own words
+PyrtError
+├── InvalidSpec   invalid_spec   a flag, field or document says something it may not
+├── Unsupported   unsupported    known, and refused
+├── NotFound      not_found
+├── Exists        exists
+├── Conflict      conflict       not in this state
+├── Denied        denied         the machine does not allow it
+├── ExecFailed    exec           the program: 127 not found, 126 not executable
+└── KernelError   kernel         a system call refused, in its own words
 """
 
 from __future__ import annotations

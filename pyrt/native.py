@@ -1,4 +1,4 @@
-"""The one door to native code: `pyrt._core` with its errors turned into pyrt's, and the native binary's path.
+"""The one door to native code: `pyrt._core` with its errors as pyrt's, and the binary's path.
 
 Nothing else imports `pyrt._core` or starts the binary.
 """
@@ -96,9 +96,7 @@ def unpack(
     run_root: str, tar: int, destination: str, max_entries: int = 0, max_bytes: int = 0
 ) -> dict[str, Any]:
     """See `_core.unpack`."""
-    return call(
-        _core.unpack, runtime_path(), run_root, tar, destination, max_entries, max_bytes
-    )
+    return call(_core.unpack, runtime_path(), run_root, tar, destination, max_entries, max_bytes)
 
 
 def shift_tree(

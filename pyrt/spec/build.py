@@ -69,7 +69,7 @@ def build_linux(
         "namespaces": build_namespaces(config),
         "maskedPaths": masked,
         "readonlyPaths": readonly,
-        "sysctl": build_sysctl(config, userns.last_id(gids, host.gid_count)),
+        "sysctl": build_sysctl(config, gids, host.gid_count),
     }
     if uids:
         linux["uidMappings"] = mappings(uids)
@@ -97,13 +97,17 @@ def mappings(maps: list[userns.Mapping]) -> list[dict[str, int]]:
     ]
 
 
-def build_sysctl(config: ContainerConfig, last_gid: int) -> dict[str, str]:
-    """`linux.sysctl`: ping for every group, as distributions' podman has it; only where the
-    network is ours.
+def build_sysctl(
+    config: ContainerConfig, gids: list[userns.Mapping], gid_count: int
+) -> dict[str, str]:
+    """`linux.sysctl`: ping for every group that is mapped, as distributions' podman has it; only
+    where the network is ours.
     """
     if not has_network_namespace(config.network):
         return {}
-    return {"net.ipv4.ping_group_range": f"0 {min(last_gid, (1 << 31) - 1)}"}
+    first = min((inside for inside, _, _ in gids), default=0)
+    last = min(userns.last_id(gids, gid_count), (1 << 31) - 1)
+    return {"net.ipv4.ping_group_range": f"{first} {last}"}
 
 
 def choose_seccomp(

@@ -1,6 +1,7 @@
 """kill -9 at every system call of a container's life, in each of its processes in turn.
 
-Afterwards `ps` must tell the truth, `rm -f` must work, and no process, mount, cgroup or file may be left.
+Afterwards `ps` must tell the truth, `rm -f` must work, and no process, mount, cgroup or file may be
+left.
 `PYRT_CHAOS_STEP` thins the points out; 1, every system call, is the default.
 """
 
@@ -23,7 +24,8 @@ PLACES = {"command": 0, "launcher": 1, "monitor": 2, "init": 3}
 PLACES_WITH_HOLDER = {"launcher": 1, "holder": 2, "monitor": 5, "init": 6}
 HOLDER, HELPERS = 2, (3, 4)
 
-#: How many of the command's last system calls are its own work: from before the container's directory is made.
+#: How many of the command's last system calls are its own work: it begins well before the
+#: container's directory is made.
 COMMAND_CALLS = 600
 
 RUN = ("run", "--name", "victim", "--network", "none", "demo", "true")
@@ -63,7 +65,7 @@ def test_kill_at_each_system_call(prepared, role, rm):
     check(pyrt, "dry run")
     place = PLACES[role]
     calls = dry.calls[place]
-    # The command's first thousand system calls are Python's imports, before anything of a container is there.
+    # What comes before are Python's imports: nothing of a container is there.
     first = max(1, calls - COMMAND_CALLS) if role == "command" else 1
     reached = 0
     for at in range(first, calls + 1, STEP):
@@ -86,8 +88,7 @@ def test_kill_while_the_holder_is_made(prepared, role):
             while pyrt.holder():
                 time.sleep(0.001)
         let_go = {*HELPERS, *({HOLDER} - {place})}
-        trace = tracer.run(argv, pyrt.env, place, at, lambda born: born in let_go, stays=HOLDER)
-        killed = trace.killed
+        killed = tracer.run(argv, pyrt.env, place, at, let_go, stays=HOLDER).killed
         check(pyrt, f"{role} killed at system call {at} with a new holder")
         # The next command must work, whatever was left half made.
         if at % 10 == 0:

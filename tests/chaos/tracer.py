@@ -1,8 +1,8 @@
 """Kills one chosen process of a command at its n-th system call, by ptrace(2).
 
-strace's `inject=all:signal=KILL:when=N` counts in every process at once, so the first one that gets there dies and
-the others are never reached. Here a process is chosen by its place in the order of birth: 0 is the command, 1 what it
-starts, and so on.
+strace's `inject=all:signal=KILL:when=N` counts in every process at once, so the first one that gets
+there dies and the others are never reached. Here a process is chosen by its place in the order of
+birth: 0 is the command, 1 what it starts, and so on.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import ctypes
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Collection, Sequence
 
 PTRACE_TRACEME, PTRACE_CONT, PTRACE_DETACH, PTRACE_SYSCALL = 0, 7, 17, 24
-PTRACE_SETOPTIONS, PTRACE_GETEVENTMSG = 0x4200, 0x4201
+PTRACE_SETOPTIONS = 0x4200
 # SYSGOOD, FORK, VFORK, CLONE, EXEC: every descendant is ours from its first instruction on.
 OPTIONS = 0x1 | 0x2 | 0x4 | 0x8 | 0x10
 WALL = 0x40000000
@@ -31,11 +31,58 @@ def ptrace(request: int, pid: int, data: int = 0) -> bool:
 
 
 class Trace:
-    """What happened: system calls per place in the order of birth, and whether the kill was reached."""
+    """One command under way.
 
-    def __init__(self) -> None:
+    ``calls``: system calls per place in the order of birth (of the victim alone, if there is one).
+    ``killed``: whether the kill was reached.
+    """
+
+    def __init__(self, victim: int | None, at: int, let_go: Collection[int]) -> None:
+        self.victim, self.at, self.let_go = victim, at, let_go
         self.calls: list[int] = []
         self.killed = False
+        self.places: dict[int, int] = {}
+        self.inside: set[int] = set()
+
+    def adopt(self, pid: int) -> bool:
+        """Give a process its place; False if it is let go."""
+        place = len(self.calls)
+        self.calls.append(0)
+        if place in self.let_go:
+            ptrace(PTRACE_DETACH, pid)
+            return False
+        self.places[pid] = place
+        return True
+
+    def resume(self, pid: int, deliver: int = 0) -> None:
+        """Let a stopped process go on, to its next system call if those count."""
+        counts = not self.killed and self.victim in (None, self.places[pid])
+        ptrace(PTRACE_SYSCALL if counts else PTRACE_CONT, pid, deliver)
+
+    def see(self, pid: int, status: int) -> None:
+        """Deal with one change of state."""
+        if os.WIFEXITED(status) or os.WIFSIGNALED(status):
+            self.places.pop(pid, None)
+            return
+        if pid not in self.places and not self.adopt(pid):
+            return
+        stop = os.WSTOPSIG(status)
+        if stop == SYSCALL_STOP and self.enters_last_call(pid):
+            os.kill(pid, signal.SIGKILL)
+            self.killed = True
+            return
+        deliver = 0 if stop in (SYSCALL_STOP, signal.SIGTRAP, signal.SIGSTOP) else stop
+        self.resume(pid, deliver)
+
+    def enters_last_call(self, pid: int) -> bool:
+        """Count a system call at its entry; whether it is the one not to be made."""
+        if pid in self.inside:
+            self.inside.remove(pid)
+            return False
+        self.inside.add(pid)
+        place = self.places[pid]
+        self.calls[place] += 1
+        return not self.killed and place == self.victim and self.calls[place] == self.at
 
 
 def run(
@@ -43,14 +90,41 @@ def run(
     env: dict[str, str],
     victim: int | None = None,
     at: int = 0,
-    untraced: Callable[[int], bool] = lambda place: False,
+    let_go: Collection[int] = (),
     stays: int = -1,
 ) -> Trace:
-    """Run ``argv`` to the end of all its processes, killing the ``victim``-th at its ``at``-th system call.
+    """Run ``argv`` to the end of all its processes, the ``victim``-th only to its ``at``-th call.
 
-    Without a victim all are counted, else the victim alone. Processes for which ``untraced(place)`` holds are let go at birth: a setuid program gets no privileges
-    while it is traced. The process in place ``stays`` lives on by itself: it is killed once it is the only one.
+    Those in ``let_go`` are not followed: a setuid program gets no privileges while it is traced.
+    The one in place ``stays`` lives on by itself: it is killed once it is the only one.
     """
+    trace = Trace(victim, at, let_go)
+    pid = start(argv, env)
+    os.waitpid(pid, WALL)
+    trace.adopt(pid)
+    ptrace(PTRACE_SETOPTIONS, pid, OPTIONS)
+    trace.resume(pid)
+    patience = 10
+    while patience:
+        # A child's first stop may come after its parent's end: only ECHILD says that all are gone.
+        only_stays = set(trace.places.values()) == {stays}
+        try:
+            pid, status = os.waitpid(-1, WALL | (os.WNOHANG if only_stays else 0))
+        except ChildProcessError:
+            break
+        if pid:
+            trace.see(pid, status)
+        else:
+            patience -= 1
+            time.sleep(0.005)
+    for pid in trace.places:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, WALL)
+    return trace
+
+
+def start(argv: Sequence[str], env: dict[str, str]) -> int:
+    """Fork a child that is traced from its execve on."""
     pid = os.fork()
     if pid == 0:
         null = os.open("/dev/null", os.O_RDWR)
@@ -58,56 +132,4 @@ def run(
             os.dup2(null, fd)
         libc.ptrace(PTRACE_TRACEME, 0, None, None)
         os.execve(argv[0], list(argv), env)
-    trace = Trace()
-    places: dict[int, int] = {}
-    entering: dict[int, bool] = {}
-    os.waitpid(pid, WALL)
-    adopt(trace, places, pid)
-    ptrace(PTRACE_SETOPTIONS, pid, OPTIONS)
-    ptrace(PTRACE_SYSCALL if victim in (None, 0) else PTRACE_CONT, pid)
-    patience = 10
-    while patience:
-        # A child's first stop may come after its parent's end: only ECHILD says that there is nobody left.
-        only_stays = set(places.values()) == {stays}
-        try:
-            pid, status = os.waitpid(-1, WALL | (os.WNOHANG if only_stays else 0))
-        except ChildProcessError:
-            break
-        if pid == 0:
-            patience -= 1
-            time.sleep(0.005)
-            continue
-        if os.WIFEXITED(status) or os.WIFSIGNALED(status):
-            places.pop(pid, None)
-            continue
-        if pid not in places:
-            adopt(trace, places, pid)
-            if untraced(places[pid]):
-                places.pop(pid)
-                ptrace(PTRACE_DETACH, pid)
-                continue
-        place, stop = places[pid], os.WSTOPSIG(status)
-        deliver = 0
-        if stop == SYSCALL_STOP:
-            entering[pid] = not entering.get(pid, False)
-            if entering[pid]:
-                trace.calls[place] += 1
-                if place == victim and trace.calls[place] == at:
-                    os.kill(pid, signal.SIGKILL)
-                    trace.killed = True
-                    victim = None
-                    continue
-        elif stop not in (signal.SIGTRAP, signal.SIGSTOP):
-            deliver = stop
-        counts = not trace.killed and victim in (None, place)
-        ptrace(PTRACE_SYSCALL if counts else PTRACE_CONT, pid, deliver)
-    for pid in places:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, WALL)
-    return trace
-
-
-def adopt(trace: Trace, places: dict[int, int], pid: int) -> None:
-    """Give a process its place in the order of birth."""
-    places[pid] = len(trace.calls)
-    trace.calls.append(0)
+    return pid
