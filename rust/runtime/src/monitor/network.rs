@@ -73,9 +73,10 @@ fn read_available(stderr: &OwnedFd, name: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&text).into_owned())
 }
 
-/// The helper's last words, without the clock that passt puts before them.
+/// The helper's last words, or those before a usage text, without the clock that passt puts before them.
 fn last_line(words: &str) -> String {
-    let line = words.trim().lines().last().unwrap_or("failed without a word");
+    let said = words.trim().split("\nUsage:").next().unwrap_or_default().trim();
+    let line = said.lines().last().unwrap_or("failed without a word");
     match line.split_once(": ") {
         Some((head, rest)) if head.chars().all(|c| c.is_ascii_digit() || c == '.') => {
             rest.to_owned()
