@@ -76,7 +76,9 @@ fn read_available(stderr: &OwnedFd, name: &str) -> Result<String> {
 /// The helper's last words, or those before a usage text, without the clock that passt puts before them.
 fn last_line(words: &str) -> String {
     let said = words.trim().split("\nUsage:").next().unwrap_or_default().trim();
-    let line = said.lines().last().unwrap_or("failed without a word");
+    // A machine without syslog makes passt complain of that after each of its lines.
+    let is_about_syslog = |line: &&str| line.ends_with("to syslog");
+    let line = said.lines().rfind(|line| !is_about_syslog(line)).unwrap_or("failed without a word");
     match line.split_once(": ") {
         Some((head, rest)) if head.chars().all(|c| c.is_ascii_digit() || c == '.') => {
             rest.to_owned()
