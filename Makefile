@@ -24,7 +24,7 @@ build: .venv/.installed
 	@tools/environment dev
 
 demo: build
-	@tools/as-user tools/demo
+	@tools/as-user sh -c "$$(cat tools/demo)" tools/demo "$$(readlink -f .venv)/bin/pyrt"
 
 test: .venv/.dev
 	@tools/packages build run test
