@@ -53,7 +53,18 @@ fn parse_ranges(text: &str, uid: u32, name: Option<&str>) -> Ranges {
         let overlaps = (first..=first.saturating_add(count - 1)).contains(&uid);
         (!overlaps).then_some((first, count))
     };
-    Ranges(text.lines().filter_map(range).collect())
+    let mut ranges: Vec<(u32, u32)> = Vec::new();
+    for (first, count) in text.lines().filter_map(range) {
+        // An ID in two ranges would be mapped twice, which the kernel refuses: the first line keeps it.
+        let last = first.saturating_add(count - 1);
+        if ranges
+            .iter()
+            .all(|&(other, many)| last < other || first > other.saturating_add(many - 1))
+        {
+            ranges.push((first, count));
+        }
+    }
+    Ranges(ranges)
 }
 
 #[cfg(test)]
@@ -68,5 +79,7 @@ mod tests {
             Ranges(vec![(100_000, 65_536), (300_000, 10)])
         );
         assert_eq!(parse_ranges(text, 7, None), Ranges::default());
+        let text = "a:5000:10\na:5009:1\na:5010:1\n";
+        assert_eq!(parse_ranges(text, 1000, Some("a")), Ranges(vec![(5000, 10), (5010, 1)]));
     }
 }
