@@ -12,14 +12,10 @@ from installer import ROOT, pip, run
 
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What a clone has: the files that git knows or would, without what a build left behind."""
+    """What a clone has: the tree without what builds, tests and git keep in it."""
     copy = tmp_path_factory.mktemp("clone") / "pyrt"
-    listed = run("git", "ls-files", "-co", "--exclude-standard", cwd=ROOT)
-    for name in listed.splitlines():
-        if (ROOT / name).is_file():
-            (copy / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, copy / name)
-    return copy
+    left = shutil.ignore_patterns(".*", "target", "__pycache__", "_bin", "*.so", "dist")
+    return Path(shutil.copytree(ROOT, copy, symlinks=True, ignore=left))
 
 
 @pytest.fixture(scope="session")
