@@ -97,12 +97,15 @@ def subordinate_counts(path: str, user: str, uid: int) -> list[int]:
     """The sizes of the ranges that /etc/subuid or /etc/subgid gives to a user, by name or by number
     (subuid(5)).
     """
-    counts = []
+    taken = [range(uid, uid + 1)]
     for line in read_text(path).splitlines():
-        fields = line.split(":")
-        if len(fields) == 3 and fields[0] in (user, str(uid)) and fields[2].strip().isdigit():
-            counts.append(int(fields[2]))
-    return [count for count in counts if count > 0]
+        fields = [field.strip() for field in line.split(":")]
+        if len(fields) == 3 and fields[0] in (user, str(uid)) and (fields[1] + fields[2]).isdigit():
+            found = range(int(fields[1]), int(fields[1]) + int(fields[2]))
+            # As the native side has it: an ID is mapped once, and the first line keeps it.
+            if found and all(found.stop <= own.start or own.stop <= found.start for own in taken):
+                taken.append(found)
+    return [len(found) for found in taken[1:]]
 
 
 def add_subordinate_ids(user: str) -> str:
