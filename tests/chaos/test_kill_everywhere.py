@@ -20,8 +20,8 @@ STEP = int(os.environ.get("PYRT_CHAOS_STEP", "1"))
 
 #: Order of birth when the holder lives already.
 PLACES = {"command": 0, "launcher": 1, "monitor": 2, "init": 3}
-#: Without a holder: the launcher's first child becomes it, and newuidmap and newgidmap follow.
-PLACES_WITH_HOLDER = {"launcher": 1, "holder": 2, "monitor": 5, "init": 6}
+#: Without a holder: one process makes it, by newuidmap and newgidmap, before the launcher.
+PLACES_WITH_HOLDER = {"maker": 1, "holder": 2, "launcher": 5, "monitor": 6, "init": 7}
 HOLDER, HELPERS = 2, (3, 4)
 
 #: How many of the command's last system calls are its own work: it begins well before the

@@ -17,6 +17,7 @@ use rustix::process::{WaitId, WaitIdOptions};
 
 use crate::error::{detached, raise};
 use crate::json::{parse, to_json};
+use crate::worker;
 
 /// A program of ours under way, and the socket it reports on.
 pub(crate) struct Started {
@@ -95,6 +96,8 @@ pub(crate) fn launch(
     start: Option<&str>,
 ) -> PyResult<Lead> {
     detached(py, || {
+        // Before the container's cgroup is made: a holder born in it would keep it for ever.
+        worker::ensure_holder(&binary, runtime_dir.parent().unwrap_or(Path::new("/")))?;
         let id = runtime_dir.file_name().unwrap_or_default().to_string_lossy();
         let cgroup = cgroup_parent.map(|parent| Cgroup::make(&parent, &id)).transpose()?;
         let result = start_monitor(&binary, &bundle, &runtime_dir, cgroup.as_ref(), start);

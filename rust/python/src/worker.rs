@@ -32,6 +32,14 @@ fn work(
     answer.map(|answer| answer.content)
 }
 
+/// Makes the holder of the user's namespace if there is none; it stays in the caller's cgroup.
+pub(crate) fn ensure_holder(binary: &Path, run_root: &Path) -> Result<()> {
+    match userns::find(run_root)? {
+        Some(_) => Ok(()),
+        None => work(binary, run_root, "ensure", &[], &[]).map(drop),
+    }
+}
+
 type Map = Vec<(u32, u32, u32)>;
 
 /// `container:user:count,…`

@@ -18,7 +18,7 @@ use pyrt_core::bundle::{MonitorConfig, read_monitor_config, read_spec};
 use pyrt_core::spec::Spec;
 use pyrt_core::sys::fork::{self, CLONE_NEWPID, Fork};
 use pyrt_core::wire::{self, Frame};
-use pyrt_core::{At, Error, Result, userns};
+use pyrt_core::{At, Code, Error, Result, userns};
 
 use crate::Status;
 use crate::arguments::Arguments;
@@ -69,7 +69,8 @@ fn prepare(args: &Arguments) -> Result<Job> {
     let run_dir = args.path("run")?;
     let spec = read_spec(&bundle)?;
     let config = read_monitor_config(&bundle)?;
-    let holder = userns::ensure(run_dir.parent().unwrap_or(Path::new("/")))?;
+    // Made by whoever started us, outside of the container's cgroup, in which we are.
+    let holder = userns::find(run_dir.parent().unwrap_or(Path::new("/")))?.ok_or_else(lost)?;
     let single_id = userns::is_single(&holder)?;
     userns::enter(&holder)?;
     let cgroup = args.get("cgroup").map(PathBuf::from);
@@ -79,6 +80,11 @@ fn prepare(args: &Arguments) -> Result<Job> {
         Some(_) => Some(Attach::No),
     };
     Ok(Job { bundle, run_dir, cgroup, spec, config, single_id, start })
+}
+
+fn lost() -> Error {
+    let message = "its holder is gone";
+    Error::new(Code::Conflict, "user namespace", "", message).with_hint("try again")
 }
 
 /// Leaves the caller and, where the container has a pid namespace of its own, becomes the first process of
