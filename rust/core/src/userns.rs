@@ -343,7 +343,6 @@ fn run_helper(program: &Path, pid: u32, own: u32, ranges: &Ranges) -> Result<Run
         env: &[],
         stdio: [null.as_fd(), null.as_fd(), write.as_fd()],
         keep: &[],
-        cgroup: None,
     };
     let pidfd = sys::spawn::spawn(&command).at("exec", program)?;
     Ok(Running { pidfd, stderr, name })

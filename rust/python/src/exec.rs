@@ -67,7 +67,7 @@ fn run(
     let own = [stdin.at("dup", "stdin")?, stdout.at("dup", "stdout")?, stderr.at("dup", "stderr")?];
     let stdio = own.each_ref().map(|fd| fd.as_ref().map(AsFd::as_fd));
     let signals = Signals::take()?;
-    let started = start(binary, &["join"], "--report", &arguments, stdio, &keep, None)?;
+    let started = start(binary, &["join"], "--report", &arguments, stdio, &keep)?;
     match attend(&started.socket, &signals, detach) {
         // The user left by keys: the parent of the program stays, and so does the program.
         Ok(None) => Ok(0),

@@ -33,7 +33,6 @@ pub(crate) fn start(
     arguments: &[(&str, &std::ffi::OsStr)],
     stdio: [Option<BorrowedFd<'_>>; 3],
     keep: &[BorrowedFd<'_>],
-    cgroup: Option<BorrowedFd<'_>>,
 ) -> Result<Started> {
     let (socket, theirs) = channel::pair()?;
     let number = theirs.as_raw_fd().to_string();
@@ -54,7 +53,6 @@ pub(crate) fn start(
         env: &[],
         stdio: stdio.map(|fd| fd.unwrap_or(null.as_fd())),
         keep: &kept,
-        cgroup,
     };
     let process = spawn(&command).at("exec", binary)?;
     Ok(Started { process, socket })
@@ -118,9 +116,7 @@ fn start_monitor(
     let mut arguments = vec![("--bundle", bundle.as_os_str()), ("--run", runtime_dir.as_os_str())];
     arguments.extend(cgroup.map(|cgroup| ("--cgroup", cgroup.path().as_os_str())));
     arguments.extend(start_as.map(|word| ("--start", std::ffi::OsStr::new(word))));
-    let leaf = cgroup.map(|cgroup| cgroup.leaf("mon")).transpose()?;
-    let leaf = leaf.as_ref().map(AsFd::as_fd);
-    let started = start(binary, &["monitor"], "--lead", &arguments, [None; 3], &[], leaf)?;
+    let started = start(binary, &["monitor"], "--lead", &arguments, [None; 3], &[])?;
     let answer = wire::receive_answer(&started.socket);
     // What we started leaves as soon as the monitor proper is forked; reaping it waits for nothing else.
     reap(&started.process)?;

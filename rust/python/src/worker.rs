@@ -26,7 +26,7 @@ fn work(
     let mut words: Vec<(&str, &OsStr)> = vec![("--run-root", run_root.as_os_str())];
     words.extend(arguments.iter().map(|(name, value)| (*name, value.as_os_str())));
     let keep: Vec<_> = keep.iter().map(AsFd::as_fd).collect();
-    let started = start(binary, &["tree", verb], "--report", &words, [None; 3], &keep, None)?;
+    let started = start(binary, &["tree", verb], "--report", &words, [None; 3], &keep)?;
     let answer = wire::receive_answer(&started.socket);
     reap(&started.process)?;
     answer.map(|answer| answer.content)

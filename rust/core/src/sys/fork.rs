@@ -104,19 +104,17 @@ pub unsafe fn fork(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<For
 /// it makes async-signal-safe system calls until it executes a program or exits. All signals must be blocked, so
 /// that no handler runs in it.
 pub unsafe fn vfork(
-    cgroup: Option<BorrowedFd<'_>>,
     child: extern "C" fn(*mut libc::c_void) -> !,
     argument: *mut libc::c_void,
 ) -> io::Result<OwnedFd> {
     let mut stack = vec![0_u128; STACK_BYTES / size_of::<u128>()]; // u128: aligned as a stack must be
     let mut pidfd: i32 = -1;
     let args = CloneArgs {
-        flags: CLONE_VM | CLONE_VFORK | CLONE_PIDFD | cgroup.map_or(0, |_| CLONE_INTO_CGROUP),
+        flags: CLONE_VM | CLONE_VFORK | CLONE_PIDFD,
         pidfd: &raw mut pidfd as u64,
         exit_signal: libc::SIGCHLD as u64,
         stack: stack.as_mut_ptr() as u64,
         stack_size: (stack.len() * size_of::<u128>()) as u64,
-        cgroup: cgroup.map_or(0, |fd| fd.as_raw_fd() as u64),
         ..CloneArgs::default()
     };
     let result: isize;

@@ -19,8 +19,6 @@ pub struct Command<'a> {
     pub stdio: [BorrowedFd<'a>; 3],
     /// Descriptors kept open under their own numbers.
     pub keep: &'a [BorrowedFd<'a>],
-    /// The cgroup to start in.
-    pub cgroup: Option<BorrowedFd<'a>>,
 }
 
 /// Starts the program; the calling thread waits until it executes. Returns its pidfd.
@@ -50,7 +48,7 @@ pub fn spawn(command: &Command<'_>) -> io::Result<OwnedFd> {
     // SAFETY: the process may have threads. Between here and execve the child only makes system calls through
     // `run`, which allocates nothing, takes no lock and writes to `child.errno` alone; all it reads was prepared
     // above and outlives the call, and signals are blocked.
-    let result = unsafe { fork::vfork(command.cgroup, run, (&raw mut child).cast()) };
+    let result = unsafe { fork::vfork(run, (&raw mut child).cast()) };
     super::signal::restore(&mask);
     let pidfd = result?;
     if child.errno == 0 {

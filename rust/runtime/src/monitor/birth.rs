@@ -82,7 +82,8 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         .transpose()?;
     give_writable_layer(&job)?;
     let (mut stdio, theirs) = Stdio::pipes(job.config.stdin)?;
-    let payload = cgroup.map(|cgroup| cgroup.leaf("payload")).transpose()?;
+    let cgroup = cgroup.map(|cgroup| cgroup.as_fd().try_clone_to_owned()).transpose();
+    let cgroup = cgroup.at("dup", "cgroup")?;
     let plan = Plan {
         spec: &job.spec,
         bundle: &job.bundle,
@@ -90,7 +91,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         filter: filter.as_ref(),
         create_workdir: job.config.create_workdir,
         stdio: theirs,
-        cgroup: payload.as_ref().map(AsFd::as_fd),
+        cgroup: cgroup.as_ref().map(AsFd::as_fd),
         joinable: job.config.network.is_some(),
         single_id: job.single_id,
     };
@@ -136,7 +137,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         config: job.config,
         state,
         created,
-        payload,
+        cgroup,
         stdio,
         log,
         listener,
@@ -206,8 +207,6 @@ impl Undo {
     /// can still tell somebody.
     fn release(&self) {
         if let Some(cgroup) = &self.cgroup {
-            // EBUSY where the parent may hold no process: then the next command sweeps it.
-            let _ = cgroup.leave();
             cgroup.remove();
         }
         // Names before the bundle: a name that points nowhere is swept, a bundle without its name is not lost.

@@ -28,7 +28,7 @@ pub(super) struct Container {
     pub(super) state: State,
     pub(super) created: Created,
     /// The cgroup of init and all below it.
-    pub(super) payload: Option<OwnedFd>,
+    pub(super) cgroup: Option<OwnedFd>,
     pub(super) stdio: Stdio,
     pub(super) log: Option<Log>,
     pub(super) listener: OwnedFd,
@@ -208,8 +208,8 @@ impl Container {
         // Always there, empty without a filter: so that the place of the cgroup does not depend on it.
         let filter = self.joining.filter.as_deref().unwrap_or_default();
         fds.push(memory_file("seccomp", filter)?);
-        if let Some(payload) = &self.payload {
-            fds.push(payload.try_clone().at("dup", "cgroup")?);
+        if let Some(cgroup) = &self.cgroup {
+            fds.push(cgroup.try_clone().at("dup", "cgroup")?);
         }
         Ok(fds)
     }

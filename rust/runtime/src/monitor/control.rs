@@ -30,7 +30,7 @@ pub(crate) enum Request {
     },
     /// Let init execute.
     Start,
-    /// What exec needs: init's pidfd and the payload cgroup.
+    /// What exec needs: init's pidfd, the filter and the cgroup.
     Join,
 }
 

@@ -36,7 +36,6 @@ pub(crate) fn connect(config: &NetworkConfig, pid: u32) -> Result<()> {
         env: &[],
         stdio: [null.as_fd(), null.as_fd(), write.as_fd()],
         keep: &[],
-        cgroup: None,
     };
     let pidfd = spawn(&command).at("exec", name)?;
     drop(write);
