@@ -82,13 +82,19 @@ def ensure_directory(path: str, *, mode: int = 0o700) -> None:
         if not os.path.isdir(path):
             raise KernelError("mkdir", path, "Not a directory") from None
     except FileNotFoundError:
-        parent = os.path.dirname(path)
-        if parent == path:
-            raise
-        ensure_directory(parent, mode=mode)
-        ensure_directory(path, mode=mode)
+        ensure_directory(os.path.dirname(path), mode=mode)
+        # Once more, not for ever: in /proc nothing can be made, and that is what it says.
+        make_or_find(path, mode)
     except OSError as error:
         raise from_os_error(error, "mkdir", path) from None
+
+
+def make_or_find(path: str, mode: int) -> None:
+    """Make `path`, whose parent is there; another may have been quicker."""
+    try:
+        make_directory(path, mode=mode)
+    except Exists:
+        return
 
 
 def claim_name(path: str, id: str) -> None:

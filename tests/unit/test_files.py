@@ -101,4 +101,6 @@ def test_removal(tmp_path: Path) -> None:
     (tmp_path / "f").touch()
     with pytest.raises(PyrtError):
         files.ensure_directory(str(tmp_path / "f"))
+    with pytest.raises(NotFound, match="^mkdir /proc/none: "):
+        files.ensure_directory("/proc/none/x")
     assert files.read(str(tmp_path / "none")) is None
