@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 
 from pyrt import files, native
-from pyrt.errors import Conflict, NotFound
+from pyrt.errors import Conflict, InvalidSpec, NotFound
 from pyrt.spec.config import ContainerConfig
 
 TYPE_CHECKING = False
@@ -96,9 +96,20 @@ class Record:
 
 
 def read_json(path: str) -> dict[str, Any] | None:
-    """A JSON object that pyrt wrote; None if there is no such file."""
+    """A JSON object that pyrt wrote; None if there is no such file.
+
+    Raises InvalidSpec, naming the file, if something else is in it.
+    """
     data = files.read(path)
-    return native.loads(data) if data is not None else None
+    if data is None:
+        return None
+    try:
+        found = native.loads(data)
+    except InvalidSpec as error:
+        raise InvalidSpec("read", path, error.reason) from None
+    if not isinstance(found, dict):
+        raise InvalidSpec("read", path, "not a JSON object")
+    return found
 
 
 def is_alive(layout: Layout, id: str) -> bool:

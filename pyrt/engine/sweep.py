@@ -36,7 +36,13 @@ def list_swept(layout: Layout) -> tuple[list[Record], list[PyrtError]]:
     failures: list[PyrtError] = []
     running = set()
     for id in records.list_ids(layout):
-        record = records.read(layout, id)
+        try:
+            record = records.read(layout, id)
+        except PyrtError as error:
+            # One that cannot be read hides no other.
+            failures.append(error)
+            running.add(id)
+            continue
         if record is not None and record.pid:
             running.add(id)
         if record is None or is_garbage(record) or has_cgroup(record):

@@ -16,7 +16,7 @@ import pytest
 
 from pyrt import files
 from pyrt.engine import records, sweep
-from pyrt.errors import Conflict, NotFound
+from pyrt.errors import Conflict, InvalidSpec, NotFound
 from pyrt.layout import Layout
 
 A = "a" * 64
@@ -135,6 +135,19 @@ def test_a_lost_monitor_is_seen_at_once_and_its_directory_swept(scene: Scene) ->
     scene.lose(holder)
     assert scene.listed() == {"web": "exited"}
     assert os.listdir(scene.layout.run) == []
+
+
+@pytest.mark.parametrize("text", ["", "x\0y", "[1]", "[" * 100000])
+def test_one_that_cannot_be_read_is_named_and_hides_no_other(scene: Scene, text: str) -> None:
+    damaged = Path(scene.container(A, "web")) / "container.json"
+    damaged.write_text(text)
+    scene.container(B, "ab")
+    listed, failures = sweep.list_swept(scene.layout)
+    assert [record.name for record in listed] == ["ab"]
+    assert [error.subject for error in failures] == [str(damaged)]
+    with pytest.raises(InvalidSpec, match="^read .*/container.json: "):
+        records.find(scene.layout, "web")
+    assert damaged.exists()
 
 
 def test_lookup_is_by_id_name_and_prefix(scene: Scene) -> None:
