@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyrt.engine.api import Engine
 
 NOT_RUNNING = 255
-"""podman's exit code for an exec in a container that does not run."""
+"""podman's exit code for an exec in a container that does not run; with `--detach` it is 125."""
 
 
 class Exec(Verb):
@@ -68,5 +68,5 @@ class Exec(Verb):
             )
         except Conflict as error:
             output.report(error)
-            return NOT_RUNNING
+            return error.exit_code if self.detach else NOT_RUNNING
         return 0 if self.detach else code

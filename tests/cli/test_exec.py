@@ -61,6 +61,7 @@ def test_failures(web: Pyrt, argv: list[str], code: int, message: str) -> None:
 def test_in_a_stopped_container_it_is_255(web: Pyrt) -> None:
     web.ok("kill", "web")
     web.ok("wait", "web")
+    assert web("exec", "-d", "web", "true").code == 125
     result = web("exec", "web", "true")
     assert result.code == 255
     assert result.err == (
