@@ -268,6 +268,13 @@ def show(value: object) -> str:
     return str(value)
 
 
+def as_json(value: object) -> str:
+    """The value as JSON, without what a template can only call."""
+    if isinstance(value, dict):
+        value = {key: item for key, item in value.items() if not callable(item)}
+    return scalar(value)
+
+
 def index(value: object, *keys: object) -> object:
     """Go's index: a missing map key is the zero value."""
     for key in keys:
@@ -276,7 +283,7 @@ def index(value: object, *keys: object) -> object:
 
 
 FUNCTIONS: dict[str, Callable[..., object]] = {
-    "json": scalar,
+    "json": as_json,
     "upper": lambda text: text.upper(),
     "lower": lambda text: text.lower(),
     "title": lambda text: text.title(),
