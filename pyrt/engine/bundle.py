@@ -167,7 +167,10 @@ def check_sources(volumes: list[Volume]) -> None:
         try:
             os.stat(volume["source"])
         except OSError as error:
-            raise from_os_error(error, "statfs", volume["source"]) from None
+            refusal = from_os_error(error, "statfs", volume["source"])
+            if isinstance(refusal, NotFound):
+                refusal.hint = "make it first: what is bound is never made by pyrt"
+            raise refusal from None
 
 
 def claim(layout: Layout, config: ContainerConfig, store: int | None) -> Draft:

@@ -97,9 +97,8 @@ def build_maps(userns: str, host: Host) -> tuple[list[Mapping], list[Mapping]]:
         (kept[1], host.gid_count, host.gid_extents),
     )
     if userns == "nomap" and 1 in (host.uid_count, host.gid_count):
-        add = "usermod --add-subuids 100000-165535 --add-subgids 100000-165535"
-        reason = "this user has no subordinate IDs"
-        raise Denied(FLAG, userns, reason, hint=f"run `sudo {add} {host.user}`")
+        hint = "`pyrt doctor` names the command that gives them"
+        raise Denied(FLAG, userns, "this user has no subordinate IDs", hint=hint)
     uids, gids = (split(userns_ranges(userns, id, count), extents) for id, count, extents in sides)
     return uids, gids
 

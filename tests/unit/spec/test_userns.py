@@ -60,7 +60,7 @@ def test_one_id() -> None:
     assert userns.build_maps("host", host) == ([], [])
     with pytest.raises(Denied) as refusal:
         userns.build_maps("nomap", host)
-    assert "usermod" in refusal.value.hint
+    assert "pyrt doctor" in refusal.value.hint
 
 
 def test_shifts() -> None:
