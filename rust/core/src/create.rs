@@ -10,6 +10,7 @@ use crate::bundle::Rootfs;
 use crate::error::{At, Code, Error, Result};
 use crate::init;
 use crate::paths::{open_host, read_all, write_all};
+use crate::process;
 use crate::seccomp::Filter;
 use crate::spec::{IdMapping, Spec};
 use crate::sync::{Message, Sync};
@@ -74,6 +75,8 @@ pub struct Created {
     pub pidfd: OwnedFd,
     /// The pty master, with `process.terminal`.
     pub terminal: Option<OwnedFd>,
+    /// The path that will be executed, for the error if it cannot be.
+    program: String,
     sync: Sync,
 }
 
@@ -135,8 +138,8 @@ impl Beginning {
         let error = loop {
             match self.sync.receive() {
                 Ok(Message::Terminal(master)) => terminal = Some(master),
-                Ok(Message::Created) => {
-                    return Ok(Created { pidfd: self.pidfd, terminal, sync: self.sync });
+                Ok(Message::Created(program)) => {
+                    return Ok(Created { pidfd: self.pidfd, terminal, program, sync: self.sync });
                 }
                 Ok(Message::Failed(error)) | Err(error) => break error,
                 Ok(_) => {
@@ -175,6 +178,7 @@ impl Created {
     pub fn confirm(&self) -> Result<()> {
         match self.sync.receive()? {
             Message::Failed(error) => Err(error),
+            Message::Refused { step, errno } => Err(process::refusal(&self.program, step, errno)),
             _ => Ok(()),
         }
     }

@@ -48,6 +48,10 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     drop(root);
     let process = spec.process.as_ref().ok_or_else(missing_process)?;
     take_stdio(console, plan, process)?;
+    // CVE-2024-21626: before any path of the document is resolved, or /proc/self/fd would lead it, and a symlink or
+    // an interpreter of the image, out through a directory of the host. Close-on-exec would be too late: execve
+    // resolves first. The socket to the monitor leads nowhere.
+    sys::files::close_all_but(sync.as_fd()).at("close_range", "")?;
     // no_new_privs first: it is what lets the filter be loaded last, with no capability left.
     let filter = load_filter_early(process, plan.filter)?;
     process::set_rlimits(&process.rlimits)?; // after everything that opens files
@@ -56,13 +60,9 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     set_umask(process);
     let program = Program::find(process)?; // as the user, so that create reports it missing, not start
     set_dumpable(plan.joinable)?;
-    // CVE-2024-21626: a descriptor of the host left open would be a way out through /proc/self/fd. Mark, do
-    // not close: the socket to the monitor must live until execve.
-    sys::files::close_on_exec_from(3).at("close_range", "")?;
-    sync.send(&Message::Created)?;
+    sync.send(&Message::Created(program.path()))?;
     expect_start(sync)?;
-    load_filter(filter)?; // from here on we only execute, or report and exit
-    Err(program.execute())
+    Err(program.become_it(sync, filter)) // loads the filter last; from here on we only execute, or report and exit
 }
 
 fn missing_linux() -> Error {

@@ -10,7 +10,7 @@ use rustix::thread::ThreadNameSpaceType;
 use crate::console::Console;
 use crate::create::{end, host_pid};
 use crate::error::{At, Code, Error, Result};
-use crate::init::{give_pipe, load_filter, load_filter_early, set_umask};
+use crate::init::{give_pipe, load_filter_early, set_umask};
 use crate::paths::open_host;
 use crate::process::{self, Program};
 use crate::seccomp::Filter;
@@ -90,10 +90,15 @@ pub fn join(plan: &JoinPlan<'_>) -> Result<Joined> {
 
 fn attend(sync: &Sync) -> Result<Option<OwnedFd>> {
     let mut terminal = None;
+    let mut program = String::new();
     loop {
         match sync.receive()? {
             Message::Terminal(master) => terminal = Some(master),
+            Message::Created(path) => program = path,
             Message::Failed(error) => return Err(error),
+            Message::Refused { step, errno } => {
+                return Err(process::refusal(&program, step, errno));
+            }
             Message::End => return Ok(terminal),
             _ => return Err(Error::new(Code::Kernel, "exec", "", "unexpected message")),
         }
@@ -116,13 +121,13 @@ fn enter(plan: &JoinPlan<'_>, sync: &Sync) -> Result<std::convert::Infallible> {
             give_pipe(fd, process)?;
         }
     }
+    sys::files::close_all_but(sync.as_fd()).at("close_range", "")?;
     let filter = load_filter_early(process, plan.filter)?;
     process::set_rlimits(&process.rlimits)?;
     process::become_user(process, plan.may_set_groups)?;
     process::enter_directory(&process.cwd)?;
     set_umask(process);
     let program = Program::find(process)?;
-    sys::files::close_on_exec_from(3).at("close_range", "")?;
-    load_filter(filter)?;
-    Err(program.execute())
+    sync.send(&Message::Created(program.path()))?;
+    Err(program.become_it(sync, filter))
 }

@@ -1,6 +1,7 @@
 //! Turning into the program of `process`: limits, user, directory, and finding what to execute.
 
 use std::ffi::{CStr, CString, OsStr};
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -10,8 +11,11 @@ use rustix::thread::{Gid, Uid};
 
 use crate::caps;
 use crate::error::{At, Code, Error, Result};
+use crate::init::load_filter;
 use crate::paths::c_string;
+use crate::seccomp::Filter;
 use crate::spec::{Process, Rlimit, User};
+use crate::sync::Sync;
 use crate::sys;
 
 /// asm-generic/resource.h: the position is the number.
@@ -146,6 +150,33 @@ impl Program {
         })
     }
 
+    /// The path that was found.
+    #[must_use]
+    pub fn path(&self) -> String {
+        self.path.to_string_lossy().into_owned()
+    }
+
+    /// Loads the filter and replaces this process, by way of the trampoline; returns only if that cannot be had.
+    ///
+    /// A refusal of the program itself comes from the trampoline, over `sync`.
+    #[must_use]
+    pub fn become_it(&self, sync: &Sync, filter: Option<&Filter>) -> Error {
+        let last = filter.map(|filter| (&filter.program[..], filter.flags));
+        let socket = sync.as_fd();
+        let error = sys::trampoline::execute(&self.path, &self.args, &self.env, socket, last);
+        match error.raw_os_error() {
+            // The machine forbids executing memory (vm.memfd_noexec), or a filter of the user's own without
+            // no_new_privs forbids execveat: then as well as it can be had.
+            Some(libc::EACCES | libc::EPERM | libc::ENOSYS) => match load_filter(filter) {
+                Ok(()) => self.execute(),
+                Err(error) => error,
+            },
+            errno => {
+                Error::kernel("exec", self.path(), errno.unwrap_or(libc::EIO)).with_code(Code::Exec)
+            }
+        }
+    }
+
     /// Replaces this process; returns only the refusal.
     #[must_use]
     pub fn execute(&self) -> Error {
@@ -153,6 +184,16 @@ impl Program {
         let subject = self.path.to_string_lossy();
         let errno = refusal.raw_os_error().unwrap_or(libc::EIO);
         Error::kernel("exec", subject, errno).with_code(Code::Exec)
+    }
+}
+
+/// What a report of the trampoline means.
+#[must_use]
+pub fn refusal(program: &str, step: u8, errno: i32) -> Error {
+    match step {
+        sys::trampoline::STEP_EXEC => Error::kernel("exec", program, errno).with_code(Code::Exec),
+        sys::trampoline::STEP_FILTER => Error::kernel("seccomp", "load filter", errno),
+        _ => Error::kernel("exec", "socket", errno),
     }
 }
 

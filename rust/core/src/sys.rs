@@ -11,3 +11,4 @@ pub mod mount;
 pub mod seccomp;
 pub mod signal;
 pub mod spawn;
+pub mod trampoline;

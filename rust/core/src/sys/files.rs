@@ -3,6 +3,25 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
+/// Closes every descriptor above 2 but `keep`, in a child that only executes or exits from here on.
+///
+/// # Errors
+/// close_range(2)'s.
+pub fn close_all_but(keep: BorrowedFd<'_>) -> io::Result<()> {
+    let keep = keep.as_raw_fd().cast_unsigned();
+    for (first, last) in [(3, keep.saturating_sub(1)), (keep + 1, u32::MAX)] {
+        if first > last {
+            continue;
+        }
+        // SAFETY: close_range(2) takes integers. The owners of these descriptors are copies of our parent's; such a
+        // child ends by execve or _exit and neither uses nor drops them.
+        if unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) } == -1 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}
+
 /// Marks every descriptor from `first` on close-on-exec.
 ///
 /// # Errors
