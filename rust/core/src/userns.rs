@@ -215,6 +215,8 @@ fn become_holder(run_root: &Path, socket: &OwnedFd) -> Error {
             }
         }
         take_root()?;
+        // Our caller's own descriptors, an archive that it unpacks among them: the holder lives for days.
+        sys::files::close_on_exec_from(3).at("close_range", "")?;
         rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::empty()).at("fcntl", "holder")
     })();
     if let Err(error) = result {

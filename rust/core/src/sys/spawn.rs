@@ -107,6 +107,11 @@ unsafe fn execute(child: &Child) -> i32 {
                 return errno();
             }
         }
+        // What our caller was given without close-on-exec (`9>lock`, a pipe that somebody waits on) is not for us to
+        // keep open for the life of a container.
+        if libc::syscall(libc::SYS_close_range, 3_u32, u32::MAX, libc::CLOSE_RANGE_CLOEXEC) < 0 {
+            return errno();
+        }
         for position in 0..child.keep_count {
             if libc::fcntl(*child.keep.add(position), libc::F_SETFD, 0) < 0 {
                 return errno();
