@@ -8,7 +8,7 @@ use pyrt_core::sys::fork::{self, Fork};
 use pyrt_core::sys::signal;
 use pyrt_core::{At, Code, Error};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{Pid, Signal, WaitOptions};
+use rustix::process::{Pid, WaitOptions};
 
 use crate::Status;
 use crate::arguments::Arguments;
@@ -28,10 +28,11 @@ pub(crate) fn main(args: &[OsString]) -> Status {
     let pending = signal::descriptor(&signals).at("signalfd", "")?;
     let child = match fork::fork_single(0, None).at("clone", program)? {
         Fork::Child => {
-            signal::reset_all();
-            // Its own group and, if there is a terminal, its foreground: job control works as without us.
+            // Its own group and, if there is a terminal, its foreground: job control works as without us. While
+            // SIGTTOU is still blocked: to a group that is not the foreground yet it would be a stop.
             let _ = rustix::process::setpgid(None, None);
             let _ = rustix::termios::tcsetpgrp(rustix::stdio::stdin(), rustix::process::getpid());
+            signal::reset_all();
             let error = execute(&argv);
             crate::complain(&error);
             fork::exit_now(if error.errno == Some(libc::ENOENT) { 127 } else { 126 });
@@ -69,7 +70,7 @@ fn execute(argv: &[CString]) -> Error {
 
 fn forward(child: u32, number: i32) {
     let pid = i32::try_from(child).ok().and_then(Pid::from_raw);
-    if let (Some(pid), Some(signal)) = (pid, Signal::from_named_raw(number)) {
+    if let (Some(pid), Some(signal)) = (pid, signal::from_number(number)) {
         // ESRCH: it has just ended, which SIGCHLD tells next.
         let _ = rustix::process::kill_process(pid, signal);
     }

@@ -23,6 +23,11 @@ use pyrt_core::{Code, Error, Result};
 pub fn run(args: &[OsString]) -> i32 {
     let verb = args.first().and_then(|verb| verb.to_str()).unwrap_or_default();
     let rest = args.get(1..).unwrap_or_default();
+    if verb != "init" {
+        // What we make has the mode we say, and a mount point in an image that of any other: the user's 077 would
+        // close it to the container's users. The program's own umask is the document's.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    }
     let result = match verb {
         "monitor" => monitor::main(rest),
         "holder" => arguments::holder(rest),
