@@ -129,9 +129,10 @@ def help_text(pasta: str) -> str:
 
 
 def pasta_command(
-    pasta: str, options: list[str], network: str, publish: list[Publish]
+    pasta: str, options: list[str], network: str, publish: list[Publish], userns: str = ""
 ) -> list[str]:
-    """The argument vector that gives a container its network; ``{pid}`` stands for its init.
+    """The argument vector that gives a container its network; ``{pid}`` stands for its init,
+    ``{netns}`` for its network namespace as a descriptor.
 
     ``options`` are those that this pasta knows, ``network`` is ``pasta`` or ``pasta:ARG,ARG…``
     whose arguments go to pasta after ours and take the place of our defaults.
@@ -157,6 +158,9 @@ def pasta_command(
             command += [flag, address]
     command.append("--quiet")
     command += extra
+    if userns == "host":
+        # In init's own user namespace pasta may not look into init, nor need it change namespaces.
+        return [*command, "--netns-only", "--netns", "{netns}"]
     return [*command, "--netns", "/proc/{pid}/ns/net", "--userns", "/proc/{pid}/ns/user"]
 
 

@@ -49,10 +49,11 @@ impl Cgroup {
         &self.path
     }
 
-    /// Removes it if it is empty; a busy one stays for the next sweep.
-    pub fn remove(&self) {
-        // EBUSY: a process is still dying in it; ENOENT: somebody was faster.
-        let _ = rustix::fs::rmdir(&self.path);
+    /// Removes it if it is empty; whether it is gone. A busy one stays for the next sweep.
+    #[must_use]
+    pub fn remove(&self) -> bool {
+        // EBUSY: a process is still dying in it.
+        matches!(rustix::fs::rmdir(&self.path), Ok(()) | Err(Errno::NOENT))
     }
 }
 

@@ -142,6 +142,10 @@ pub fn over_socket(socket: BorrowedFd<'_>, streams: &Streams<'_>) -> Result<Outc
             }
         } else if let (Some(fd), Some(true)) = (input, ready.get(2)) {
             let count = rustix::io::retry_on_intr(|| rustix::io::read(fd, &mut buffer));
+            // The user's terminal has hung up: nobody is there, and the container goes on without.
+            if streams.tty && matches!(count, Err(Errno::IO)) {
+                return Ok(Outcome::Detached);
+            }
             let (bytes, detach) = keys.filter(&buffer[..count.unwrap_or(0)]);
             if detach {
                 return Ok(Outcome::Detached);

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{OFlags, ResolveFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, UnmountFlags};
 
@@ -162,13 +162,10 @@ fn mount_one(
         None => true,
     };
     check_special(root, &path, fs_type)?;
-    let target = make_mount_point(root, &path, is_tree)?;
     if options.copy_up {
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-        let from = open_in_root(root, &path, flags)?;
-        let to = open_in_root(fd.as_fd(), Path::new("/"), flags)?;
-        tree::copy_contents(from, to, &path)?;
+        copy_up(root, &path, fd.as_fd(), &options.data)?;
     }
+    let target = make_mount_point(root, &path, is_tree)?;
     attach(fd.as_fd(), target.as_fd(), name)?;
     if source.is_none() && path == Path::new("/dev") && fs_type == "tmpfs" {
         devices::populate(fd.as_fd())?;
@@ -183,6 +180,28 @@ fn mount_one(
     }
     let propagation = options.propagation.unwrap_or((libc::MS_PRIVATE, true));
     mount::set_propagation(fd.as_fd(), propagation.0, propagation.1, name)
+}
+
+/// Fills a new tmpfs with what the image has at its place, owner and mode of the directory included, unless the
+/// mode was asked for. Where the image has nothing, the tmpfs stays as it is.
+fn copy_up(
+    root: std::os::fd::BorrowedFd<'_>,
+    path: &Path,
+    tmpfs: std::os::fd::BorrowedFd<'_>,
+    data: &[String],
+) -> Result<()> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let from = match try_open_in_root(root, path, flags) {
+        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
+        result => result.at("open", path)?,
+    };
+    let to = open_in_root(tmpfs, Path::new("/"), flags)?;
+    tree::copy_contents(from, to.try_clone().at("dup", path)?, path)?;
+    let mode = data.iter().rev().find_map(|option| option.strip_prefix("mode="));
+    match mode.and_then(|mode| u32::from_str_radix(mode, 8).ok()) {
+        Some(mode) => rustix::fs::fchmod(&to, Mode::from_raw_mode(mode)).at("chmod", path),
+        None => Ok(()),
+    }
 }
 
 /// The destination as a path from the root, free of `.` and `..`.
@@ -216,7 +235,7 @@ fn check_special(root: std::os::fd::BorrowedFd<'_>, path: &Path, fs_type: &str) 
     }
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
-    match rustix::fs::openat2(root, path, flags, rustix::fs::Mode::empty(), resolve) {
+    match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
         Ok(_) | Err(Errno::NOENT) => Ok(()),
         Err(errno) => Err(errno).at("mount", path),
     }
@@ -307,8 +326,8 @@ pub fn set_sysctls(root: &OwnedFd, linux: &Linux) -> Result<()> {
     for (key, value) in &linux.sysctl {
         let path = format!("sys/{}", key.replace('.', "/"));
         let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-        let file = rustix::fs::openat2(&proc, path, flags, rustix::fs::Mode::empty(), resolve)
-            .at("sysctl", key)?;
+        let file =
+            rustix::fs::openat2(&proc, path, flags, Mode::empty(), resolve).at("sysctl", key)?;
         write_all(&file, value.as_bytes()).at("sysctl", key)?;
     }
     Ok(())

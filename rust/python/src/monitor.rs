@@ -100,7 +100,7 @@ pub(crate) fn launch(
         let cgroup = cgroup_parent.map(|parent| Cgroup::make(&parent, &id)).transpose()?;
         let result = start_monitor(&binary, &bundle, &runtime_dir, cgroup.as_ref(), start);
         if let (Err(_), Some(cgroup)) = (&result, &cgroup) {
-            cgroup.remove(); // the monitor did so if it lived long enough
+            let _ = cgroup.remove(); // the monitor did so if it lived long enough
         }
         result
     })

@@ -42,14 +42,13 @@ pub(super) fn supervise(job: Job, lead: BorrowedFd<'_>) -> Result<()> {
             sys::memory::trim_heap(); // the documents are parsed and gone; we stay
             let status = container.watch();
             let exit = container.conclude(status);
-            undo.release();
+            let is_free = undo.release();
             container.say_goodbye(exit.as_ref());
-            undo.finish();
+            undo.finish(is_free);
             Ok(())
         }
         Err(error) => {
-            undo.release();
-            undo.finish();
+            undo.finish(undo.release());
             Err(error)
         }
     }
@@ -204,11 +203,9 @@ impl Undo {
     }
 
     /// Gives back all by which the container can be found. What refuses stays for the next command's sweep, which
-    /// can still tell somebody.
-    fn release(&self) {
-        if let Some(cgroup) = &self.cgroup {
-            cgroup.remove();
-        }
+    /// can still tell somebody; false if a cgroup is among it, which the bundle's note leads to.
+    fn release(&self) -> bool {
+        let is_free = self.cgroup.as_ref().is_none_or(Cgroup::remove);
         // Names before the bundle: a name that points nowhere is swept, a bundle without its name is not lost.
         for path in self.paths.iter().filter(|path| **path != self.bundle) {
             let _ = tree::remove_path(path);
@@ -218,11 +215,12 @@ impl Undo {
             let _ = tree::remove_path(self.bundle.join("container.json"));
         }
         let _ = tree::remove_path(&self.run_dir);
+        is_free
     }
 
     /// Removes the rest, which may be much: nobody waits for it.
-    fn finish(&self) {
-        if self.removes_bundle() {
+    fn finish(&self, is_free: bool) {
+        if is_free && self.removes_bundle() {
             let _ = tree::remove_path(&self.bundle);
         }
     }

@@ -1,7 +1,7 @@
 //! The helper that connects init's network namespace: run between created and started, gone with us.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
 use pyrt_core::bundle::NetworkConfig;
@@ -18,8 +18,20 @@ const READY_SECONDS: i64 = 20;
 
 /// Runs the helper until it says, by exiting 0, that it is ready; what stays behind of it is our child.
 pub(crate) fn connect(config: &NetworkConfig, pid: u32) -> Result<()> {
-    let words: Vec<String> =
-        config.command.iter().map(|word| word.replace("{pid}", &pid.to_string())).collect();
+    // For `--userns host`: passt gives up the right to look into init before it opens init's namespace by path,
+    // and in the same user namespace it has no other. What we opened, it inherits.
+    let netns = if config.command.iter().any(|word| word.contains("{netns}")) {
+        Some(open_host(Path::new(&format!("/proc/{pid}/ns/net")), OFlags::RDONLY)?)
+    } else {
+        None
+    };
+    let kept = netns.as_ref().map(AsFd::as_fd);
+    let number = netns.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+    let fill = |word: &String| {
+        let word = word.replace("{pid}", &pid.to_string());
+        word.replace("{netns}", &format!("/proc/self/fd/{number}"))
+    };
+    let words: Vec<String> = config.command.iter().map(fill).collect();
     let name = words.first().map_or("", String::as_str);
     let args = words
         .iter()
@@ -35,7 +47,7 @@ pub(crate) fn connect(config: &NetworkConfig, pid: u32) -> Result<()> {
         args: &args,
         env: &[],
         stdio: [null.as_fd(), null.as_fd(), write.as_fd()],
-        keep: &[],
+        keep: kept.as_slice(),
     };
     let pidfd = spawn(&command).at("exec", name)?;
     drop(write);
