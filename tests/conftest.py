@@ -6,6 +6,7 @@ kernel feature or a device that this machine denies skips with its name.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -21,6 +22,9 @@ from typing import Any
 import pytest
 
 SETTLE_S = 5.0
+
+# A shell ignores SIGINT in what it starts with `&`, and so would the commands that tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Result:
@@ -51,6 +55,7 @@ class Pyrt:
         for name in ("data", "run"):
             (root / name).mkdir(mode=0o700)
         self.before = namespaced()
+        self.started: list[subprocess.Popen[bytes]] = []
         self.cgroups_before = container_cgroups()
         self.env = {
             **{
@@ -92,9 +97,22 @@ class Pyrt:
         return result.out.rstrip("\n")
 
     def start(self, *argv: str, **options: Any) -> subprocess.Popen[bytes]:
-        """Start one command and do not wait for it."""
+        """Start one command and do not wait for it; the end of the test does."""
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen([*self.argv, *argv], env=self.env, **{**pipes, **options})
+        process = subprocess.Popen([*self.argv, *argv], env=self.env, **{**pipes, **options})
+        self.started.append(process)
+        return process
+
+    def end_started(self) -> None:
+        """End and reap what `start` started, and close its pipes: nobody is to find them open."""
+        for process in self.started:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                if pipe is not None:
+                    with contextlib.suppress(BrokenPipeError):
+                        pipe.close()
+        self.started.clear()
 
     def status(self, name: str) -> str:
         """A container's status, "" if there is none."""
@@ -137,6 +155,7 @@ class Pyrt:
         """Remove everything, the holder too."""
         from pyrt import native
 
+        self.end_started()
         self("rm", "-f", "-a")
         for name in ("containers", "layers", "content"):
             native.remove_tree(str(self.run_root), str(self.data / name))
@@ -213,6 +232,7 @@ def pyrt(session_pyrt: Pyrt) -> Iterator[Pyrt]:
     process.
     """
     yield session_pyrt
+    session_pyrt.end_started()
     session_pyrt("rm", "-f", "-a")
     deadline = time.monotonic() + SETTLE_S
     while (left := session_pyrt.leftovers()) and time.monotonic() < deadline:
