@@ -60,7 +60,8 @@ def test_our_executable_is_out_of_reach(pyrt: Pyrt, verb: str) -> None:
     )
     arguments = ["--network", "none", "demo"]
     if verb == "exec":
-        pyrt.ok("run", "-d", "--name", "web", *arguments, "sh", "-c", prepare + "sleep 100")
+        pyrt.ok("run", "-d", "--name", "web", *arguments, "sleep", "100")
+        pyrt.ok("exec", "web", "sh", "-c", prepare)
         programs = ["/proc/self/exe", "tool", "script"]
         results = [pyrt("exec", "web", name, "init", "--", "sh", "-c", script) for name in programs]
     else:
@@ -75,10 +76,8 @@ def test_our_executable_is_out_of_reach(pyrt: Pyrt, verb: str) -> None:
 
 def test_a_program_that_cannot_be_executed_is_named(pyrt: Pyrt) -> None:
     """The refusal of execve comes back from the far side of the last step."""
-    pyrt.ok(
-        "run", "-d", "--name", "web", "--network", "none", "demo",
-        "sh", "-c", "echo junk > /bin/junk; chmod 755 /bin/junk; sleep 100",
-    )  # fmt: skip
+    pyrt.ok("run", "-d", "--name", "web", "--network", "none", "demo", "sleep", "100")
+    pyrt.ok("exec", "web", "sh", "-c", "echo junk > /bin/junk; chmod 755 /bin/junk")
     result = pyrt("exec", "web", "junk")
     assert result.code == 126, result
     assert result.err == "Error: exec /bin/junk: Exec format error\n"

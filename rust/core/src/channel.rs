@@ -25,13 +25,29 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
 /// # Errors
 /// sendmsg(2)'s; EPIPE if the other end is gone (never SIGPIPE).
 pub fn send(socket: impl AsFd, data: &[u8], fds: &[BorrowedFd<'_>]) -> Result<(), Errno> {
+    send_with(socket, data, fds, SendFlags::NOSIGNAL)
+}
+
+/// [`send`] that does not wait for room.
+///
+/// # Errors
+/// EAGAIN if there is none.
+pub fn send_now(socket: impl AsFd, data: &[u8]) -> Result<(), Errno> {
+    send_with(socket, data, &[], SendFlags::NOSIGNAL | SendFlags::DONTWAIT)
+}
+
+fn send_with(
+    socket: impl AsFd,
+    data: &[u8],
+    fds: &[BorrowedFd<'_>],
+    flags: SendFlags,
+) -> Result<(), Errno> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
         return Err(Errno::INVAL);
     }
     let parts = [std::io::IoSlice::new(data)];
-    let flags = SendFlags::NOSIGNAL;
     rustix::io::retry_on_intr(|| rustix::net::sendmsg(&socket, &parts, &mut control, flags))?;
     Ok(())
 }

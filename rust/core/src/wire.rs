@@ -8,11 +8,16 @@
 //! | client  | `Request`| `{"op", …}`                    | answered by `Reply` (with descriptors) or `Failed`|
 //! | monitor | `Stdout` | bytes                          | output, to attached clients                       |
 //! | monitor | `Stderr` | bytes                          | output, to attached clients                       |
+//! | client  | `Feeds`  |                                | input will come: its end, or mine, ends stdin     |
 //! | client  | `Stdin`  | bytes; none: end of file       | input                                             |
+//! | monitor | `Taken`  | number of bytes as u32 LE      | of input: so much more may come                   |
 //! | client  | `Resize` | rows, columns as u16 LE        | the client's terminal changed                     |
 //! | client  | `Signal` | number as one byte             | to init                                           |
 //! | monitor | `Exited` | exit.json                      | the end, after all output and after clean-up      |
 //! | monitor | `Failed` | the error                      | refused                                           |
+//!
+//! Of input, [`WINDOW_BYTES`] may be under way that were not taken yet. Without that limit a container that does not
+//! read would stop the socket, and the signals behind the input in it.
 //!
 //! The lead's end of file before `Start` undoes the container; after it, it means nothing.
 
@@ -25,6 +30,9 @@ use crate::error::{At, Code, Error, Result};
 
 /// The largest content of a frame with bytes.
 pub const CHUNK_BYTES: usize = 32 * 1024;
+
+/// How much input may be sent before it is taken.
+pub const WINDOW_BYTES: usize = 128 * 1024;
 
 /// What a frame is; the number is on the wire.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,9 +62,13 @@ pub enum Frame {
     Request = 10,
     /// Its answer as JSON.
     Reply = 11,
+    /// Input has gone on to the container.
+    Taken = 12,
+    /// The client has a stdin.
+    Feeds = 13,
 }
 
-const FRAMES: [Frame; 12] = [
+const FRAMES: [Frame; 14] = [
     Frame::Stdin,
     Frame::Stdout,
     Frame::Stderr,
@@ -69,6 +81,8 @@ const FRAMES: [Frame; 12] = [
     Frame::Start,
     Frame::Request,
     Frame::Reply,
+    Frame::Taken,
+    Frame::Feeds,
 ];
 
 /// One received frame.

@@ -141,6 +141,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         log,
         listener,
         clients: vec![lead],
+        is_deaf: false,
         abandoned: false,
         failure: None,
         joining,

@@ -12,12 +12,25 @@ use rustix::io::Errno;
 /// and a slow reader slows the writer, as it would without us.
 const BACKLOG_BYTES: usize = 256 * 1024;
 
+/// What a queued frame costs beside its bytes: a writer of single bytes fills memory, too.
+const FRAME_BYTES: usize = 64;
+
+/// A client that does not read this many answers is asked nothing more of, or its questions would fill our memory
+/// and the descriptors that go with the answers our table.
+const UNREAD_ANSWERS: usize = 8;
+
 /// One connection.
 #[derive(Debug)]
 pub(crate) struct Client {
     socket: OwnedFd,
     queue: VecDeque<(Vec<u8>, Vec<OwnedFd>)>,
     queued_bytes: usize,
+    /// Answers in the queue.
+    answers: usize,
+    /// Input that it sent and that was not acknowledged.
+    owed_bytes: usize,
+    /// Has a stdin, which ends with it.
+    pub(crate) feeds: bool,
     /// Gets output and may give input.
     pub(crate) attached: bool,
     /// Gets the exit.
@@ -34,6 +47,9 @@ impl Client {
             socket,
             queue: VecDeque::new(),
             queued_bytes: 0,
+            answers: 0,
+            owed_bytes: 0,
+            feeds: false,
             attached: false,
             waits: is_lead,
             is_lead,
@@ -53,10 +69,31 @@ impl Client {
         self.attached && self.queued_bytes >= BACKLOG_BYTES
     }
 
+    /// Whether we listen to it now. Input beyond the window, and questions without an end, wait in its socket.
+    pub(crate) fn may_speak(&self) -> bool {
+        // It may have begun a chunk just before the window was full, and will have a signal to send after it.
+        let window = wire::WINDOW_BYTES + wire::CHUNK_BYTES;
+        self.owed_bytes < window && self.answers < UNREAD_ANSWERS
+    }
+
+    /// Input of this length came from it.
+    pub(crate) fn owe(&mut self, bytes: usize) {
+        self.owed_bytes += bytes;
+    }
+
+    /// There is room for more input.
+    pub(crate) fn acknowledge(&mut self) {
+        if let (Ok(taken @ 1..), false) = (u32::try_from(self.owed_bytes), self.gone) {
+            self.owed_bytes = 0;
+            self.push(Frame::Taken, &taken.to_le_bytes(), Vec::new());
+        }
+    }
+
     /// Queues a frame and sends what can be sent.
     pub(crate) fn push(&mut self, frame: Frame, content: &[u8], fds: Vec<OwnedFd>) {
         let message = wire::encode(frame, content);
-        self.queued_bytes += message.len();
+        self.queued_bytes += message.len() + FRAME_BYTES;
+        self.answers += usize::from(is_answer(&message));
         self.queue.push_back((message, fds));
         self.flush();
     }
@@ -71,7 +108,8 @@ impl Client {
             let fds: Vec<BorrowedFd<'_>> = fds.iter().map(AsFd::as_fd).collect();
             match channel::send(&self.socket, message, &fds) {
                 Ok(()) => {
-                    self.queued_bytes -= message.len();
+                    self.queued_bytes -= message.len() + FRAME_BYTES;
+                    self.answers -= usize::from(is_answer(message));
                     self.queue.pop_front();
                 }
                 Err(Errno::AGAIN) => return,
@@ -94,6 +132,10 @@ impl Client {
             }
         }
     }
+}
+
+fn is_answer(message: &[u8]) -> bool {
+    [Frame::Reply, Frame::Failed].iter().any(|&frame| message.first() == Some(&(frame as u8)))
 }
 
 /// JSON of our own types, which always have one.

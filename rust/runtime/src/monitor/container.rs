@@ -33,6 +33,8 @@ pub(super) struct Container {
     pub(super) log: Option<Log>,
     pub(super) listener: OwnedFd,
     pub(super) clients: Vec<Client>,
+    /// The last connection could not be accepted, for want of descriptors.
+    pub(super) is_deaf: bool,
     /// Nobody wants it: the lead went before start.
     pub(super) abandoned: bool,
     pub(super) failure: Option<Error>,
@@ -50,6 +52,15 @@ pub(super) struct Joining {
     pub(super) filter: Option<Vec<u8>>,
 }
 
+/// More connections than this wait until one ends.
+const CLIENTS: usize = 128;
+
+/// Frames of one client in one round: the others, and the end of init, must not wait for a chatterer.
+const FRAMES: usize = 16;
+
+/// What can still be in two pipes of the largest size; whoever writes on after init's end is not waited for.
+const LAST_READS: usize = 128;
+
 /// What a poll entry stands for.
 enum Source {
     Init,
@@ -65,6 +76,7 @@ impl Container {
         let mut buffer = vec![0_u8; CHUNK_BYTES];
         loop {
             let ready = self.wait_for_events();
+            self.is_deaf = false;
             for (source, flags) in ready {
                 match source {
                     Source::Init => {
@@ -81,13 +93,19 @@ impl Container {
                 }
             }
             self.drop_clients();
+            if !self.stdio.is_full() {
+                self.clients.iter_mut().for_each(Client::acknowledge);
+            }
         }
     }
 
     fn wait_for_events(&self) -> Vec<(Source, PollFlags)> {
         let readable = PollFlags::IN;
-        let mut sources = vec![Source::Listener];
-        let mut fds = vec![PollFd::new(&self.listener, readable)];
+        let (mut sources, mut fds) = (Vec::new(), Vec::new());
+        if !self.is_deaf && self.clients.len() < CLIENTS {
+            sources.push(Source::Listener);
+            fds.push(PollFd::new(&self.listener, readable));
+        }
         if !self.clients.iter().any(Client::is_behind) {
             for (fd, frame) in self.stdio.outputs() {
                 sources.push(Source::Output(frame));
@@ -99,8 +117,11 @@ impl Container {
             fds.push(PollFd::from_borrowed_fd(fd, PollFlags::OUT));
         }
         for (index, client) in self.clients.iter().enumerate() {
-            let mut flags = if self.stdio.is_full() { PollFlags::empty() } else { readable };
+            let mut flags = if client.may_speak() { readable } else { PollFlags::empty() };
             flags.set(PollFlags::OUT, client.has_output());
+            if flags.is_empty() {
+                continue; // poll tells a hang-up unasked, and would tell it for ever
+            }
             sources.push(Source::Client(index));
             fds.push(PollFd::from_borrowed_fd(client.as_fd(), flags));
         }
@@ -108,7 +129,8 @@ impl Container {
         sources.push(Source::Init);
         fds.push(PollFd::new(&self.created.pidfd, readable));
         // EINTR and ENOMEM alike: look again.
-        if poll(&mut fds, None).is_err() {
+        let moment = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
+        if poll(&mut fds, self.is_deaf.then_some(&moment)).is_err() {
             return Vec::new();
         }
         let events = fds.iter().map(PollFd::revents);
@@ -131,14 +153,17 @@ impl Container {
     /// After init's end: what is still in the pipes.
     fn drain(&mut self, buffer: &mut [u8]) {
         for frame in [Frame::Stdout, Frame::Stderr] {
-            while self.copy_output(frame, buffer) {}
+            let _ = (0..LAST_READS).take_while(|_| self.copy_output(frame, buffer)).count();
         }
     }
 
     fn accept(&mut self) {
         let flags = rustix::net::SocketFlags::CLOEXEC | rustix::net::SocketFlags::NONBLOCK;
-        if let Ok(socket) = rustix::net::accept_with(&self.listener, flags) {
-            self.clients.push(Client::new(socket, false));
+        match rustix::net::accept_with(&self.listener, flags) {
+            Ok(socket) => self.clients.push(Client::new(socket, false)),
+            Err(Errno::AGAIN | Errno::INTR | Errno::CONNABORTED) => {}
+            // EMFILE and its kin: the connection stays ready, and we would turn in circles.
+            Err(_) => self.is_deaf = true,
         }
     }
 
@@ -149,7 +174,10 @@ impl Container {
         if !flags.intersects(PollFlags::IN | PollFlags::HUP | PollFlags::ERR) {
             return;
         }
-        while !self.stdio.is_full() {
+        for _ in 0..FRAMES {
+            if !self.clients[index].may_speak() {
+                return;
+            }
             let Some(received) = self.clients[index].receive() else { return };
             if let Err(error) = self.answer(index, &received) {
                 self.clients[index].fail(&error);
@@ -164,7 +192,11 @@ impl Container {
                 self.start_for(index, if attach == [1] { Attach::Yes } else { Attach::No });
             }
             (Frame::Stdin, []) => self.stdio.push(b"", self.config.stdin_once),
-            (Frame::Stdin, data) => self.stdio.push(data, false),
+            (Frame::Stdin, data) => {
+                self.clients[index].owe(data.len());
+                self.stdio.push(data, false);
+            }
+            (Frame::Feeds, []) => self.clients[index].feeds = true,
             (Frame::Resize, &[r0, r1, c0, c1]) => {
                 self.stdio.resize(u16::from_le_bytes([r0, r1]), u16::from_le_bytes([c0, c1]))?;
             }
@@ -268,6 +300,10 @@ impl Container {
                 let _ = rustix::process::pidfd_send_signal(&self.created.pidfd, Signal::KILL);
                 let _ = client;
             }
+        }
+        // Docker's StdinOnce: whoever was killed sends no end of file, and the program would wait for it for ever.
+        if self.config.stdin_once && self.clients.iter().any(|client| client.gone && client.feeds) {
+            self.stdio.push(b"", true);
         }
         self.clients.retain(|client| !client.gone);
     }

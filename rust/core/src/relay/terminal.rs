@@ -1,0 +1,110 @@
+//! Between the user's descriptors and a terminal that we hold: exec's.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::event::PollFlags;
+use rustix::io::Errno;
+use rustix::termios::Winsize;
+
+use super::output::Pending;
+use super::{Streams, wait};
+use crate::error::{At, Result};
+use crate::sys::signal;
+use crate::terminal::{self, DetachKeys, RawMode};
+use crate::wire::{self, CHUNK_BYTES};
+
+/// Relays between a terminal we hold and the user's descriptors until `process` ends; true if the user left before.
+///
+/// `orders` brings signals and ends when nobody waits for the result any more. As over a socket, nothing waits but
+/// poll: a program that writes before it reads on would wait for us in turn.
+///
+/// # Errors
+/// `kernel`.
+pub fn over_terminal(
+    master: &OwnedFd,
+    process: &OwnedFd,
+    orders: BorrowedFd<'_>,
+    streams: &Streams<'_>,
+) -> Result<bool> {
+    let _raw = streams.stdin.map(RawMode::enter).transpose()?;
+    rustix::io::ioctl_fionbio(master, true).at("ioctl", "terminal")?;
+    follow_size(master, streams);
+    let mut keys = DetachKeys::new(streams.detach_keys);
+    let mut buffer = vec![0_u8; CHUNK_BYTES];
+    let (mut input, mut typed) = (streams.stdin, Vec::new());
+    let mut output: Option<Pending<'_>> = None;
+    let (mut is_open, mut has_ended) = (true, false);
+    loop {
+        let mut wanted = PollFlags::empty();
+        wanted.set(PollFlags::IN, output.is_none());
+        wanted.set(PollFlags::OUT, !typed.is_empty());
+        let events = wait([
+            Some((orders, PollFlags::IN)),
+            is_open.then_some((master.as_fd(), wanted)),
+            (!has_ended).then_some((process.as_fd(), PollFlags::IN)),
+            input.filter(|_| typed.is_empty()).map(|fd| (fd, PollFlags::IN)),
+            output.as_ref().map(|pending| (pending.fd(), PollFlags::OUT)),
+        ])?;
+        let [told, terminal, ended, said, room] = events.map(|flags| !flags.is_empty());
+        has_ended |= ended;
+        if told {
+            match wire::receive(orders).at("exec", "receive")? {
+                None => return Ok(true),
+                Some(order) if order.content == [28] => follow_size(master, streams),
+                Some(order) => send_signal(process, &order.content),
+            }
+        }
+        if room && output.as_mut().map_or(Ok(true), Pending::advance)? {
+            output = None;
+        }
+        if output.is_none() && (terminal || has_ended) {
+            match rustix::io::read(master, &mut *buffer) {
+                Ok(count @ 1..) => output = Pending::new(streams.stdout, buffer[..count].to_vec()),
+                // What it wrote is written, and nobody else has the terminal: its session's end hung it up.
+                _ if has_ended => return Ok(false),
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                // EIO: the last slave is closed. The process itself lives on without it.
+                Ok(0) | Err(_) => is_open = false,
+            }
+        }
+        if said && let Some(fd) = input {
+            let count = match rustix::io::read(fd, &mut *buffer) {
+                Err(Errno::AGAIN | Errno::INTR) => continue,
+                Ok(0) | Err(_) => {
+                    input = None;
+                    0
+                }
+                Ok(count) => count,
+            };
+            let (bytes, detach) = keys.filter(&buffer[..count]);
+            if detach {
+                return Ok(true);
+            }
+            typed = bytes;
+        }
+        if !typed.is_empty() {
+            match rustix::io::write(master, &typed) {
+                Ok(count) => drop(typed.drain(..count)),
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                Err(_) => typed.clear(), // EIO: nobody reads it
+            }
+        }
+    }
+}
+
+/// Sends the signal that an order names.
+pub fn send_signal(process: &OwnedFd, content: &[u8]) {
+    let number = content.first().copied().map_or(0, i32::from);
+    if let Some(number) = signal::from_number(number) {
+        // ESRCH: it has ended, which the next poll tells.
+        let _ = rustix::process::pidfd_send_signal(process, number);
+    }
+}
+
+fn follow_size(master: &OwnedFd, streams: &Streams<'_>) {
+    if let Some((rows, columns)) = streams.stdin.or(streams.stdout).and_then(terminal::size) {
+        let size = Winsize { ws_row: rows, ws_col: columns, ws_xpixel: 0, ws_ypixel: 0 };
+        // A terminal that is closing has no size to follow.
+        let _ = rustix::termios::tcsetwinsize(master, size);
+    }
+}
