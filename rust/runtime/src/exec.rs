@@ -8,7 +8,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use pyrt_core::join::{JoinPlan, Joined, join};
-use pyrt_core::paths::read_all;
+use pyrt_core::paths::{open_host, read_all};
 use pyrt_core::relay::{self, Signals, Streams};
 use pyrt_core::seccomp::Filter;
 use pyrt_core::spec::Process;
@@ -16,6 +16,8 @@ use pyrt_core::sys::fork::{self, Fork};
 use pyrt_core::wire::{self, Frame};
 use pyrt_core::{At, Code, Error, Result, validate};
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::OFlags;
+use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{WaitId, WaitIdOptions};
 use rustix::thread::ThreadNameSpaceType;
@@ -66,12 +68,17 @@ fn run(args: &Arguments, report: &OwnedFd) -> Status {
     if detach && !become_background()? {
         return Ok(0);
     }
+    let null = open_host(Path::new("/dev/null"), OFlags::RDWR)?; // out of reach once we have joined
     let joined = join(&plan)?;
     drop(plan);
     let started = format!("{{\"pid\":{}}}", joined.pid);
     // A caller that is gone leaves the program running, as one that asked for it does.
     let told = wire::send(report, Frame::Started, started.as_bytes(), &[]);
     let stays = !detach && told.is_ok() && attend(&joined, pipes, report, &detach_keys(args))?;
+    if !stays {
+        leave_caller(&null)?;
+        discard_output(&joined)?;
+    }
     let code = wait(&joined)?;
     if stays {
         let text = format!("{{\"exit_code\":{code}}}");
@@ -110,6 +117,35 @@ fn attend(joined: &Joined, pipes: Pipes, report: &OwnedFd, keys: &[u8]) -> Resul
         let _ = wire::send(report, Frame::Reply, b"{}", &[]);
     }
     Ok(!detached)
+}
+
+/// Lets go of the user's terminal, and of whatever waits for its end: `ssh host pyrt exec -it …` does.
+fn leave_caller(null: &OwnedFd) -> Result<()> {
+    for number in 0..3 {
+        pyrt_core::sys::files::place(null.as_fd(), number).at("dup2", "null")?;
+    }
+    // EPERM: it has a session of its own already.
+    let _ = rustix::process::setsid();
+    Ok(())
+}
+
+/// Reads what a program that nobody looks at any more writes to its terminal: unread, it would stop it.
+fn discard_output(joined: &Joined) -> Result<()> {
+    let Some(terminal) = &joined.terminal else { return Ok(()) };
+    rustix::io::ioctl_fionbio(terminal, true).at("ioctl", "terminal")?;
+    let mut buffer = [0_u8; 4096];
+    loop {
+        let mut fds =
+            [PollFd::new(&joined.pidfd, PollFlags::IN), PollFd::new(terminal, PollFlags::IN)];
+        rustix::io::retry_on_intr(|| poll(&mut fds, None)).at("poll", "exec")?;
+        if !fds[0].revents().is_empty() {
+            return Ok(());
+        }
+        match rustix::io::read(terminal, &mut buffer) {
+            Ok(1..) | Err(Errno::AGAIN | Errno::INTR) => {}
+            Ok(0) | Err(_) => return Ok(()), // it has closed it
+        }
+    }
 }
 
 /// Waits for the program and nothing else.
