@@ -10,6 +10,7 @@ use pyrt_core::{At, Result};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::pty::OpenptFlags;
 use rustix::termios::Winsize;
 
 /// Input beyond this waits in the client's socket.
@@ -22,6 +23,8 @@ pub(crate) struct Stdio {
     stderr: Option<OwnedFd>,
     stdin: Option<OwnedFd>,
     terminal: Option<OwnedFd>,
+    /// The terminal's other end: a program that closes all of it, and opens /dev/console later, would find it hung up.
+    _slave: Option<OwnedFd>,
     input: VecDeque<u8>,
     close_input: bool,
 }
@@ -50,7 +53,9 @@ impl Stdio {
     /// Takes the terminal that init made; the pipes had nobody to write to them.
     pub(crate) fn use_terminal(&mut self, terminal: OwnedFd) -> Result<()> {
         set_nonblocking(&terminal)?;
-        *self = Self { terminal: Some(terminal), ..Self::default() };
+        let flags = OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC;
+        let slave = rustix::pty::ioctl_tiocgptpeer(&terminal, flags).at("open terminal", "")?;
+        *self = Self { terminal: Some(terminal), _slave: Some(slave), ..Self::default() };
         Ok(())
     }
 
@@ -75,7 +80,7 @@ impl Stdio {
         self.terminal.as_ref().or(self.stdin.as_ref())
     }
 
-    /// Whether clients should hold their input back.
+    /// Whether clients are to hold their input back.
     pub(crate) fn is_full(&self) -> bool {
         self.input.len() >= INPUT_BYTES
     }
