@@ -57,6 +57,7 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     let filter = load_filter_early(process, plan.filter)?;
     process::set_rlimits(&process.rlimits)?; // after everything that opens files
     process::become_user(process, plan.may_set_groups())?; // after the last step that needs CAP_SYS_ADMIN
+    follow_parent(spec)?; // again: a change of IDs forgets it
     process::enter_directory(&process.cwd)?; // as the user: a directory it may not enter is an error
     set_umask(process);
     let program = Program::find(process)?; // as the user, so that create reports it missing, not start
