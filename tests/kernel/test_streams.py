@@ -210,3 +210,17 @@ def test_exec_hears_signals_after_its_terminal_is_closed(pyrt: Pyrt) -> None:
 def test_a_console_that_was_closed_can_be_opened_again(pyrt: Pyrt) -> None:
     script = "exec </dev/null >/dev/null 2>&1; sleep 0.3; echo late > /dev/console"
     assert pyrt.ok("run", "--rm", "-t", *PLACE, "sh", "-c", script).strip() == "late"
+
+
+@pytest.mark.parametrize("flags", ["-it", "-i"])
+def test_a_terminal_that_nobody_reads_holds_up_no_end(pyrt: Pyrt, flags: str) -> None:
+    """A container ends when its last process is reaped, and exec's parent does that."""
+    pyrt.ok("run", "-d", "--name", "web", *PLACE, "sleep", "100")
+    command, terminal = at_a_terminal(pyrt, "exec", flags, "web", "yes")
+    assert os.read(terminal, 1) == b"y"
+    time.sleep(0.5)
+    pyrt.ok("kill", "web")
+    pyrt.wait_until("web", "exited")
+    command.kill()
+    command.wait(timeout=5)
+    os.close(terminal)

@@ -11,6 +11,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use crate::error::{At, Result};
 use crate::sys::signal;
 
+pub use output::{Pending, open_anew};
 pub use socket::over_socket;
 pub use terminal::{over_terminal, send_signal};
 
@@ -103,7 +104,10 @@ impl Drop for Signals {
 /// Waits until one of them is ready, and says for each what it is.
 ///
 /// Whatever is not asked for is left out: poll tells a hang-up unasked, and would tell it for ever.
-fn wait<const N: usize>(
+///
+/// # Errors
+/// `kernel`.
+pub fn wait<const N: usize>(
     sources: [Option<(BorrowedFd<'_>, PollFlags)>; N],
 ) -> Result<[PollFlags; N]> {
     let sources = sources.map(|source| source.filter(|(_, flags)| !flags.is_empty()));

@@ -3,13 +3,14 @@
 //! It reports to whoever started it over one socket, in frames of `core::wire`: `Failed`, or `Started` and then
 //! `Exited` with the exit status; and it takes `Signal` frames from there, and nothing from the process group.
 
+use std::cell::Cell;
 use std::ffi::OsString;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use pyrt_core::join::{JoinPlan, Joined, join};
 use pyrt_core::paths::{open_host, read_all};
-use pyrt_core::relay::{self, Signals, Streams};
+use pyrt_core::relay::{self, Pending, Signals, Streams, open_anew};
 use pyrt_core::seccomp::Filter;
 use pyrt_core::spec::Process;
 use pyrt_core::sys::fork::{self, Fork};
@@ -55,7 +56,15 @@ fn run(args: &Arguments, report: &OwnedFd) -> Status {
     let filter = read_filter(args)?;
     let mask: u32 = args.number("namespaces")?.ok_or_else(|| missing("namespaces"))?;
     let detach = args.get("detach").is_some();
-    let (stdio, pipes) = stdio(&process)?;
+    // /proc is another one once we have joined.
+    let anew = [rustix::stdio::stdout(), rustix::stdio::stderr()].map(|fd| open_anew(Some(fd)));
+    let [stdout, stderr] = anew.each_ref().map(|fd| fd.as_ref().map(AsFd::as_fd));
+    let own = [
+        rustix::stdio::stdin(),
+        stdout.unwrap_or(rustix::stdio::stdout()),
+        stderr.unwrap_or(rustix::stdio::stderr()),
+    ];
+    let (stdio, pipes) = stdio(&process, own)?;
     let plan = JoinPlan {
         init: init.as_fd(),
         namespaces: ThreadNameSpaceType::from_bits_retain(mask),
@@ -74,12 +83,15 @@ fn run(args: &Arguments, report: &OwnedFd) -> Status {
     let started = format!("{{\"pid\":{}}}", joined.pid);
     // A caller that is gone leaves the program running, as one that asked for it does.
     let told = wire::send(report, Frame::Started, started.as_bytes(), &[]);
-    let stays = !detach && told.is_ok() && attend(&joined, pipes, report, &detach_keys(args))?;
+    let end = End::default();
+    let stays =
+        !detach && told.is_ok() && attend(&joined, pipes, report, own, &detach_keys(args), &end)?;
     if !stays {
+        drop(anew);
         leave_caller(&null)?;
         discard_output(&joined)?;
     }
-    let code = wait(&joined)?;
+    let code = end.code(&joined)?;
     if stays {
         let text = format!("{{\"exit_code\":{code}}}");
         wire::send(report, Frame::Exited, text.as_bytes(), &[]).at("exec", "report")?;
@@ -99,19 +111,27 @@ fn become_background() -> Result<bool> {
 }
 
 /// Lets bytes and signals flow; false if nobody waits for the end any more.
-fn attend(joined: &Joined, pipes: Pipes, report: &OwnedFd, keys: &[u8]) -> Result<bool> {
+fn attend(
+    joined: &Joined,
+    pipes: Vec<Pipe<'_>>,
+    report: &OwnedFd,
+    own: [BorrowedFd<'_>; 3],
+    keys: &[u8],
+    end: &End,
+) -> Result<bool> {
     let Some(terminal) = &joined.terminal else {
-        return wait_with_pipes(joined, pipes, report);
+        return wait_with_pipes(joined, pipes, report, end);
     };
     let streams = Streams {
-        stdin: Some(rustix::stdio::stdin()),
-        stdout: Some(rustix::stdio::stdout()),
+        stdin: Some(own[0]),
+        stdout: Some(own[1]),
         stderr: None,
         tty: true,
         detach_keys: keys,
         sig_proxy: true,
     };
-    let detached = relay::over_terminal(terminal, &joined.pidfd, report.as_fd(), &streams)?;
+    let reap = || end.code(joined).map(drop);
+    let detached = relay::over_terminal(terminal, &joined.pidfd, report.as_fd(), &streams, reap)?;
     if detached {
         // If the caller is gone, too, there is nobody to tell.
         let _ = wire::send(report, Frame::Reply, b"{}", &[]);
@@ -148,6 +168,22 @@ fn discard_output(joined: &Joined) -> Result<()> {
     }
 }
 
+/// How the program ended, once it is known.
+///
+/// Asked for as soon as it has ended, and not when its last output is written: until somebody reaps it, the pid
+/// namespace of its container does not end, and a user's stopped terminal would hold up `kill` and `rm`.
+#[derive(Default)]
+struct End(Cell<Option<i32>>);
+
+impl End {
+    fn code(&self, joined: &Joined) -> Status {
+        if self.0.get().is_none() {
+            self.0.set(Some(wait(joined)?));
+        }
+        Ok(self.0.get().unwrap_or(255))
+    }
+}
+
 /// Waits for the program and nothing else.
 fn wait(joined: &Joined) -> Status {
     let id = || WaitId::PidFd(joined.pidfd.as_fd());
@@ -159,83 +195,105 @@ fn wait(joined: &Joined) -> Status {
     Ok(code.unwrap_or(255))
 }
 
-/// Our ends of pipes that stand between the container and the user's terminal, with where they lead.
-type Pipes = Vec<(OwnedFd, i32)>;
+/// Our end of a pipe that stands between the container and the user's terminal.
+struct Pipe<'a> {
+    fd: OwnedFd,
+    /// Where it leads.
+    own: BorrowedFd<'a>,
+    is_input: bool,
+    pending: Option<Pending>,
+}
+
+impl Pipe<'_> {
+    /// What to wait for: room where bytes are under way, bytes where none are.
+    fn awaited(&self) -> (BorrowedFd<'_>, PollFlags) {
+        match self.pending {
+            None => (if self.is_input { self.own } else { self.fd.as_fd() }, PollFlags::IN),
+            Some(_) => (if self.is_input { self.fd.as_fd() } else { self.own }, PollFlags::OUT),
+        }
+    }
+
+    /// Does what was waited for; false when the stream has ended.
+    fn turn(&mut self, buffer: &mut [u8]) -> bool {
+        if let Some(mut pending) = self.pending.take() {
+            let target = if self.is_input { self.fd.as_fd() } else { self.own };
+            let written = pending.advance(target);
+            self.pending = written.as_ref().is_ok_and(|is_all| !is_all).then_some(pending);
+            return written.is_ok();
+        }
+        match rustix::io::read(self.awaited().0, &mut *buffer) {
+            Ok(count) => {
+                self.pending = (count > 0).then(|| Pending::new(buffer[..count].to_vec()));
+                count > 0
+            }
+            Err(Errno::AGAIN | Errno::INTR) => true,
+            Err(_) => false,
+        }
+    }
+
+    /// Whether output is left when the program has ended: descendants may hold the pipe for ever.
+    fn has_rest(&self) -> bool {
+        let has_data = || rustix::io::ioctl_fionread(&self.fd).is_ok_and(|count| count > 0);
+        !self.is_input && (self.pending.is_some() || has_data())
+    }
+}
 
 /// The three descriptors of the program: the caller's own, but never its terminal.
 ///
 /// A terminal of the host in the container could be typed into (TIOCSTI) and reconfigured; a pipe cannot.
-fn stdio(process: &Process) -> Result<([OwnedFd; 3], Pipes)> {
-    let own = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+fn stdio<'a>(process: &Process, own: [BorrowedFd<'a>; 3]) -> Result<([OwnedFd; 3], Vec<Pipe<'a>>)> {
     let mut pipes = Vec::new();
-    let mut place = |number: usize| -> Result<OwnedFd> {
-        let fd: BorrowedFd<'static> = own[number];
-        if process.terminal || !rustix::termios::isatty(fd) {
-            return fd.try_clone_to_owned().at("dup", "stdio");
+    let mut place = |own: BorrowedFd<'a>, is_input: bool| -> Result<OwnedFd> {
+        if process.terminal || !rustix::termios::isatty(own) {
+            return own.try_clone_to_owned().at("dup", "stdio");
         }
-        if number == 0 {
-            // Without a terminal asked for, one on stdin still gives its lines.
-            let (read, write) = pipe_with(PipeFlags::CLOEXEC).at("pipe", "stdio")?;
-            pipes.push((write, 0));
-            return Ok(read);
-        }
+        // Without a terminal asked for, one on stdin still gives its lines.
         let (read, write) = pipe_with(PipeFlags::CLOEXEC).at("pipe", "stdio")?;
-        pipes.push((read, i32::try_from(number).unwrap_or(1)));
-        Ok(write)
+        let (fd, theirs) = if is_input { (write, read) } else { (read, write) };
+        rustix::io::ioctl_fionbio(&fd, true).at("ioctl", "pipe")?;
+        pipes.push(Pipe { fd, own, is_input, pending: None });
+        Ok(theirs)
     };
-    let stdio = [place(0)?, place(1)?, place(2)?];
+    let stdio = [place(own[0], true)?, place(own[1], false)?, place(own[2], false)?];
     Ok((stdio, pipes))
 }
 
 /// Copies through the pipes until the program has ended and they are empty; false if nobody waits any more.
-fn wait_with_pipes(joined: &Joined, mut pipes: Pipes, report: &OwnedFd) -> Result<bool> {
+fn wait_with_pipes(
+    joined: &Joined,
+    mut pipes: Vec<Pipe<'_>>,
+    report: &OwnedFd,
+    end: &End,
+) -> Result<bool> {
     let mut buffer = vec![0_u8; wire::CHUNK_BYTES];
     let mut running = true;
     while running || !pipes.is_empty() {
-        let mut fds = vec![PollFd::new(report, PollFlags::IN)];
-        fds.push(PollFd::new(
-            &joined.pidfd,
-            if running { PollFlags::IN } else { PollFlags::empty() },
-        ));
-        for (fd, number) in &pipes {
-            let source = if *number == 0 { rustix::stdio::stdin() } else { fd.as_fd() };
-            fds.push(PollFd::from_borrowed_fd(source, PollFlags::IN));
-        }
-        rustix::io::retry_on_intr(|| poll(&mut fds, None)).at("poll", "exec")?;
-        let mut ready: Vec<bool> = fds.iter().map(|fd| !fd.revents().is_empty()).collect();
-        drop(fds);
-        if ready[0] {
+        let pipe = |at: usize| pipes.get(at).map(Pipe::awaited);
+        let events = relay::wait([
+            Some((report.as_fd(), PollFlags::IN)),
+            running.then_some((joined.pidfd.as_fd(), PollFlags::IN)),
+            pipe(0),
+            pipe(1),
+            pipe(2),
+        ])?;
+        let [told, ended, ready @ ..] = events.map(|flags| !flags.is_empty());
+        if told {
             match wire::receive(report).at("exec", "receive")? {
                 None => return Ok(false),
                 Some(order) => relay::send_signal(&joined.pidfd, &order.content),
             }
         }
-        running &= !ready[1];
-        let mut flags = ready.drain(2..);
-        pipes.retain(|pipe| !flags.next().unwrap_or(false) || copy(pipe, &mut buffer));
+        if ended {
+            running = false;
+            end.code(joined)?;
+        }
+        let mut ready = ready.into_iter();
+        pipes.retain_mut(|pipe| !ready.next().unwrap_or(false) || pipe.turn(&mut buffer));
         if !running {
-            // Descendants may hold the pipes for ever: what is in them now is all we wait for.
-            pipes.retain(|(fd, number)| *number != 0 && has_data(fd));
+            pipes.retain(Pipe::has_rest);
         }
     }
     Ok(true)
-}
-
-fn has_data(fd: &OwnedFd) -> bool {
-    rustix::io::ioctl_fionread(fd).is_ok_and(|count| count > 0)
-}
-
-/// Copies one chunk; false when the stream has ended.
-fn copy((fd, number): &(OwnedFd, i32), buffer: &mut [u8]) -> bool {
-    let (source, target) = match number {
-        0 => (rustix::stdio::stdin(), fd.as_fd()),
-        1 => (fd.as_fd(), rustix::stdio::stdout()),
-        _ => (fd.as_fd(), rustix::stdio::stderr()),
-    };
-    match rustix::io::retry_on_intr(|| rustix::io::read(source, &mut *buffer)) {
-        Ok(count @ 1..) => pyrt_core::paths::write_all(target, &buffer[..count]).is_ok(),
-        _ => false,
-    }
 }
 
 fn read_process(args: &Arguments) -> Result<Process> {

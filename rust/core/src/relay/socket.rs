@@ -9,7 +9,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use rustix::event::PollFlags;
 use rustix::io::Errno;
 
-use super::output::Pending;
+use super::output::{Pending, open_anew};
 use super::{Outcome, Signals, Streams, wait};
 use crate::channel;
 use crate::error::{At, Error, Result};
@@ -19,6 +19,8 @@ use crate::wire::{self, CHUNK_BYTES, Frame, WINDOW_BYTES};
 struct Relay<'a> {
     socket: BorrowedFd<'a>,
     streams: &'a Streams<'a>,
+    /// Where output and errors go.
+    targets: [Option<BorrowedFd<'a>>; 2],
     is_raw: bool,
     keys: DetachKeys,
     /// Until its end.
@@ -27,7 +29,7 @@ struct Relay<'a> {
     queue: VecDeque<Vec<u8>>,
     /// Input that the monitor has not taken yet.
     under_way: usize,
-    output: Option<Pending<'a>>,
+    output: Option<(BorrowedFd<'a>, Pending)>,
     buffer: Vec<u8>,
 }
 
@@ -49,9 +51,12 @@ pub fn over_socket(socket: BorrowedFd<'_>, streams: &Streams<'_>) -> Result<Outc
         Some(stdin) if streams.tty => RawMode::enter(stdin)?,
         _ => None,
     };
+    let own = [open_anew(streams.stdout), open_anew(streams.stderr)];
+    let [stdout, stderr] = own.each_ref().map(|fd| fd.as_ref().map(AsFd::as_fd));
     let mut relay = Relay {
         socket,
         streams,
+        targets: [stdout.or(streams.stdout), stderr.or(streams.stderr)],
         is_raw: raw.is_some(),
         keys: DetachKeys::new(if streams.tty { streams.detach_keys } else { b"" }),
         input: streams.stdin,
@@ -72,7 +77,9 @@ pub fn over_socket(socket: BorrowedFd<'_>, streams: &Streams<'_>) -> Result<Outc
                 relay.forward_signal(number)?;
             }
         }
-        if ready.output && relay.output.as_mut().map_or(Ok(true), Pending::advance)? {
+        if let (true, Some((fd, pending))) = (ready.output, &mut relay.output)
+            && pending.advance(*fd)?
+        {
             relay.output = None;
         }
         if ready.socket
@@ -97,7 +104,7 @@ impl Relay<'_> {
             Some((self.socket, socket)),
             Some((signals.as_fd(), PollFlags::IN)),
             self.input.filter(|_| has_room).map(|fd| (fd, PollFlags::IN)),
-            self.output.as_ref().map(|pending| (pending.fd(), PollFlags::OUT)),
+            self.output.as_ref().map(|(fd, _)| (*fd, PollFlags::OUT)),
         ])?;
         Ok(Ready {
             // All that poll tells of it but room is for receive to look into: a message, or its end.
@@ -113,8 +120,12 @@ impl Relay<'_> {
             return Ok(Some(Outcome::Lost));
         };
         match received.frame {
-            Frame::Stdout => self.output = Pending::new(self.streams.stdout, received.content),
-            Frame::Stderr => self.output = Pending::new(self.streams.stderr, received.content),
+            Frame::Stdout => {
+                self.output = self.targets[0].map(|fd| (fd, Pending::new(received.content)));
+            }
+            Frame::Stderr => {
+                self.output = self.targets[1].map(|fd| (fd, Pending::new(received.content)));
+            }
             Frame::Taken => {
                 let taken =
                     received.content.first_chunk().map_or(0, |&bytes| u32::from_le_bytes(bytes));

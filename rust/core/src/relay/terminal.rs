@@ -15,7 +15,8 @@ use crate::wire::{self, CHUNK_BYTES};
 
 /// Relays between a terminal we hold and the user's descriptors until `process` ends; true if the user left before.
 ///
-/// `orders` brings signals and ends when nobody waits for the result any more. As over a socket, nothing waits but
+/// `reap` is called at once when it has ended, whatever of its output is still under way: the pid namespace of a
+/// container does not end before. `orders` brings signals and ends when nobody waits for the result any more. As over a socket, nothing waits but
 /// poll: a program that writes before it reads on would wait for us in turn.
 ///
 /// # Errors
@@ -25,6 +26,7 @@ pub fn over_terminal(
     process: &OwnedFd,
     orders: BorrowedFd<'_>,
     streams: &Streams<'_>,
+    reap: impl Fn() -> Result<()>,
 ) -> Result<bool> {
     let _raw = streams.stdin.map(RawMode::enter).transpose()?;
     rustix::io::ioctl_fionbio(master, true).at("ioctl", "terminal")?;
@@ -32,7 +34,7 @@ pub fn over_terminal(
     let mut keys = DetachKeys::new(streams.detach_keys);
     let mut buffer = vec![0_u8; CHUNK_BYTES];
     let (mut input, mut typed) = (streams.stdin, Vec::new());
-    let mut output: Option<Pending<'_>> = None;
+    let mut output: Option<(BorrowedFd<'_>, Pending)> = None;
     let (mut is_open, mut has_ended) = (true, false);
     loop {
         let mut wanted = PollFlags::empty();
@@ -43,10 +45,13 @@ pub fn over_terminal(
             is_open.then_some((master.as_fd(), wanted)),
             (!has_ended).then_some((process.as_fd(), PollFlags::IN)),
             input.filter(|_| typed.is_empty()).map(|fd| (fd, PollFlags::IN)),
-            output.as_ref().map(|pending| (pending.fd(), PollFlags::OUT)),
+            output.as_ref().map(|(fd, _)| (*fd, PollFlags::OUT)),
         ])?;
         let [told, terminal, ended, said, room] = events.map(|flags| !flags.is_empty());
-        has_ended |= ended;
+        if ended {
+            has_ended = true;
+            reap()?;
+        }
         if told {
             match wire::receive(orders).at("exec", "receive")? {
                 None => return Ok(true),
@@ -54,12 +59,16 @@ pub fn over_terminal(
                 Some(order) => send_signal(process, &order.content),
             }
         }
-        if room && output.as_mut().map_or(Ok(true), Pending::advance)? {
+        if let (true, Some((fd, pending))) = (room, &mut output)
+            && pending.advance(*fd)?
+        {
             output = None;
         }
         if output.is_none() && (terminal || has_ended) {
             match rustix::io::read(master, &mut *buffer) {
-                Ok(count @ 1..) => output = Pending::new(streams.stdout, buffer[..count].to_vec()),
+                Ok(count @ 1..) => {
+                    output = streams.stdout.map(|fd| (fd, Pending::new(buffer[..count].to_vec())));
+                }
                 // What it wrote is written, and nobody else has the terminal: its session's end hung it up.
                 _ if has_ended => return Ok(false),
                 Err(Errno::AGAIN | Errno::INTR) => {}
