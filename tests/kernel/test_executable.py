@@ -81,3 +81,9 @@ def test_a_program_that_cannot_be_executed_is_named(pyrt: Pyrt) -> None:
     result = pyrt("exec", "web", "junk")
     assert result.code == 126, result
     assert result.err == "Error: exec /bin/junk: Exec format error\n"
+
+
+@pytest.mark.parametrize("limit", ["fsize=0:0", "nofile=3:3", "memlock=0:0", "nproc=1:1"])
+def test_limits_of_the_program_do_not_hold_for_its_start(pyrt: Pyrt, limit: str) -> None:
+    arguments = ["--network", "none", "--ulimit", limit, "-u", "1000", "demo", "true"]
+    assert pyrt("run", "--rm", *arguments).code == 0

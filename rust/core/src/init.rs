@@ -55,6 +55,7 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     sys::files::close_all_but(sync.as_fd()).at("close_range", "")?;
     // no_new_privs first: it is what lets the filter be loaded last, with no capability left.
     let filter = load_filter_early(process, plan.filter)?;
+    let trampoline = process::make_trampoline(sync, filter)?;
     process::set_rlimits(&process.rlimits)?; // after everything that opens files
     process::become_user(process, plan.may_set_groups())?; // after the last step that needs CAP_SYS_ADMIN
     follow_parent(spec)?; // again: a change of IDs forgets it
@@ -64,7 +65,8 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     set_dumpable(plan.joinable)?;
     sync.send(&Message::Created(program.path()))?;
     expect_start(sync)?;
-    Err(program.become_it(sync, filter)) // loads the filter last; from here on we only execute, or report and exit
+    // Loads the filter last: from here on we only execute, or report and exit.
+    Err(program.become_it(sync, trampoline.as_ref(), filter))
 }
 
 fn missing_linux() -> Error {

@@ -123,11 +123,12 @@ fn enter(plan: &JoinPlan<'_>, sync: &Sync) -> Result<std::convert::Infallible> {
     }
     sys::files::close_all_but(sync.as_fd()).at("close_range", "")?;
     let filter = load_filter_early(process, plan.filter)?;
+    let trampoline = process::make_trampoline(sync, filter)?;
     process::set_rlimits(&process.rlimits)?;
     process::become_user(process, plan.may_set_groups)?;
     process::enter_directory(&process.cwd)?;
     set_umask(process);
     let program = Program::find(process)?;
     sync.send(&Message::Created(program.path()))?;
-    Err(program.become_it(sync, filter))
+    Err(program.become_it(sync, trampoline.as_ref(), filter))
 }

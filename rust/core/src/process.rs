@@ -17,6 +17,7 @@ use crate::seccomp::Filter;
 use crate::spec::{Process, Rlimit, User};
 use crate::sync::Sync;
 use crate::sys;
+use crate::sys::trampoline::Trampoline;
 
 /// asm-generic/resource.h: the position is the number.
 const RLIMITS: [&str; 16] = [
@@ -160,11 +161,19 @@ impl Program {
     ///
     /// A refusal of the program itself comes from the trampoline, over `sync`.
     #[must_use]
-    pub fn become_it(&self, sync: &Sync, filter: Option<&Filter>) -> Error {
-        let last = filter.map(|filter| (&filter.program[..], filter.flags));
-        let socket = sync.as_fd();
-        let error = sys::trampoline::execute(&self.path, &self.args, &self.env, socket, last);
-        match error.raw_os_error() {
+    pub fn become_it(
+        &self,
+        sync: &Sync,
+        trampoline: Option<&Trampoline>,
+        filter: Option<&Filter>,
+    ) -> Error {
+        let errno = match trampoline {
+            Some(trampoline) => {
+                trampoline.execute(&self.path, &self.args, &self.env, sync.as_fd()).raw_os_error()
+            }
+            None => Some(libc::EACCES),
+        };
+        match errno {
             // The machine forbids executing memory (vm.memfd_noexec), or a filter of the user's own without
             // no_new_privs forbids execveat: then as well as it can be had.
             Some(libc::EACCES | libc::EPERM | libc::ENOSYS) => match load_filter(filter) {
@@ -184,6 +193,20 @@ impl Program {
         let subject = self.path.to_string_lossy();
         let errno = refusal.raw_os_error().unwrap_or(libc::EIO);
         Error::kernel("exec", subject, errno).with_code(Code::Exec)
+    }
+}
+
+/// The trampoline of [`Program::become_it`]; none where the machine forbids it.
+///
+/// Before the limits are set: it is a file to open and to write.
+///
+/// # Errors
+/// `kernel`.
+pub fn make_trampoline(sync: &Sync, filter: Option<&Filter>) -> Result<Option<Trampoline>> {
+    let filter = filter.map(|filter| (&filter.program[..], filter.flags));
+    match Trampoline::make(sync.as_fd(), filter) {
+        Err(error) if matches!(error.raw_os_error(), Some(libc::EACCES | libc::EPERM)) => Ok(None),
+        result => result.at("memfd", "exec").map(Some),
     }
 }
 

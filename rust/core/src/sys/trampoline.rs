@@ -146,20 +146,31 @@ unsafe extern "C" {
     static pyrt_trampoline_end: u8;
 }
 
-/// Replaces this process by the trampoline, and that by `path`; returns only if it could not be made or executed.
-///
-/// `socket` is where it reports; every other descriptor above 2 must be close-on-exec.
-#[must_use]
-pub fn execute(
-    path: &CString,
-    args: &[CString],
-    env: &[CString],
-    socket: BorrowedFd<'_>,
-    filter: Option<(&[sock_filter], u32)>,
-) -> io::Error {
-    match make(socket, filter) {
-        Ok(file) => execute_file(&file, path, args, env, socket),
-        Err(error) => error,
+/// The trampoline, made while we still may: before the limits of the program are ours.
+#[derive(Debug)]
+pub struct Trampoline(OwnedFd);
+
+impl Trampoline {
+    /// Makes it: it will load `filter`, and report on `socket`.
+    ///
+    /// # Errors
+    /// memfd_create(2)'s; EACCES where the machine forbids executing memory.
+    pub fn make(socket: BorrowedFd<'_>, filter: Option<(&[sock_filter], u32)>) -> io::Result<Self> {
+        make(socket, filter).map(Self)
+    }
+
+    /// Replaces this process by the trampoline, and that by `path`; returns only if it could not be executed.
+    ///
+    /// `socket` is the one that it was made for; every other descriptor above 2 must be close-on-exec.
+    #[must_use]
+    pub fn execute(
+        &self,
+        path: &CString,
+        args: &[CString],
+        env: &[CString],
+        socket: BorrowedFd<'_>,
+    ) -> io::Error {
+        execute_file(&self.0, path, args, env, socket)
     }
 }
 
