@@ -22,8 +22,7 @@ def write_whole(path: str, data: bytes, *, mode: int = 0o600, durable: bool = Fa
         fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
         try:
             try:
-                if mode != 0o600:
-                    os.fchmod(fd, mode)  # the caller's umask is not its wish here
+                os.fchmod(fd, mode)  # the caller's umask is not its wish here
                 write_all(fd, data)
                 if durable:
                     os.fsync(fd)
@@ -68,8 +67,7 @@ def make_directory(path: str, *, mode: int = 0o700) -> None:
     """Make `path`, whose parent is there, with just this mode; Exists if it is there already."""
     try:
         os.mkdir(path, mode)
-        if mode != 0o700:
-            os.chmod(path, mode)  # the caller's umask is not its wish here
+        os.chmod(path, mode)  # the caller's umask is not its wish here
     except OSError as error:
         raise from_os_error(error, "mkdir", path) from None
 
@@ -78,6 +76,7 @@ def ensure_directory(path: str, *, mode: int = 0o700) -> None:
     """Make `path` and its parents where they are missing."""
     try:
         os.mkdir(path, mode)
+        os.chmod(path, mode)
     except FileExistsError:
         if not os.path.isdir(path):
             raise KernelError("mkdir", path, "Not a directory") from None

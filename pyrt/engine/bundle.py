@@ -237,6 +237,8 @@ def write(draft: Draft, machine: Host, roots: list[str], image: ImageConfig | No
     command = connect_network(layout, config, machine)
     passwd, group = accounts.read_accounts(roots)
     seccomp = read_seccomp(config)
+    if config.init:
+        machine.init_path = copy_init(draft)
     spec = build_spec(config, image, machine, draft.path, passwd, group, seccomp=seccomp)
     give_volumes(layout, config, spec)
     document = native.dumps(spec)
@@ -258,6 +260,22 @@ def write(draft: Draft, machine: Host, roots: list[str], image: ImageConfig | No
     files.ensure_directory(layout.seccomp_cache())
     files.write_whole(f"{draft.path}/config.json", document)
     files.write_whole(f"{draft.path}/monitor.json", native.dumps(monitor))
+
+
+def copy_init(draft: Draft) -> str:
+    """The native binary for `--init`, as a file of this container's own.
+
+    CVE-2019-5736: a container with CAP_SYS_ADMIN can make a read-only bind writable again, and must
+    not find the binary of all others behind it.
+    """
+    path = f"{draft.path}/init"
+    try:
+        with open(native.runtime_path(), "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise from_os_error(error, "--init", native.runtime_path()) from None
+    files.write_whole(path, data, mode=0o755)
+    return path
 
 
 def connect_network(layout: Layout, config: ContainerConfig, machine: Host) -> list[str] | None:

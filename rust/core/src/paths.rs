@@ -152,6 +152,48 @@ pub fn write_whole(dir: BorrowedFd<'_>, name: &str, data: &[u8], mode: u32) -> R
     result
 }
 
+/// A file whose room on the disk is taken long before its content is known: what must be told at the end is told on
+/// a full disk, too.
+#[derive(Debug)]
+pub struct Reserved {
+    dir: OwnedFd,
+    name: &'static str,
+    temporary: String,
+    file: OwnedFd,
+}
+
+impl Reserved {
+    /// Takes room for `bytes`; nothing is at `name` yet.
+    ///
+    /// # Errors
+    /// `kernel`: ENOSPC now rather than then.
+    pub fn make(dir: BorrowedFd<'_>, name: &'static str, bytes: u64) -> Result<Self> {
+        let temporary = format!(".{name}");
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::TRUNC | OFlags::NOFOLLOW;
+        let mode = Mode::from_raw_mode(0o600);
+        let file = rustix::fs::openat(dir, &temporary, flags | OFlags::CLOEXEC, mode)
+            .at("create", &temporary)?;
+        match rustix::fs::fallocate(&file, rustix::fs::FallocateFlags::empty(), 0, bytes) {
+            // A file system that cannot promise is not made to.
+            Ok(()) | Err(Errno::OPNOTSUPP) => {}
+            Err(errno) => return Err(errno).at("reserve", name),
+        }
+        let dir = dir.try_clone_to_owned().at("dup", name)?;
+        Ok(Self { dir, name, temporary, file })
+    }
+
+    /// Writes the content and gives it its name: a reader sees all of it or nothing.
+    ///
+    /// # Errors
+    /// `kernel`.
+    pub fn write(self, data: &[u8]) -> Result<()> {
+        write_all(&self.file, data).at("write", self.name)?;
+        rustix::fs::ftruncate(&self.file, data.len() as u64).at("write", self.name)?;
+        rustix::fs::renameat(&self.dir, &self.temporary, &self.dir, self.name)
+            .at("rename", self.name)
+    }
+}
+
 /// write(2) until all is written.
 ///
 /// # Errors

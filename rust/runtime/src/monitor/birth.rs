@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pyrt_core::cgroup::Cgroup;
 use pyrt_core::create::{self, Plan};
-use pyrt_core::paths::{open_host, write_whole};
+use pyrt_core::paths::{Reserved, open_host, write_whole};
 use pyrt_core::seccomp::{self, Filter};
 use pyrt_core::spec::{IdMapping, Spec};
 use pyrt_core::state::{State, lock, now};
@@ -22,6 +22,9 @@ use super::control::listen;
 use super::log::Log;
 use super::network;
 use super::stdio::Stdio;
+
+/// Room for exit.json: a block, which is what a file takes anyway.
+const EXIT_BYTES: u64 = 4096;
 
 /// Creates the container, tells the lead, and watches until the end.
 pub(super) fn supervise(job: Job, lead: BorrowedFd<'_>) -> Result<()> {
@@ -107,17 +110,11 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         beginning.abandon();
         error
     };
-    let state = State {
-        oci_version: job.spec.oci_version.clone(),
-        id: job.config.id.clone(),
-        status: "created".to_owned(),
-        pid,
-        bundle: job.bundle.to_string_lossy().into_owned(),
-        created: now(),
-        started_at: String::new(),
-    };
+    let state = created_state(&job, pid);
     write_whole(run_dir.as_fd(), "state.json", &to_json(&state), 0o600).map_err(undone)?;
     let listener = listen(&run_dir).map_err(undone)?;
+    let reserve = || Reserved::make(bundle.as_fd(), "exit.json", EXIT_BYTES);
+    let record = (!job.config.remove).then(reserve).transpose().map_err(undone)?;
     let lead = lead.try_clone_to_owned().at("dup", "lead").map_err(undone)?;
     set_nonblocking(&lead).map_err(undone)?;
     let mut created = beginning.finish()?;
@@ -144,8 +141,21 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         is_deaf: false,
         abandoned: false,
         failure: None,
+        record,
         joining,
     })
+}
+
+fn created_state(job: &Job, pid: u32) -> State {
+    State {
+        oci_version: job.spec.oci_version.clone(),
+        id: job.config.id.clone(),
+        status: "created".to_owned(),
+        pid,
+        bundle: job.bundle.to_string_lossy().into_owned(),
+        created: now(),
+        started_at: String::new(),
+    }
 }
 
 /// The writable layer belongs to the container's root, which is not the user where the map says otherwise: the

@@ -4,7 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 
 use pyrt_core::bundle::MonitorConfig;
 use pyrt_core::create::Created;
-use pyrt_core::paths::{memory_file, write_whole};
+use pyrt_core::paths::{Reserved, memory_file, write_whole};
 use pyrt_core::state::{Exit, State, now};
 use pyrt_core::wire::{CHUNK_BYTES, Frame, Received};
 use pyrt_core::{At, Code, Error, Result, sys};
@@ -38,6 +38,8 @@ pub(super) struct Container {
     /// Nobody wants it: the lead went before start.
     pub(super) abandoned: bool,
     pub(super) failure: Option<Error>,
+    /// exit.json to be; what is removed when it ends needs none.
+    pub(super) record: Option<Reserved>,
     pub(super) joining: Joining,
 }
 
@@ -313,7 +315,6 @@ impl Container {
         if self.abandoned {
             return None;
         }
-        let is_kept = !self.config.remove; // what is removed next needs no record of its end
         let signal = status.as_ref().and_then(WaitIdStatus::terminating_signal);
         let code = status.as_ref().and_then(WaitIdStatus::exit_status);
         let error =
@@ -329,8 +330,8 @@ impl Container {
             finished_at: now(),
         };
         let text = to_json(&exit);
-        match is_kept.then(|| write_whole(self.bundle.as_fd(), "exit.json", &text, 0o600)) {
-            // A full disk: whoever waits is told here, and a later look finds start.json, thus an exit.
+        match self.record.take().map(|record| record.write(&text)) {
+            // Whoever waits is told here, and a later look finds start.json, thus an exit.
             Some(Err(error)) => Some(Exit { error: Some(error), ..exit }),
             _ => Some(exit),
         }
