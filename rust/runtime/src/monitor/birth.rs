@@ -76,13 +76,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         let _ = rustix::fs::unlinkat(&run_dir, name, AtFlags::empty());
     }
     let log = job.config.log.as_ref().map(Log::open).transpose()?;
-    let filter = job
-        .spec
-        .linux
-        .as_ref()
-        .and_then(|linux| linux.seccomp.as_ref())
-        .map(|profile| seccomp::cached(profile, job.config.seccomp_cache.as_deref()))
-        .transpose()?;
+    let filter = seccomp::of(&job.spec, job.config.seccomp_cache.as_deref())?;
     give_writable_layer(&job)?;
     let (mut stdio, theirs) = Stdio::pipes(job.config.stdin)?;
     let cgroup = cgroup.map(|cgroup| cgroup.as_fd().try_clone_to_owned()).transpose();
