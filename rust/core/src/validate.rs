@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::error::{Code, Error, Result};
 use crate::mount::Options;
 use crate::spec::{Linux, Namespace, Process, Spec};
-use crate::{caps, process};
+use crate::{caps, clocks, memory_policy, personality, process, scheduling};
 
 /// The namespaces a container can have (config-linux.md#namespaces).
 const NAMESPACES: [&str; 8] = ["pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"];
@@ -31,7 +31,16 @@ pub fn validate(spec: &Spec) -> Result<()> {
         Some(root) if root.path.is_empty() => return Err(invalid("root.path", "", "empty")),
         Some(root) => check_text("root.path", &root.path)?,
     }
-    refuse("hooks", spec.hooks.as_ref())?;
+    for (field, value) in [
+        ("hooks", &spec.hooks),
+        ("solaris", &spec.solaris),
+        ("windows", &spec.windows),
+        ("vm", &spec.vm),
+        ("zos", &spec.zos),
+        ("freebsd", &spec.freebsd),
+    ] {
+        refuse(field, value.as_ref())?;
+    }
     for mount in &spec.mounts {
         check_text("mounts.destination", &mount.destination)?;
         if mount.destination.is_empty() {
@@ -48,8 +57,10 @@ pub fn validate(spec: &Spec) -> Result<()> {
     let linux = spec.linux.as_ref().ok_or_else(|| invalid("linux", "", "missing"))?;
     check_namespaces(&linux.namespaces)?;
     check_linux(spec, linux)?;
-    if spec.hostname.is_some() && spec.namespace("uts").is_none() {
-        return Err(invalid("hostname", "", "needs a uts namespace"));
+    for (field, name) in [("hostname", &spec.hostname), ("domainname", &spec.domainname)] {
+        if name.as_deref().is_some_and(|name| !name.is_empty()) && spec.namespace("uts").is_none() {
+            return Err(invalid(field, "", "needs a uts namespace"));
+        }
     }
     spec.process.as_ref().map_or(Ok(()), check_process)
 }
@@ -71,7 +82,7 @@ fn check_namespaces(namespaces: &[Namespace]) -> Result<()> {
         if namespaces[..position].iter().any(|earlier| earlier.kind == kind) {
             return Err(invalid("linux.namespaces", kind, "given twice"));
         }
-        if namespace.path.is_some() || kind == "time" {
+        if namespace.path.is_some() {
             return Err(unsupported("linux.namespaces", kind));
         }
     }
@@ -82,15 +93,16 @@ fn check_namespaces(namespaces: &[Namespace]) -> Result<()> {
 }
 
 fn check_linux(spec: &Spec, linux: &Linux) -> Result<()> {
-    let refused = [
-        ("linux.timeOffsets", &linux.time_offsets),
-        ("linux.netDevices", &linux.net_devices),
-        ("linux.intelRdt", &linux.intel_rdt),
-        ("linux.memoryPolicy", &linux.memory_policy),
-        ("linux.personality", &linux.personality),
-    ];
+    let refused = [("linux.netDevices", &linux.net_devices), ("linux.intelRdt", &linux.intel_rdt)];
     for (field, value) in refused {
         refuse(field, value.as_ref())?;
+    }
+    clocks::check(spec)?;
+    if let Some(policy) = &linux.memory_policy {
+        memory_policy::parse(policy)?;
+    }
+    if let Some(personality) = &linux.personality {
+        personality::parse(personality)?;
     }
     check_resources(linux.resources.as_ref())?;
     if linux.mount_label.as_deref().is_some_and(|label| !label.is_empty()) {
@@ -184,9 +196,7 @@ pub fn check_process(process: &Process) -> Result<()> {
     if let Some(names) = &process.capabilities {
         caps::Sets::parse(names)?;
     }
-    refuse("process.scheduler", process.scheduler.as_ref())?;
-    refuse("process.ioPriority", process.io_priority.as_ref())?;
-    refuse("process.execCPUAffinity", process.exec_cpu_affinity.as_ref())?;
+    scheduling::check(process)?;
     for (field, label) in [
         ("process.selinuxLabel", &process.selinux_label),
         ("process.apparmorProfile", &process.apparmor_profile),
