@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use pyrt_core::cgroup::Cgroup;
+use pyrt_core::cgroup::{Cgroup, Resources};
 use pyrt_core::create::{self, Plan};
 use pyrt_core::paths::{Reserved, open_host, write_whole};
 use pyrt_core::seccomp::{self, Filter};
@@ -83,6 +83,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         .map(|profile| seccomp::cached(profile, job.config.seccomp_cache.as_deref()))
         .transpose()?;
     give_writable_layer(&job)?;
+    Resources::of(&job.spec)?.apply_to(cgroup)?; // before init is born in it
     let (mut stdio, theirs) = Stdio::pipes(job.config.stdin)?;
     let cgroup = cgroup.map(|cgroup| cgroup.as_fd().try_clone_to_owned()).transpose();
     let cgroup = cgroup.at("dup", "cgroup")?;
