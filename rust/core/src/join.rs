@@ -10,7 +10,7 @@ use rustix::thread::ThreadNameSpaceType;
 use crate::console::Console;
 use crate::create::{end, host_pid};
 use crate::error::{At, Code, Error, Result};
-use crate::init::{give_pipe, load_filter_early, set_umask};
+use crate::init::{load_filter_early, place_stdio, set_umask};
 use crate::paths::open_host;
 use crate::process::{self, Program};
 use crate::seccomp::Filter;
@@ -31,8 +31,10 @@ pub struct JoinPlan<'a> {
     pub process: &'a Process,
     /// The container's filter.
     pub filter: Option<&'a Filter>,
-    /// Descriptors 0, 1 and 2 of a program without a terminal.
-    pub stdio: [OwnedFd; 3],
+    /// Descriptors 0, 1 and 2 of a program without a terminal; none: ours, as they are.
+    pub stdio: Option<[OwnedFd; 3]>,
+    /// How many descriptors after these the program keeps (`--preserve-fds`).
+    pub kept_fds: u32,
     /// Whether the container's map allows setgroups.
     pub may_set_groups: bool,
 }
@@ -116,12 +118,9 @@ fn enter(plan: &JoinPlan<'_>, sync: &Sync) -> Result<std::convert::Infallible> {
         console.take()?;
         sync.send(&Message::Terminal(console.master))?;
     } else {
-        for (number, fd) in (0..3).zip(&plan.stdio) {
-            sys::files::place(fd.as_fd(), number).at("dup2", number.to_string())?;
-            give_pipe(fd, process)?;
-        }
+        place_stdio(plan.stdio.as_ref(), process)?;
     }
-    sys::files::close_all_but(sync.as_fd()).at("close_range", "")?;
+    sys::files::close_all_but(3 + plan.kept_fds, [Some(sync.as_fd())]).at("close_range", "")?;
     let filter = load_filter_early(process, plan.filter)?;
     let trampoline = process::make_trampoline(sync, filter)?;
     process::set_rlimits(&process.rlimits)?;

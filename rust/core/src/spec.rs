@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::seccomp::Seccomp;
@@ -28,7 +28,7 @@ pub struct Spec {
     /// UTS NIS domain name.
     pub domainname: Option<String>,
     /// Lifecycle hooks.
-    pub hooks: Option<Value>,
+    pub hooks: Option<Hooks>,
     /// Linux-specific configuration.
     pub linux: Option<Linux>,
     /// Arbitrary metadata.
@@ -217,6 +217,60 @@ pub struct Linux {
     pub personality: Option<Value>,
 }
 
+/// config.md#posix-platform-hooks.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hooks {
+    /// Outside, when the namespaces are there and the mounts made; deprecated, before the next.
+    #[serde(default)]
+    pub prestart: Vec<Hook>,
+    /// Outside, at the same time.
+    #[serde(default)]
+    pub create_runtime: Vec<Hook>,
+    /// In the container's namespaces, with the files of the host.
+    #[serde(default)]
+    pub create_container: Vec<Hook>,
+    /// In the container, before the program.
+    #[serde(default)]
+    pub start_container: Vec<Hook>,
+    /// Outside, after the program was executed.
+    #[serde(default)]
+    pub poststart: Vec<Hook>,
+    /// Outside, after the container was deleted.
+    #[serde(default)]
+    pub poststop: Vec<Hook>,
+}
+
+/// One program.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Hook {
+    /// Absolute path.
+    pub path: String,
+    /// argv, argv[0] included.
+    #[serde(default)]
+    pub args: Vec<String>,
+    /// The whole environment.
+    #[serde(default)]
+    pub env: Vec<String>,
+    /// Seconds, more than 0.
+    pub timeout: Option<i64>,
+}
+
+impl Hooks {
+    /// Each list with its name in the document.
+    #[must_use]
+    pub fn lists(&self) -> [(&'static str, &[Hook]); 6] {
+        [
+            ("prestart", &self.prestart),
+            ("createRuntime", &self.create_runtime),
+            ("createContainer", &self.create_container),
+            ("startContainer", &self.start_container),
+            ("poststart", &self.poststart),
+            ("poststop", &self.poststop),
+        ]
+    }
+}
+
 /// config-linux.md#namespaces.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Namespace {
@@ -224,8 +278,13 @@ pub struct Namespace {
     #[serde(rename = "type")]
     pub kind: String,
     /// An existing one to join.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "or_none", skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+}
+
+/// Go writes an absent text as an empty one.
+fn or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.filter(|text: &String| !text.is_empty()))
 }
 
 /// config-linux.md#user-namespace-mappings.

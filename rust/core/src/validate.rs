@@ -6,11 +6,9 @@ use crate::cgroup::Resources;
 use crate::cgroup::place::check_path;
 use crate::error::{Code, Error, Result};
 use crate::mount::Options;
-use crate::spec::{Linux, Namespace, Process, Spec};
+use crate::namespaces::NAMESPACES;
+use crate::spec::{Hook, Linux, Namespace, Process, Spec};
 use crate::{caps, process};
-
-/// The namespaces a container can have (config-linux.md#namespaces).
-const NAMESPACES: [&str; 8] = ["pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"];
 
 /// sysctl prefix, and the namespace that makes it the container's own.
 const SYSCTLS: [(&str, &str); 6] = [
@@ -33,7 +31,9 @@ pub fn validate(spec: &Spec) -> Result<()> {
         Some(root) if root.path.is_empty() => return Err(invalid("root.path", "", "empty")),
         Some(root) => check_text("root.path", &root.path)?,
     }
-    refuse("hooks", spec.hooks.as_ref())?;
+    for (kind, hooks) in spec.hooks.iter().flat_map(|hooks| hooks.lists()) {
+        hooks.iter().try_for_each(|hook| check_hook(kind, hook))?;
+    }
     for mount in &spec.mounts {
         check_text("mounts.destination", &mount.destination)?;
         if mount.destination.is_empty() {
@@ -56,6 +56,18 @@ pub fn validate(spec: &Spec) -> Result<()> {
     spec.process.as_ref().map_or(Ok(()), check_process)
 }
 
+fn check_hook(kind: &str, hook: &Hook) -> Result<()> {
+    let field = format!("hooks.{kind}");
+    if !hook.path.starts_with('/') {
+        return Err(invalid(&field, &hook.path, "the path is not absolute"));
+    }
+    if hook.timeout.is_some_and(|seconds| seconds <= 0) {
+        return Err(invalid(&field, &hook.path, "the timeout is not more than 0"));
+    }
+    let texts = std::iter::once(&hook.path).chain(&hook.args).chain(&hook.env);
+    texts.into_iter().try_for_each(|text| check_text(&field, text))
+}
+
 fn check_version(version: &str) -> Result<()> {
     let major = version.split('.').next().unwrap_or_default();
     if major == "1" && version.split('.').count() >= 3 {
@@ -67,13 +79,16 @@ fn check_version(version: &str) -> Result<()> {
 fn check_namespaces(namespaces: &[Namespace]) -> Result<()> {
     for (position, namespace) in namespaces.iter().enumerate() {
         let kind = namespace.kind.as_str();
-        if !NAMESPACES.contains(&kind) {
+        if !NAMESPACES.iter().any(|(known, ..)| *known == kind) {
             return Err(invalid("linux.namespaces", kind, "unknown type"));
         }
         if namespaces[..position].iter().any(|earlier| earlier.kind == kind) {
             return Err(invalid("linux.namespaces", kind, "given twice"));
         }
-        if namespace.path.is_some() || kind == "time" {
+        if namespace.path.as_deref().is_some_and(|path| !path.starts_with('/')) {
+            return Err(invalid("linux.namespaces", kind, "the path is not absolute"));
+        }
+        if namespace.path.is_none() && kind == "time" {
             return Err(unsupported("linux.namespaces", kind));
         }
     }
@@ -110,8 +125,8 @@ fn check_linux(spec: &Spec, linux: &Linux) -> Result<()> {
         ));
     }
     let maps = !linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty();
-    if maps && !makes_user {
-        return Err(invalid("linux.uidMappings", "", "mappings without a new user namespace"));
+    if maps && spec.namespace("user").is_none() {
+        return Err(invalid("linux.uidMappings", "", "mappings without a user namespace"));
     }
     for path in linux.masked_paths.iter().chain(&linux.readonly_paths) {
         if !path.starts_with('/') {
