@@ -50,6 +50,8 @@ pub struct Plan<'a> {
     pub start: Option<BorrowedFd<'a>>,
     /// Whether init dies with its parent.
     pub tied: bool,
+    /// Whether the session keyring is a new one.
+    pub new_keyring: bool,
     /// `--no-pivot`: the root is moved over the old one, which stays below (a ramfs cannot be pivoted).
     pub pivots: bool,
 }

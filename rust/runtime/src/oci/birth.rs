@@ -285,6 +285,7 @@ fn make_in(
         single_id: denies_setgroups()?,
         start: start.as_ref().map(AsFd::as_fd),
         tied: false,
+        new_keyring: order.new_keyring,
         pivots: order.pivots,
     };
     let beginning = create::begin(&plan)?;
