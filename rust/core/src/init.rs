@@ -19,6 +19,7 @@ use crate::seccomp::Filter;
 use crate::spec::{Linux, Process, Spec, User};
 use crate::sync::{Message, Sync};
 use crate::sys;
+use crate::{clocks, memory_policy, personality, scheduling};
 
 /// Turns the cloned child into the container process; returns only on failure.
 ///
@@ -34,6 +35,7 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     follow_parent(plan)?;
     plan.joins.enter_mount()?; // the paths of the document are then those of that namespace
     let sources = Sources::open(spec, plan.bundle, plan.rootfs)?; // as the user, before any change of IDs
+    clocks::enter(spec)?; // likewise, and before anything that reads a clock
     set_oom_score(spec)?; // while /proc/self is ours: a change of IDs gives it to root
     let state = proceed(sync)?; // the maps are written
     become_root(plan)?; // mounts belong to the container's root
@@ -57,6 +59,7 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     // resolves first. The socket to the monitor leads nowhere.
     sys::files::close_all_but(3 + plan.kept_fds, [Some(sync.as_fd()), plan.start])
         .at("close_range", "")?;
+    schedule(process, Some(linux))?; // late, or our own steps would wait behind others; before a filter that forbids it
     // no_new_privs first: it is what lets the filter be loaded last, with no capability left.
     let filter = load_filter_early(process, plan.filter)?;
     let trampoline = process::make_trampoline(sync, filter)?;
@@ -78,6 +81,16 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     }
     // Loads the filter last: from here on we only execute, or report and exit.
     Err(program.become_it(sync, trampoline.as_ref(), filter))
+}
+
+/// How the program is scheduled, where its memory lies and what it takes the machine for.
+///
+/// # Errors
+/// `kernel` naming the property.
+pub fn schedule(process: &Process, linux: Option<&Linux>) -> Result<()> {
+    personality::apply(linux.and_then(|linux| linux.personality.as_ref()))?;
+    memory_policy::apply(linux.and_then(|linux| linux.memory_policy.as_ref()))?;
+    scheduling::apply(process)
 }
 
 fn missing_linux() -> Error {
@@ -154,10 +167,10 @@ fn unshare_cgroup(spec: &Spec) -> Result<()> {
 }
 
 fn set_names(spec: &Spec) -> Result<()> {
-    if let Some(name) = &spec.hostname {
+    if let Some(name) = spec.hostname.as_ref().filter(|name| !name.is_empty()) {
         rustix::system::sethostname(name.as_bytes()).at("sethostname", name)?;
     }
-    if let Some(name) = &spec.domainname {
+    if let Some(name) = spec.domainname.as_ref().filter(|name| !name.is_empty()) {
         rustix::system::setdomainname(name.as_bytes()).at("setdomainname", name)?;
     }
     if spec.makes("network") {

@@ -8,6 +8,7 @@ pub mod files;
 pub mod fork;
 pub mod memory;
 pub mod mount;
+pub mod scheduling;
 pub mod seccomp;
 pub mod signal;
 pub mod spawn;

@@ -8,7 +8,7 @@ use crate::error::{Code, Error, Result};
 use crate::mount::Options;
 use crate::namespaces::NAMESPACES;
 use crate::spec::{Hook, Linux, Namespace, Process, Spec};
-use crate::{caps, process};
+use crate::{caps, clocks, memory_policy, personality, process, scheduling};
 
 /// sysctl prefix, and the namespace that makes it the container's own.
 const SYSCTLS: [(&str, &str); 6] = [
@@ -34,6 +34,15 @@ pub fn validate(spec: &Spec) -> Result<()> {
     for (kind, hooks) in spec.hooks.iter().flat_map(|hooks| hooks.lists()) {
         hooks.iter().try_for_each(|hook| check_hook(kind, hook))?;
     }
+    for (field, value) in [
+        ("solaris", &spec.solaris),
+        ("windows", &spec.windows),
+        ("vm", &spec.vm),
+        ("zos", &spec.zos),
+        ("freebsd", &spec.freebsd),
+    ] {
+        refuse(field, value.as_ref())?;
+    }
     for mount in &spec.mounts {
         check_text("mounts.destination", &mount.destination)?;
         if mount.destination.is_empty() {
@@ -50,8 +59,10 @@ pub fn validate(spec: &Spec) -> Result<()> {
     let linux = spec.linux.as_ref().ok_or_else(|| invalid("linux", "", "missing"))?;
     check_namespaces(&linux.namespaces)?;
     check_linux(spec, linux)?;
-    if spec.hostname.is_some() && spec.namespace("uts").is_none() {
-        return Err(invalid("hostname", "", "needs a uts namespace"));
+    for (field, name) in [("hostname", &spec.hostname), ("domainname", &spec.domainname)] {
+        if name.as_deref().is_some_and(|name| !name.is_empty()) && spec.namespace("uts").is_none() {
+            return Err(invalid(field, "", "needs a uts namespace"));
+        }
     }
     spec.process.as_ref().map_or(Ok(()), check_process)
 }
@@ -88,9 +99,6 @@ fn check_namespaces(namespaces: &[Namespace]) -> Result<()> {
         if namespace.path.as_deref().is_some_and(|path| !path.starts_with('/')) {
             return Err(invalid("linux.namespaces", kind, "the path is not absolute"));
         }
-        if namespace.path.is_none() && kind == "time" {
-            return Err(unsupported("linux.namespaces", kind));
-        }
     }
     if namespaces.iter().any(|namespace| namespace.kind == "mount") {
         return Ok(());
@@ -99,15 +107,16 @@ fn check_namespaces(namespaces: &[Namespace]) -> Result<()> {
 }
 
 fn check_linux(spec: &Spec, linux: &Linux) -> Result<()> {
-    let refused = [
-        ("linux.timeOffsets", &linux.time_offsets),
-        ("linux.netDevices", &linux.net_devices),
-        ("linux.intelRdt", &linux.intel_rdt),
-        ("linux.memoryPolicy", &linux.memory_policy),
-        ("linux.personality", &linux.personality),
-    ];
+    let refused = [("linux.netDevices", &linux.net_devices), ("linux.intelRdt", &linux.intel_rdt)];
     for (field, value) in refused {
         refuse(field, value.as_ref())?;
+    }
+    clocks::check(spec)?;
+    if let Some(policy) = &linux.memory_policy {
+        memory_policy::parse(policy)?;
+    }
+    if let Some(personality) = &linux.personality {
+        personality::parse(personality)?;
     }
     Resources::of(spec)?;
     if let Some(path) = &linux.cgroups_path {
@@ -188,9 +197,7 @@ pub fn check_process(process: &Process) -> Result<()> {
     if let Some(names) = &process.capabilities {
         caps::Sets::parse(names)?;
     }
-    refuse("process.scheduler", process.scheduler.as_ref())?;
-    refuse("process.ioPriority", process.io_priority.as_ref())?;
-    refuse("process.execCPUAffinity", process.exec_cpu_affinity.as_ref())?;
+    scheduling::check(process)?;
     for (field, label) in [
         ("process.selinuxLabel", &process.selinux_label),
         ("process.apparmorProfile", &process.apparmor_profile),

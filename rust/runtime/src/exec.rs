@@ -70,6 +70,7 @@ fn run(args: &Arguments, report: &OwnedFd) -> Status {
         namespaces: ThreadNameSpaceType::from_bits_retain(mask),
         cgroup: cgroup.as_ref().map(AsFd::as_fd),
         process: &process,
+        linux: None, // the engine's documents set none of what an exec would take over
         filter: filter.as_ref(),
         stdio: Some(stdio),
         kept_fds: 0,

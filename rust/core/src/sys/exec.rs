@@ -35,3 +35,13 @@ pub fn set_rlimit(resource: u32, soft: u64, hard: u64) -> io::Result<()> {
     };
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
+
+/// personality(2).
+///
+/// # Errors
+/// The kernel refuses none that it knows.
+pub fn set_personality(domain: u32) -> io::Result<()> {
+    // SAFETY: personality(2) takes an integer, and neither domain that we pass changes where memory is.
+    let result = unsafe { libc::personality(libc::c_ulong::from(domain)) };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}

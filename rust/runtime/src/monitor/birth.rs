@@ -190,6 +190,7 @@ fn joined_namespaces(spec: &Spec) -> u32 {
         ("uts", ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME),
         ("network", ThreadNameSpaceType::NETWORK),
         ("cgroup", ThreadNameSpaceType::CONTROL_GROUP),
+        ("time", ThreadNameSpaceType::TIME),
     ];
     kinds
         .iter()
