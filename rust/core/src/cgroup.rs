@@ -6,6 +6,7 @@
 //! | [`place`] | where `linux.cgroupsPath` is, made and given its controllers; taken back |
 //! | [`resources`] | `linux.resources`, typed; what cannot be is refused by name |
 //! | [`limits`] | resources written to the cgroup's files |
+//! | [`systemd`] | the same by systemd, as a scope |
 //! | [`freeze`] | stop, go, kill: all processes of the cgroup at once |
 //! | [`stats`] | what was used, as `runc events` tells it |
 //! | [`watch`] | waiting for a kill for want of memory, and for the end |
@@ -24,6 +25,7 @@ use crate::error::{At, Code, Error, Result};
 use crate::paths::{open_host, write_all};
 
 mod controllers;
+mod dbus;
 pub mod freeze;
 pub mod limits;
 mod object;
@@ -31,6 +33,7 @@ pub mod place;
 mod removal;
 pub mod resources;
 pub mod stats;
+pub mod systemd;
 #[cfg(test)]
 mod tests;
 pub mod watch;

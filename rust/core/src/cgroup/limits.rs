@@ -11,7 +11,7 @@ use crate::cgroup::{Cgroup, Place, absent};
 use crate::error::{Code, Error, Result};
 
 /// The kernel's own period, in microseconds.
-const PERIOD_US: u64 = 100_000;
+pub(super) const PERIOD_US: u64 = 100_000;
 
 /// The files with one value, in the order in which they are put back: a quota before the burst within it.
 const SINGLE_VALUES: [&str; 11] = [
