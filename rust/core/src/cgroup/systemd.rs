@@ -330,12 +330,13 @@ mod tests {
 
     #[test]
     fn limits_become_properties() {
-        let resources = Resources::parse(&json!({
+        let document = json!({
             "memory": {"limit": 100, "swap": 150, "reservation": -1},
             "pids": {"limit": 0},
             "cpu": {"quota": 12_345, "shares": 1024, "cpus": "0,9"},
             "unified": {"memory.high": "max", "io.max": "8:0 rbps=1"},
-        }));
+        });
+        let resources = Resources::parse(&document, "1.3.0");
         let number = Variant::Number;
         let expected = vec![
             ("MemoryMax", number(100)),

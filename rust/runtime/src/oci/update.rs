@@ -76,11 +76,10 @@ pub(super) fn main(globals: &Globals, words: &Words) -> Result<i32> {
             return Err(Error::new(Code::Unsupported, format!("--{flag}"), "", message));
         }
     }
-    let document = match words.text("resources")?.filter(|path| !path.is_empty()) {
-        Some(path) => read_document(path)?,
-        None => from_flags(words)?,
+    let resources = match words.text("resources")?.filter(|path| !path.is_empty()) {
+        Some(path) => Resources::parse(&read_document(path)?, &container.record.oci_version)?,
+        None => Resources::parse(&from_flags(words)?, "1.3.0")?,
     };
-    let resources = Resources::parse(&document)?;
     if container.status()? == Status::Stopped {
         return Err(Error::new(Code::Conflict, "", "", "container not running"));
     }
