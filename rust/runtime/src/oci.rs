@@ -5,6 +5,7 @@
 //! the container ID where runc stops) are no argument library's, and there is no time to build a tree of commands.
 
 mod birth;
+mod cgroups;
 mod checkpoint;
 mod command_line;
 mod container;

@@ -72,6 +72,18 @@ impl Scope {
         Ok(Self { unit: format!("{prefix}{dash}{name}.scope"), slice: slice.to_owned() })
     }
 
+    /// The one that was started under this name.
+    #[must_use]
+    pub fn named(unit: &str) -> Self {
+        Self { unit: unit.to_owned(), slice: String::new() }
+    }
+
+    /// Whether the manager is the machine's and not a user's: for the machine's own root.
+    #[must_use]
+    pub fn is_of_the_machine() -> bool {
+        rustix::process::geteuid().is_root() && !is_in_user_namespace()
+    }
+
     /// Has systemd make the scope with `pid` in it, and limits it.
     ///
     /// # Errors
@@ -80,7 +92,7 @@ impl Scope {
         let mut connection = connect(addresses)?;
         let slice = if !self.slice.is_empty() {
             &self.slice
-        } else if rustix::process::geteuid().is_root() && !is_in_user_namespace() {
+        } else if Self::is_of_the_machine() {
             "system.slice"
         } else {
             "user.slice"

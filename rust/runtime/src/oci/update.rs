@@ -7,6 +7,7 @@ use pyrt_core::paths::{read_all, read_host};
 use pyrt_core::{Code, Error, Result};
 use serde_json::{Map, Value};
 
+use super::cgroups;
 use super::command_line::{Words, invalid};
 use super::container::{Container, Status};
 use super::events::scaled;
@@ -83,10 +84,7 @@ pub(super) fn main(globals: &Globals, words: &Words) -> Result<i32> {
     if container.status()? == Status::Stopped {
         return Err(Error::new(Code::Conflict, "", "", "container not running"));
     }
-    match container.cgroup()? {
-        Some(cgroup) => cgroup.update(&resources)?,
-        None => resources.apply_to(None)?,
-    }
+    cgroups::update(&container.record, &resources)?;
     Ok(0)
 }
 
