@@ -100,6 +100,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         start: None,
         tied: true,
         new_keyring: true,
+        settle: None,
         pivots: true,
     };
     let joining = Joining {
