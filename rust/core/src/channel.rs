@@ -20,6 +20,14 @@ pub fn pair() -> Result<(OwnedFd, OwnedFd)> {
         .at("socketpair", "")
 }
 
+/// One end, connected to nothing yet.
+///
+/// # Errors
+/// socket(2)'s.
+pub fn socket() -> Result<OwnedFd, Errno> {
+    rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+}
+
 /// Sends one message with up to three descriptors.
 ///
 /// # Errors

@@ -4,34 +4,28 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{Mode, OFlags};
+use rustix::net::SocketAddrUnix;
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
 use crate::bundle::Rootfs;
 use crate::error::{At, Code, Error, Result};
+use crate::hooks;
+use crate::idmap;
 use crate::init;
-use crate::paths::{open_host, read_all, write_all};
+use crate::namespaces::{Joins, clone_flags};
+use crate::paths::{open_host, read_all};
 use crate::process;
 use crate::seccomp::Filter;
-use crate::spec::{IdMapping, Spec};
+use crate::spec::Spec;
 use crate::sync::{Message, Sync};
-use crate::sys::fork::{
-    self, CLONE_NEWIPC, CLONE_NEWNET, CLONE_NEWNS, CLONE_NEWPID, CLONE_NEWUSER, CLONE_NEWUTS, Fork,
-};
-
-/// Spec type and clone flag. Not here: cgroup, whose root would be our own cgroup if it were cloned.
-const CLONED: [(&str, u64); 6] = [
-    ("user", CLONE_NEWUSER),
-    ("mount", CLONE_NEWNS),
-    ("pid", CLONE_NEWPID),
-    ("ipc", CLONE_NEWIPC),
-    ("uts", CLONE_NEWUTS),
-    ("network", CLONE_NEWNET),
-];
+use crate::sys::fork::{self, Fork};
 
 /// Everything init needs, decided and opened before it is born.
 pub struct Plan<'a> {
     /// The document.
     pub spec: &'a Spec,
+    /// Container ID, for hooks.
+    pub id: &'a str,
     /// Absolute path of the bundle; relative paths of the document start here.
     pub bundle: &'a Path,
     /// What to mount as the root, or `root.path` itself.
@@ -40,14 +34,28 @@ pub struct Plan<'a> {
     pub filter: Option<&'a Filter>,
     /// Make `process.cwd` where it is missing.
     pub create_workdir: bool,
-    /// Descriptors 0, 1 and 2 of a program without a terminal.
-    pub stdio: [OwnedFd; 3],
+    /// Descriptors 0, 1 and 2 of a program without a terminal; none: ours, as they are.
+    pub stdio: Option<[OwnedFd; 3]>,
+    /// How many descriptors after these the program keeps (`--preserve-fds`).
+    pub kept_fds: u32,
     /// The cgroup to start in.
     pub cgroup: Option<BorrowedFd<'a>>,
     /// Whether a helper joins init's namespaces between created and started.
     pub joinable: bool,
+    /// The namespaces by path; the caller is in all but the mount namespace.
+    pub joins: &'a Joins,
     /// Whether the user's own namespace denies setgroups.
     pub single_id: bool,
+    /// Where `start` connects when the parent does not stay; init then does not die with the parent either.
+    pub start: Option<BorrowedFd<'a>>,
+    /// Whether init dies with its parent.
+    pub tied: bool,
+    /// Whether the session keyring is a new one.
+    pub new_keyring: bool,
+    /// What is done with init's pid before init goes on: a scope of systemd is made of a process.
+    pub settle: Option<&'a dyn Fn(u32) -> Result<()>>,
+    /// `--no-pivot`: the root is moved over the old one, which stays below (a ramfs cannot be pivoted).
+    pub pivots: bool,
 }
 
 impl Plan<'_> {
@@ -66,6 +74,8 @@ pub struct Beginning {
     /// Its pid on the host, for display and for helpers that want a number.
     pub pid: u32,
     sync: Sync,
+    /// What it is told to go on, with the state for hooks.
+    go: Message,
 }
 
 /// A container that was created and waits for start.
@@ -75,9 +85,16 @@ pub struct Created {
     pub pidfd: OwnedFd,
     /// The pty master, with `process.terminal`.
     pub terminal: Option<OwnedFd>,
+    /// Where init waits.
+    pub gate: Gate,
+}
+
+/// Between *created* and *running*.
+#[derive(Debug)]
+pub struct Gate {
+    sync: Sync,
     /// The path that will be executed, for the error if it cannot be.
     program: String,
-    sync: Sync,
 }
 
 /// Makes the container process and maps its IDs. On any failure nothing of it remains.
@@ -85,10 +102,7 @@ pub struct Created {
 /// # Errors
 /// The step that failed.
 pub fn begin(plan: &Plan<'_>) -> Result<Beginning> {
-    let flags = CLONED
-        .iter()
-        .filter(|(kind, _)| plan.spec.makes(kind))
-        .fold(0, |flags, (_, flag)| flags | flag);
+    let flags = clone_flags(plan.spec);
     let (ours, theirs) = Sync::pair()?;
     // One clone3: the kernel makes the user namespace first and the others belong to it.
     match fork::fork_single(flags, plan.cgroup).at("clone", "init").map_err(explain_clone)? {
@@ -108,7 +122,7 @@ pub fn begin(plan: &Plan<'_>) -> Result<Beginning> {
             fork::exit_now(code);
         }
         Fork::Parent { pidfd, .. } => match map(plan, &pidfd, &ours) {
-            Ok(pid) => Ok(Beginning { pidfd, pid, sync: ours }),
+            Ok((pid, go)) => Ok(Beginning { pidfd, pid, sync: ours, go }),
             Err(error) => {
                 end(pidfd.as_fd());
                 Err(error)
@@ -118,28 +132,41 @@ pub fn begin(plan: &Plan<'_>) -> Result<Beginning> {
 }
 
 /// Writes the ID maps; init goes on when they are there.
-fn map(plan: &Plan<'_>, pidfd: &OwnedFd, sync: &Sync) -> Result<u32> {
+fn map(plan: &Plan<'_>, pidfd: &OwnedFd, sync: &Sync) -> Result<(u32, Message)> {
     let fdinfo = open_host(Path::new("/proc/self/fdinfo"), OFlags::PATH | OFlags::DIRECTORY)?;
     let pid = host_pid(pidfd, fdinfo.as_fd())?;
     if let (true, Some(linux)) = (plan.spec.makes("user"), &plan.spec.linux) {
-        write_maps(pid, &linux.uid_mappings, &linux.gid_mappings)?;
+        idmap::write(pid, &linux.uid_mappings, &linux.gid_mappings)?;
     }
-    sync.send(&Message::Mapped)?;
-    Ok(pid)
+    if let Some(settle) = plan.settle {
+        settle(pid)?;
+    }
+    let has_hooks = plan.spec.hooks.is_some();
+    let state = || hooks::state(plan.spec, plan.id, plan.bundle, pid, "created");
+    let go = Message::Proceed(if has_hooks { state() } else { Vec::new() });
+    sync.send(&go)?;
+    Ok((pid, go))
 }
 
 impl Beginning {
-    /// Waits until it is *created*. On any failure nothing of it remains.
+    /// Waits until it is *created*, and runs the hooks outside. On any failure nothing of it remains.
     ///
     /// # Errors
-    /// Init's own.
-    pub fn finish(self) -> Result<Created> {
+    /// Init's own, or a hook's.
+    pub fn finish(self, spec: &Spec) -> Result<Created> {
         let mut terminal = None;
         let error = loop {
             match self.sync.receive() {
                 Ok(Message::Terminal(master)) => terminal = Some(master),
+                Ok(Message::Hooks) => {
+                    if let Err(error) = self.run_hooks(spec).and_then(|()| self.sync.send(&self.go))
+                    {
+                        break error;
+                    }
+                }
                 Ok(Message::Created(program)) => {
-                    return Ok(Created { pidfd: self.pidfd, terminal, program, sync: self.sync });
+                    let gate = Gate { sync: self.sync, program };
+                    return Ok(Created { pidfd: self.pidfd, terminal, gate });
                 }
                 Ok(Message::Failed(error)) | Err(error) => break error,
                 Ok(_) => {
@@ -156,13 +183,32 @@ impl Beginning {
         Err(error)
     }
 
+    fn run_hooks(&self, spec: &Spec) -> Result<()> {
+        let (Some(all), Message::Proceed(state)) = (&spec.hooks, &self.go) else { return Ok(()) };
+        hooks::run("prestart", &all.prestart, state)?;
+        hooks::run("createRuntime", &all.create_runtime, state)
+    }
+
     /// Takes it back.
     pub fn abandon(&self) {
         end(self.pidfd.as_fd());
     }
 }
 
-impl Created {
+impl Gate {
+    /// The gate of an init whose parent did not stay.
+    ///
+    /// # Errors
+    /// `kernel`; ECONNREFUSED if nobody waits there any more.
+    pub fn connect(address: &SocketAddrUnix, subject: &Path) -> Result<Self> {
+        let sync = Sync::connect(address, subject)?;
+        match sync.receive()? {
+            Message::Created(program) => Ok(Self { sync, program }),
+            Message::Failed(error) => Err(error),
+            _ => Err(Error::new(Code::Conflict, "start", "", "the container waits no more")),
+        }
+    }
+
     /// Lets init execute the program.
     ///
     /// # Errors
@@ -209,24 +255,6 @@ pub fn host_pid(pidfd: &OwnedFd, fdinfo: BorrowedFd<'_>) -> Result<u32> {
         .lines()
         .find_map(|line| line.strip_prefix("Pid:")?.trim().parse().ok())
         .ok_or_else(|| Error::new(Code::Kernel, "read", path.to_string_lossy(), "names no pid"))
-}
-
-fn write_maps(pid: u32, uids: &[IdMapping], gids: &[IdMapping]) -> Result<()> {
-    for (file, mappings) in [("uid_map", uids), ("gid_map", gids)] {
-        let text: String = mappings
-            .iter()
-            .map(|map| format!("{} {} {}\n", map.container_id, map.host_id, map.size))
-            .collect();
-        let path = format!("/proc/{pid}/{file}");
-        let target = open_host(Path::new(&path), OFlags::WRONLY)?;
-        // One write: the kernel takes the map whole or not at all.
-        write_all(&target, text.as_bytes()).at("write", path.as_str()).map_err(|error| {
-            let lines = text.trim_end().replace('\n', ", ");
-            let message = format!("{} (map {lines})", error.message);
-            Error { message, ..error }
-        })?;
-    }
-    Ok(())
 }
 
 fn explain_clone(error: Error) -> Error {

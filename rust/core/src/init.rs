@@ -1,7 +1,8 @@
 //! The process that sets itself up and becomes the program: pid 1 of a container.
 
 use std::convert::Infallible;
-use std::os::fd::{AsFd, OwnedFd};
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{FileType, Gid, OFlags, Uid};
@@ -11,13 +12,15 @@ use rustix::process::{DumpableBehavior, Signal};
 use crate::console::Console;
 use crate::create::Plan;
 use crate::error::{At, Code, Error, Result};
-use crate::paths::{open_host, write_all};
+use crate::hooks;
+use crate::paths::{c_string, open_host, write_all};
 use crate::process::{self, Program};
 use crate::rootfs::{self, Sources};
 use crate::seccomp::Filter;
 use crate::spec::{Linux, Process, Spec, User};
 use crate::sync::{Message, Sync};
 use crate::sys;
+use crate::{clocks, memory_policy, personality, scheduling};
 
 /// Turns the cloned child into the container process; returns only on failure.
 ///
@@ -30,43 +33,66 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     let linux = spec.linux.as_ref().ok_or_else(missing_linux)?;
     sys::signal::reset_all(); // first: what our caller blocks or ignores is not the program's
     rustix::process::setsid().at("setsid", "")?; // no terminal of the host can be controlling
-    follow_parent(spec)?;
+    follow_parent(plan)?;
+    plan.joins.enter_mount()?; // the paths of the document are then those of that namespace
     let sources = Sources::open(spec, plan.bundle, plan.rootfs)?; // as the user, before any change of IDs
+    clocks::enter(spec)?; // likewise, and before anything that reads a clock
     set_oom_score(spec)?; // while /proc/self is ours: a change of IDs gives it to root
-    expect_mapped(sync)?;
+    let state = proceed(sync)?; // the maps are written
     become_root(plan)?; // mounts belong to the container's root
+    leave_keyring(plan)?; // as the container's root, who owns the new one
     unshare_cgroup(spec)?; // after the clone into its cgroup, which becomes the root of what it sees
     set_names(spec)?;
     let root = sources.build(spec)?; // every later path is resolved beneath it
     drop(sources); // descriptors of the host are closed before the host is left
     rootfs::set_sysctls(&root, linux)?; // through our procfs, before /proc/sys is sealed
+    run_hooks_before_pivot(spec, sync, &state)?; // they may still mount and write
     rootfs::protect(&root, spec, linux)?; // after all mounts, or a later mount would uncover them
     if plan.create_workdir {
         make_workdir(&root, spec)?;
     }
     let console = open_console(&root, spec, sync)?; // in the container's devpts, bound while we may mount
-    rootfs::pivot(&root)?; // after this no host path can be named
+    rootfs::pivot(&root, plan.pivots)?; // after this no host path can be named
     drop(root);
     let process = spec.process.as_ref().ok_or_else(missing_process)?;
     take_stdio(console, plan, process)?;
     // CVE-2024-21626: before any path of the document is resolved, or /proc/self/fd would lead it, and a symlink or
     // an interpreter of the image, out through a directory of the host. Close-on-exec would be too late: execve
     // resolves first. The socket to the monitor leads nowhere.
-    sys::files::close_all_but(sync.as_fd()).at("close_range", "")?;
+    sys::files::close_all_but(3 + plan.kept_fds, [Some(sync.as_fd()), plan.start])
+        .at("close_range", "")?;
+    schedule(process, Some(linux))?; // late, or our own steps would wait behind others; before a filter that forbids it
     // no_new_privs first: it is what lets the filter be loaded last, with no capability left.
     let filter = load_filter_early(process, plan.filter)?;
     let trampoline = process::make_trampoline(sync, filter)?;
     process::set_rlimits(&process.rlimits)?; // after everything that opens files
     process::become_user(process, plan.may_set_groups())?; // after the last step that needs CAP_SYS_ADMIN
-    follow_parent(spec)?; // again: a change of IDs forgets it
+    follow_parent(plan)?; // again: a change of IDs forgets it
     process::enter_directory(&process.cwd)?; // as the user: a directory it may not enter is an error
     set_umask(process);
     let program = Program::find(process)?; // as the user, so that create reports it missing, not start
     set_dumpable(plan.joinable)?;
     sync.send(&Message::Created(program.path()))?;
+    if let Some(start) = plan.start {
+        sync.continue_on(start)?; // our parent does not stay: `start` is somebody else
+        sync.send(&Message::Created(program.path()))?;
+    }
     expect_start(sync)?;
+    if let Some(all) = &spec.hooks {
+        hooks::run_inside("startContainer", &all.start_container, &state)?;
+    }
     // Loads the filter last: from here on we only execute, or report and exit.
     Err(program.become_it(sync, trampoline.as_ref(), filter))
+}
+
+/// How the program is scheduled, where its memory lies and what it takes the machine for.
+///
+/// # Errors
+/// `kernel` naming the property.
+pub fn schedule(process: &Process, linux: Option<&Linux>) -> Result<()> {
+    personality::apply(linux.and_then(|linux| linux.personality.as_ref()))?;
+    memory_policy::apply(linux.and_then(|linux| linux.memory_policy.as_ref()))?;
+    scheduling::apply(process)
 }
 
 fn missing_linux() -> Error {
@@ -79,8 +105,8 @@ fn missing_process() -> Error {
 
 /// Without a pid namespace of its own above it, a container is tied to its monitor by this signal alone; it is
 /// lost at a change of IDs, which is why the outer namespace exists.
-fn follow_parent(spec: &Spec) -> Result<()> {
-    if spec.makes("pid") {
+fn follow_parent(plan: &Plan<'_>) -> Result<()> {
+    if plan.spec.makes("pid") || !plan.tied {
         return Ok(());
     }
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).at("set death signal", "")
@@ -95,11 +121,22 @@ fn set_oom_score(spec: &Spec) -> Result<()> {
     write_all(&file, score.to_string().as_bytes()).at("process.oomScoreAdj", score.to_string())
 }
 
-fn expect_mapped(sync: &Sync) -> Result<()> {
+/// Waits for the parent's word to go on; what came with it.
+fn proceed(sync: &Sync) -> Result<Vec<u8>> {
     match sync.receive()? {
-        Message::Mapped => Ok(()),
+        Message::Proceed(state) => Ok(state),
         _ => Err(abandoned()),
     }
+}
+
+/// prestart and createRuntime are the parent's, which is outside; createContainer is ours, with the files of the host.
+fn run_hooks_before_pivot(spec: &Spec, sync: &Sync, state: &[u8]) -> Result<()> {
+    let Some(all) = &spec.hooks else { return Ok(()) };
+    if !all.prestart.is_empty() || !all.create_runtime.is_empty() {
+        sync.send(&Message::Hooks)?;
+        proceed(sync)?;
+    }
+    hooks::run("createContainer", &all.create_container, state)
 }
 
 fn expect_start(sync: &Sync) -> Result<()> {
@@ -124,6 +161,19 @@ fn become_root(plan: &Plan<'_>) -> Result<()> {
     process::set_ids(&User::default(), plan.may_set_groups())
 }
 
+fn leave_keyring(plan: &Plan<'_>) -> Result<()> {
+    if !plan.new_keyring {
+        return Ok(());
+    }
+    let name = c_string(OsStr::new(&format!("_ses.{}", plan.id)), "id")?;
+    match sys::exec::new_session_keyring(&name) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => Ok(()),
+        result => result
+            .at("join session keyring", plan.id)
+            .map_err(|error| error.with_hint("raise the limit: sysctl kernel.keys.maxkeys=20000")),
+    }
+}
+
 fn unshare_cgroup(spec: &Spec) -> Result<()> {
     if !spec.makes("cgroup") {
         return Ok(());
@@ -132,10 +182,10 @@ fn unshare_cgroup(spec: &Spec) -> Result<()> {
 }
 
 fn set_names(spec: &Spec) -> Result<()> {
-    if let Some(name) = &spec.hostname {
+    if let Some(name) = spec.hostname.as_ref().filter(|name| !name.is_empty()) {
         rustix::system::sethostname(name.as_bytes()).at("sethostname", name)?;
     }
-    if let Some(name) = &spec.domainname {
+    if let Some(name) = spec.domainname.as_ref().filter(|name| !name.is_empty()) {
         rustix::system::setdomainname(name.as_bytes()).at("setdomainname", name)?;
     }
     if spec.makes("network") {
@@ -169,18 +219,23 @@ fn take_stdio(console: Option<OwnedFd>, plan: &Plan<'_>, process: &Process) -> R
     if console.is_some() {
         return Ok(());
     }
-    for (number, fd) in (0..3).zip(&plan.stdio) {
-        sys::files::place(fd.as_fd(), number).at("dup2", number.to_string())?;
-        give_pipe(fd, process)?;
-    }
-    Ok(())
+    place_stdio(plan.stdio.as_ref(), process)
 }
 
-/// Chowns a pipe or socket to the user of `process`.
+/// Puts the three descriptors in their places, or leaves ours there, and gives pipes to the program's user.
 ///
 /// # Errors
 /// `kernel`.
-pub fn give_pipe(fd: &OwnedFd, process: &Process) -> Result<()> {
+pub fn place_stdio(stdio: Option<&[OwnedFd; 3]>, process: &Process) -> Result<()> {
+    for (number, fd) in (0..3).zip(stdio.into_iter().flatten()) {
+        sys::files::place(fd.as_fd(), number).at("dup2", number.to_string())?;
+    }
+    let ours = [rustix::stdio::stdin(), rustix::stdio::stdout(), rustix::stdio::stderr()];
+    ours.into_iter().try_for_each(|fd| give_pipe(fd, process))
+}
+
+/// Chowns a pipe or socket to the user of `process`.
+fn give_pipe(fd: BorrowedFd<'_>, process: &Process) -> Result<()> {
     let stat = rustix::fs::fstat(fd).at("stat", "stdio")?;
     let kind = FileType::from_raw_mode(stat.st_mode);
     if process.user.uid == 0 || !(kind.is_fifo() || kind.is_socket()) {

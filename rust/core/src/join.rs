@@ -10,11 +10,12 @@ use rustix::thread::ThreadNameSpaceType;
 use crate::console::Console;
 use crate::create::{end, host_pid};
 use crate::error::{At, Code, Error, Result};
-use crate::init::{give_pipe, load_filter_early, set_umask};
+use crate::init::{load_filter_early, place_stdio, schedule, set_umask};
 use crate::paths::open_host;
 use crate::process::{self, Program};
+use crate::scheduling::{self, UNBOUND};
 use crate::seccomp::Filter;
-use crate::spec::Process;
+use crate::spec::{Linux, Process};
 use crate::sync::{Message, Sync};
 use crate::sys;
 use crate::sys::fork::Fork;
@@ -29,10 +30,14 @@ pub struct JoinPlan<'a> {
     pub cgroup: Option<BorrowedFd<'a>>,
     /// The program.
     pub process: &'a Process,
+    /// The container's own settings that hold for each of its processes.
+    pub linux: Option<&'a Linux>,
     /// The container's filter.
     pub filter: Option<&'a Filter>,
-    /// Descriptors 0, 1 and 2 of a program without a terminal.
-    pub stdio: [OwnedFd; 3],
+    /// Descriptors 0, 1 and 2 of a program without a terminal; none: ours, as they are.
+    pub stdio: Option<[OwnedFd; 3]>,
+    /// How many descriptors after these the program keeps (`--preserve-fds`).
+    pub kept_fds: u32,
     /// Whether the container's map allows setgroups.
     pub may_set_groups: bool,
 }
@@ -60,6 +65,9 @@ pub fn join(plan: &JoinPlan<'_>) -> Result<Joined> {
     // namespace grants the rights for the rest.
     rustix::thread::move_into_thread_name_spaces(plan.init, plan.namespaces)
         .at("setns", "container")?;
+    let affinity = plan.process.exec_cpu_affinity.as_ref().unwrap_or(&UNBOUND);
+    // Ours, inherited: the process has it before it is in the container's cgroup.
+    scheduling::set_affinity("process.execCPUAffinity.initial", &affinity.initial)?;
     let (ours, theirs) = Sync::pair()?;
     match sys::fork::fork_single(0, plan.cgroup).at("clone", "exec")? {
         Fork::Child => {
@@ -116,12 +124,12 @@ fn enter(plan: &JoinPlan<'_>, sync: &Sync) -> Result<std::convert::Infallible> {
         console.take()?;
         sync.send(&Message::Terminal(console.master))?;
     } else {
-        for (number, fd) in (0..3).zip(&plan.stdio) {
-            sys::files::place(fd.as_fd(), number).at("dup2", number.to_string())?;
-            give_pipe(fd, process)?;
-        }
+        place_stdio(plan.stdio.as_ref(), process)?;
     }
-    sys::files::close_all_but(sync.as_fd()).at("close_range", "")?;
+    sys::files::close_all_but(3 + plan.kept_fds, [Some(sync.as_fd())]).at("close_range", "")?;
+    let affinity = process.exec_cpu_affinity.as_ref().unwrap_or(&UNBOUND);
+    scheduling::set_affinity("process.execCPUAffinity.final", &affinity.last)?;
+    schedule(process, plan.linux)?;
     let filter = load_filter_early(process, plan.filter)?;
     let trampoline = process::make_trampoline(sync, filter)?;
     process::set_rlimits(&process.rlimits)?;

@@ -13,7 +13,7 @@ use crate::sys::signal;
 
 pub use output::{Pending, open_anew};
 pub use socket::over_socket;
-pub use terminal::{over_terminal, send_signal};
+pub use terminal::{Order, Orders, over_terminal, send_signal};
 
 /// podman's list: everything that can be caught, but for what belongs to our own children and debuggers.
 pub const FORWARDED: [i32; 14] = [
@@ -84,7 +84,7 @@ impl Signals {
 
     /// The next pending one.
     #[must_use]
-    pub fn next(&self) -> Option<i32> {
+    pub fn take_next(&self) -> Option<i32> {
         signal::next(self.fd.as_fd()).ok().flatten()
     }
 }

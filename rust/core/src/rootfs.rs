@@ -295,12 +295,19 @@ fn seal(root: &OwnedFd, spec: &Spec) -> Result<()> {
     Ok(())
 }
 
-/// Makes the container's root ours and lets the host's tree go.
+/// Makes the container's root ours and lets the host's tree go; without `pivots` it is only covered, for an initial
+/// ramfs cannot be left (runc's `--no-pivot`).
 ///
 /// # Errors
 /// `kernel`.
-pub fn pivot(root: &OwnedFd) -> Result<()> {
+pub fn pivot(root: &OwnedFd, pivots: bool) -> Result<()> {
     rustix::process::fchdir(root).at("chdir", "/")?;
+    if !pivots {
+        let slash = open_host(Path::new("/"), OFlags::PATH | OFlags::DIRECTORY)?;
+        attach(root.as_fd(), slash.as_fd(), "/")?;
+        rustix::process::chroot(".").at("chroot", "/")?;
+        return rustix::process::chdir("/").at("chdir", "/");
+    }
     // With both arguments ".", the old root ends up stacked on the new one; no directory is needed for it.
     rustix::process::pivot_root(".", ".").at("pivot_root", "/")?;
     rustix::mount::unmount(".", UnmountFlags::DETACH).at("umount", "old root")?;

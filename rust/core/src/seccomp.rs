@@ -26,6 +26,7 @@ use std::path::Path;
 pub use arch::{ARCHITECTURES, Arch};
 pub use profile::{ACTIONS, Arg, FLAGS, OPERATORS, Seccomp, Syscall};
 
+use crate::spec::Spec;
 use crate::{Code, Error, Result};
 
 /// Raised whenever the same profile would compile to other instructions: it is part of the cache's key.
@@ -118,6 +119,15 @@ const BPF_MAXINSNS: usize = 4096;
 /// `invalid_spec` naming the field.
 pub fn validate(profile: &Seccomp) -> Result<()> {
     lower::lower(profile, Arch::NATIVE).map(|_| ())
+}
+
+/// The filter of a document, if it has one; `cache` as in [`cached`].
+///
+/// # Errors
+/// As [`compile`].
+pub fn of(spec: &Spec, cache: Option<&Path>) -> Result<Option<Filter>> {
+    let profile = spec.linux.as_ref().and_then(|linux| linux.seccomp.as_ref());
+    profile.map(|profile| cached(profile, cache)).transpose()
 }
 
 /// As [`compile`], but through the files of directory `cache`, which is made if it is absent.

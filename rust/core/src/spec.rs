@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use crate::seccomp::Seccomp;
@@ -19,7 +19,7 @@ pub struct Spec {
     /// The root filesystem.
     pub root: Option<Root>,
     /// Mounts beyond the root, in order.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub mounts: Vec<Mount>,
     /// The program; may be absent until `start`.
     pub process: Option<Process>,
@@ -28,12 +28,22 @@ pub struct Spec {
     /// UTS NIS domain name.
     pub domainname: Option<String>,
     /// Lifecycle hooks.
-    pub hooks: Option<Value>,
+    pub hooks: Option<Hooks>,
     /// Linux-specific configuration.
     pub linux: Option<Linux>,
     /// Arbitrary metadata.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub annotations: BTreeMap<String, String>,
+    /// Another platform's, refused by name like the next ones.
+    pub solaris: Option<Value>,
+    /// See `solaris`.
+    pub windows: Option<Value>,
+    /// See `solaris`.
+    pub vm: Option<Value>,
+    /// See `solaris`.
+    pub zos: Option<Value>,
+    /// See `solaris`.
+    pub freebsd: Option<Value>,
 }
 
 /// config.md#root.
@@ -59,13 +69,13 @@ pub struct Mount {
     #[serde(default)]
     pub source: Option<String>,
     /// mount(8)-style options.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub options: Vec<String>,
     /// Per-mount ID mapping.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub uid_mappings: Vec<IdMapping>,
     /// Per-mount ID mapping.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "or_default", skip_serializing_if = "Vec::is_empty")]
     pub gid_mappings: Vec<IdMapping>,
 }
 
@@ -82,17 +92,17 @@ pub struct Process {
     #[serde(default)]
     pub user: User,
     /// argv; the first is looked up in PATH.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub args: Vec<String>,
     /// `NAME=value`.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub env: Vec<String>,
     /// Absolute working directory.
     pub cwd: String,
     /// The five sets.
     pub capabilities: Option<Capabilities>,
     /// setrlimit(2).
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub rlimits: Vec<Rlimit>,
     /// prctl(PR_SET_NO_NEW_PRIVS).
     #[serde(default)]
@@ -104,12 +114,54 @@ pub struct Process {
     /// /proc/self/oom_score_adj.
     pub oom_score_adj: Option<i32>,
     /// sched_setattr(2).
-    pub scheduler: Option<Value>,
+    pub scheduler: Option<Scheduler>,
     /// ioprio_set(2).
-    pub io_priority: Option<Value>,
+    pub io_priority: Option<IoPriority>,
     /// CPU affinity of exec.
     #[serde(rename = "execCPUAffinity")]
-    pub exec_cpu_affinity: Option<Value>,
+    pub exec_cpu_affinity: Option<CpuAffinity>,
+}
+
+/// config.md#linux-process, scheduler.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Scheduler {
+    /// SCHED_OTHER and its kin.
+    pub policy: String,
+    /// -20 to 19.
+    pub nice: i32,
+    /// Of SCHED_FIFO and SCHED_RR.
+    pub priority: i32,
+    /// SCHED_FLAG_*.
+    #[serde(deserialize_with = "or_default")]
+    pub flags: Vec<String>,
+    /// Nanoseconds of SCHED_DEADLINE.
+    pub runtime: u64,
+    /// Nanoseconds of SCHED_DEADLINE.
+    pub deadline: u64,
+    /// Nanoseconds of SCHED_DEADLINE.
+    pub period: u64,
+}
+
+/// config.md#linux-process, ioPriority.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct IoPriority {
+    /// IOPRIO_CLASS_RT, IOPRIO_CLASS_BE or IOPRIO_CLASS_IDLE.
+    pub class: String,
+    /// 0, the first served, to 7.
+    #[serde(default)]
+    pub priority: i32,
+}
+
+/// config.md#linux-process, execCPUAffinity: lists of CPUs.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct CpuAffinity {
+    /// Of the runtime, until the process is in the container's cgroup.
+    pub initial: String,
+    /// Of the process.
+    #[serde(rename = "final")]
+    pub last: String,
 }
 
 /// config.md#process, consoleSize.
@@ -134,7 +186,7 @@ pub struct User {
     /// umask(2) of the program; 0022 if absent.
     pub umask: Option<u32>,
     /// Supplementary groups.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub additional_gids: Vec<u32>,
 }
 
@@ -142,19 +194,19 @@ pub struct User {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Capabilities {
     /// Limits what the process can gain.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub bounding: Vec<String>,
     /// Checked by the kernel.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub effective: Vec<String>,
     /// Kept across execve by files that allow it.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub inheritable: Vec<String>,
     /// May be made effective.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub permitted: Vec<String>,
     /// Kept across execve without file capabilities.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub ambient: Vec<String>,
 }
 
@@ -175,18 +227,19 @@ pub struct Rlimit {
 #[serde(rename_all = "camelCase")]
 pub struct Linux {
     /// Namespaces to make or join.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub namespaces: Vec<Namespace>,
     /// User IDs of the new user namespace; host IDs are those of the namespace the runtime is in.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub uid_mappings: Vec<IdMapping>,
     /// Group IDs likewise.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub gid_mappings: Vec<IdMapping>,
     /// Clock offsets of a time namespace.
-    pub time_offsets: Option<Value>,
+    #[serde(default, deserialize_with = "or_default")]
+    pub time_offsets: BTreeMap<String, TimeOffset>,
     /// Device nodes beyond the default ones.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub devices: Vec<Device>,
     /// Network devices to move in.
     pub net_devices: Option<Value>,
@@ -197,24 +250,112 @@ pub struct Linux {
     /// Resource director technology.
     pub intel_rdt: Option<Value>,
     /// set_mempolicy(2).
-    pub memory_policy: Option<Value>,
+    pub memory_policy: Option<MemoryPolicy>,
     /// Namespaced kernel parameters.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub sysctl: BTreeMap<String, String>,
     /// System-call filter.
     pub seccomp: Option<Seccomp>,
     /// Propagation of the root mount.
     pub rootfs_propagation: Option<String>,
     /// Paths that cannot be read inside.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub masked_paths: Vec<String>,
     /// Paths that cannot be written inside.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "or_default")]
     pub readonly_paths: Vec<String>,
     /// SELinux context of mounts.
     pub mount_label: Option<String>,
     /// personality(2).
-    pub personality: Option<Value>,
+    pub personality: Option<Personality>,
+}
+
+/// config-linux.md#offset-for-time-namespace.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TimeOffset {
+    /// Seconds.
+    pub secs: i64,
+    /// And nanoseconds.
+    pub nanosecs: u32,
+}
+
+/// config-linux.md#memory-policy.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct MemoryPolicy {
+    /// MPOL_*.
+    pub mode: String,
+    /// List of nodes.
+    pub nodes: String,
+    /// MPOL_F_*.
+    #[serde(deserialize_with = "or_default")]
+    pub flags: Vec<String>,
+}
+
+/// config-linux.md#personality.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Personality {
+    /// LINUX or LINUX32.
+    pub domain: String,
+    /// Reserved; none is defined.
+    #[serde(deserialize_with = "or_default")]
+    pub flags: Vec<String>,
+}
+
+/// config.md#posix-platform-hooks.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Hooks {
+    /// Outside, when the namespaces are there and the mounts made; deprecated, before the next.
+    #[serde(default, deserialize_with = "or_default")]
+    pub prestart: Vec<Hook>,
+    /// Outside, at the same time.
+    #[serde(default, deserialize_with = "or_default")]
+    pub create_runtime: Vec<Hook>,
+    /// In the container's namespaces, with the files of the host.
+    #[serde(default, deserialize_with = "or_default")]
+    pub create_container: Vec<Hook>,
+    /// In the container, before the program.
+    #[serde(default, deserialize_with = "or_default")]
+    pub start_container: Vec<Hook>,
+    /// Outside, after the program was executed.
+    #[serde(default, deserialize_with = "or_default")]
+    pub poststart: Vec<Hook>,
+    /// Outside, after the container was deleted.
+    #[serde(default, deserialize_with = "or_default")]
+    pub poststop: Vec<Hook>,
+}
+
+/// One program.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Hook {
+    /// Absolute path.
+    pub path: String,
+    /// argv, argv[0] included.
+    #[serde(default, deserialize_with = "or_default")]
+    pub args: Vec<String>,
+    /// The whole environment.
+    #[serde(default, deserialize_with = "or_default")]
+    pub env: Vec<String>,
+    /// Seconds, more than 0.
+    pub timeout: Option<i64>,
+}
+
+impl Hooks {
+    /// Each list with its name in the document.
+    #[must_use]
+    pub fn lists(&self) -> [(&'static str, &[Hook]); 6] {
+        [
+            ("prestart", &self.prestart),
+            ("createRuntime", &self.create_runtime),
+            ("createContainer", &self.create_container),
+            ("startContainer", &self.start_container),
+            ("poststart", &self.poststart),
+            ("poststop", &self.poststop),
+        ]
+    }
 }
 
 /// config-linux.md#namespaces.
@@ -224,8 +365,13 @@ pub struct Namespace {
     #[serde(rename = "type")]
     pub kind: String,
     /// An existing one to join.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "or_none", skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
+}
+
+/// Go writes an absent text as an empty one.
+fn or_none<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    Ok(Option::deserialize(deserializer)?.filter(|text: &String| !text.is_empty()))
 }
 
 /// config-linux.md#user-namespace-mappings.
@@ -261,6 +407,13 @@ pub struct Device {
     pub uid: Option<u32>,
     /// Group.
     pub gid: Option<u32>,
+}
+
+/// Go writes an absent list or map as `null`.
+pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    d: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(d)?.unwrap_or_default())
 }
 
 impl Spec {

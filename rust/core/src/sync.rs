@@ -2,7 +2,8 @@
 //!
 //! | from   | message    | carries        | means                                                   |
 //! |--------|------------|----------------|---------------------------------------------------------|
-//! | parent | `Mapped`   |                | the ID maps are written: become root inside             |
+//! | parent | `Proceed`  | state for hooks| the ID maps are written: become root inside             |
+//! | init   | `Hooks`    |                | mounts are made: run the hooks outside, then `Proceed`  |
 //! | init   | `Terminal` | the pty master | a terminal was made; sent before `Created`              |
 //! | init   | `Created`  | the program    | nothing is left but the filter and execve               |
 //! | parent | `Start`    |                | execute                                                 |
@@ -10,19 +11,25 @@
 //! | init   | `Refused`  | step and errno | the same from the trampoline, which has no JSON         |
 //! | init   | end        |                | after `Start`: execve happened, the socket closed on it |
 //!
-//! End of file the other way, before `Start`, means that nobody wants the container: init ends.
+//! End of file the other way, before `Start`, means that nobody wants the container: init ends. Where the parent does
+//! not stay (`pyrt-runtime create`), init then takes one connection on `start.sock` and says `Created` again there: that
+//! is the pair from then on.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
 
 use crate::channel;
 use crate::error::{At, Code, Error, Result};
+use crate::sys;
 use crate::sys::trampoline;
 
 /// One message; the first byte on the wire.
 #[derive(Debug)]
 pub enum Message {
-    /// `M`
-    Mapped,
+    /// `P`, then the container's state as JSON if there are hooks for init to run.
+    Proceed(Vec<u8>),
+    /// `H`
+    Hooks,
     /// `T`
     Terminal(OwnedFd),
     /// `C`, then the path of the program.
@@ -62,13 +69,35 @@ impl Sync {
         Ok((Self(parent), Self(init)))
     }
 
+    /// The client's end of a connection to a created init.
+    ///
+    /// # Errors
+    /// `kernel`; ECONNREFUSED or ENOENT if nobody waits there.
+    pub fn connect(address: &rustix::net::SocketAddrUnix, subject: &Path) -> Result<Self> {
+        let socket = channel::socket().at("socket", subject)?;
+        rustix::net::connect(&socket, address).at("connect", subject)?;
+        Ok(Self(socket))
+    }
+
+    /// Waits for a connection and goes on with it, under our own number: the trampoline knows that one.
+    ///
+    /// # Errors
+    /// `kernel`.
+    pub fn continue_on(&self, listener: BorrowedFd<'_>) -> Result<()> {
+        let flags = rustix::net::SocketFlags::CLOEXEC;
+        let accept = || rustix::net::accept_with(listener, flags);
+        let connection = rustix::io::retry_on_intr(accept).at("accept", "start")?;
+        sys::files::replace(connection.as_fd(), self.0.as_fd()).at("dup3", "start")
+    }
+
     /// Sends one message.
     ///
     /// # Errors
     /// `kernel`; EPIPE if the other end is gone.
     pub fn send(&self, message: &Message) -> Result<()> {
         let (bytes, fd) = match message {
-            Message::Mapped => (b"M".to_vec(), None),
+            Message::Proceed(state) => ([b"P", state.as_slice()].concat(), None),
+            Message::Hooks => (b"H".to_vec(), None),
             Message::Terminal(master) => (b"T".to_vec(), Some(master.as_fd())),
             Message::Created(path) => ([b"C", path.as_bytes()].concat(), None),
             Message::Start => (b"S".to_vec(), None),
@@ -92,7 +121,8 @@ impl Sync {
         let bytes = channel::receive_message(&self.0, &mut fds).at("sync", "receive")?;
         match (bytes.first(), fds.pop()) {
             (None, _) => Ok(Message::End),
-            (Some(b'M'), _) => Ok(Message::Mapped),
+            (Some(b'P'), _) => Ok(Message::Proceed(bytes[1..].to_vec())),
+            (Some(b'H'), _) => Ok(Message::Hooks),
             (Some(b'T'), Some(master)) => Ok(Message::Terminal(master)),
             (Some(b'C'), _) => {
                 Ok(Message::Created(String::from_utf8_lossy(&bytes[1..]).into_owned()))

@@ -5,16 +5,18 @@
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::process::{Pid, WaitId, WaitIdOptions};
+use rustix::process::Pid;
 use rustix::thread::ThreadNameSpaceType;
 use serde::Serialize;
 
 use crate::error::{At, Code, Error, Result};
-use crate::paths::{open_host, read_all, write_all};
+use crate::idmap;
+use crate::paths::{open_host, read_all};
+use crate::spec::IdMapping;
 use crate::state::{lock, lock_holder};
 use crate::subid::{Ranges, account_name, subordinate_ranges};
 use crate::sys;
@@ -22,9 +24,6 @@ use crate::sys::fork::Fork;
 
 /// File below the run root that the holder locks.
 pub const HOLDER: &str = "holder";
-
-/// Where the setuid helpers are; never by PATH, which is the user's.
-const HELPER_DIRS: [&str; 3] = ["/usr/bin", "/bin", "/usr/local/bin"];
 
 /// The holder of the user's namespace.
 #[derive(Debug)]
@@ -281,91 +280,33 @@ fn write_maps(pid: u32) -> Result<Option<String>> {
     let name = account_name(uid)?;
     let uids = subordinate_ranges(Path::new("/etc/subuid"), uid, name.as_deref())?;
     let gids = subordinate_ranges(Path::new("/etc/subgid"), uid, name.as_deref())?;
-    let helpers = (helper("newuidmap"), helper("newgidmap"));
     let who = name.unwrap_or_else(|| uid.to_string());
-    let reason = match (&uids.0[..], &gids.0[..], &helpers) {
-        ([], ..) => format!("no subordinate user IDs for {who} in /etc/subuid"),
-        (_, [], _) => format!("no subordinate group IDs for {who} in /etc/subgid"),
-        (.., (Some(newuidmap), Some(newgidmap))) => {
-            // Side by side: each is a setuid program of a millisecond.
-            let first = run_helper(newuidmap, pid, uid, &uids)?;
-            let second = run_helper(newgidmap, pid, gid, &gids)?;
-            first.finish()?;
-            second.finish()?;
+    let has_helpers = idmap::helper("newuidmap").and(idmap::helper("newgidmap")).is_some();
+    let reason = match (&uids.0[..], &gids.0[..]) {
+        ([], _) => format!("no subordinate user IDs for {who} in /etc/subuid"),
+        (_, []) => format!("no subordinate group IDs for {who} in /etc/subgid"),
+        _ if has_helpers => {
+            idmap::write(pid, &map_all(uid, &uids), &map_all(gid, &gids))?;
             return Ok(None);
         }
         _ => "newuidmap and newgidmap are not installed (package uidmap)".to_owned(),
     };
-    write_single(pid, uid, gid)?;
+    let only = |id| map_all(id, &Ranges::default());
+    idmap::write(pid, &only(uid), &only(gid)).map_err(explain_unshare)?;
     Ok(Some(reason))
 }
 
-/// Without privileges the kernel allows one ID, and only after setgroups is denied for good (CVE-2014-8989).
-fn write_single(pid: u32, uid: u32, gid: u32) -> Result<()> {
-    let lines = [
-        ("setgroups", "deny".to_owned()),
-        ("uid_map", format!("0 {uid} 1")),
-        ("gid_map", format!("0 {gid} 1")),
-    ];
-    for (file, text) in lines {
-        let path = format!("/proc/{pid}/{file}");
-        let target = open_host(Path::new(&path), OFlags::WRONLY)?;
-        write_all(&target, text.as_bytes()).at("write", path.as_str()).map_err(explain_unshare)?;
-    }
-    Ok(())
-}
-
-fn helper(name: &str) -> Option<PathBuf> {
-    HELPER_DIRS.iter().map(|dir| Path::new(dir).join(name)).find(|path| path.exists())
-}
-
-/// A helper under way.
-struct Running {
-    pidfd: OwnedFd,
-    stderr: OwnedFd,
-    name: String,
-}
-
-fn run_helper(program: &Path, pid: u32, own: u32, ranges: &Ranges) -> Result<Running> {
-    let name =
-        program.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
-    let mut words = vec![name.clone(), pid.to_string()];
-    let mut inside = 0_u32;
-    for (first, count) in std::iter::once(&(own, 1)).chain(&ranges.0) {
-        words.extend([inside.to_string(), first.to_string(), count.to_string()]);
-        inside = inside.saturating_add(*count);
-    }
-    let args: Vec<CString> = words.into_iter().filter_map(|word| CString::new(word).ok()).collect();
-    let (stderr, write) =
-        rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).at("pipe", &name)?;
-    let null = open_host(Path::new("/dev/null"), OFlags::RDWR)?;
-    let command = sys::spawn::Command {
-        program: &crate::paths::c_string(program.as_os_str(), "helper")?,
-        args: &args,
-        env: &[],
-        stdio: [null.as_fd(), null.as_fd(), write.as_fd()],
-        keep: &[],
-    };
-    let pidfd = sys::spawn::spawn(&command).at("exec", program)?;
-    Ok(Running { pidfd, stderr, name })
-}
-
-impl Running {
-    fn finish(self) -> Result<()> {
-        let words = read_all(&self.stderr, Path::new(&self.name), 4096)?;
-        let id = WaitId::PidFd(self.pidfd.as_fd());
-        let status = rustix::io::retry_on_intr(|| {
-            rustix::process::waitid(id.clone(), WaitIdOptions::EXITED)
+/// Our own ID as 0, then the ranges one after the other.
+fn map_all(own: u32, ranges: &Ranges) -> Vec<IdMapping> {
+    let mut container_id = 0_u32;
+    std::iter::once(&(own, 1))
+        .chain(&ranges.0)
+        .map(|&(host_id, size)| {
+            let mapping = IdMapping { container_id, host_id, size };
+            container_id = container_id.saturating_add(size);
+            mapping
         })
-        .at("wait", &self.name)?;
-        if status.and_then(|status| status.exit_status()) == Some(0) {
-            return Ok(());
-        }
-        let words = String::from_utf8_lossy(&words);
-        let message = words.trim().lines().last().unwrap_or("failed without a word").to_owned();
-        let hint = "run `pyrt doctor`; the ranges are in /etc/subuid and /etc/subgid, the helpers must be setuid";
-        Err(Error::new(Code::Denied, self.name, "", message).with_hint(hint))
-    }
+        .collect()
 }
 
 fn explain_unshare(error: Error) -> Error {

@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
+use crate::cgroup::Resources;
+use crate::cgroup::place::check_path;
 use crate::error::{Code, Error, Result};
 use crate::mount::Options;
-use crate::spec::{Linux, Namespace, Process, Spec};
-use crate::{caps, process};
-
-/// The namespaces a container can have (config-linux.md#namespaces).
-const NAMESPACES: [&str; 8] = ["pid", "network", "mount", "ipc", "uts", "user", "cgroup", "time"];
+use crate::namespaces::NAMESPACES;
+use crate::spec::{Hook, Linux, Namespace, Process, Spec};
+use crate::{caps, clocks, memory_policy, personality, process, scheduling};
 
 /// sysctl prefix, and the namespace that makes it the container's own.
 const SYSCTLS: [(&str, &str); 6] = [
@@ -31,7 +31,18 @@ pub fn validate(spec: &Spec) -> Result<()> {
         Some(root) if root.path.is_empty() => return Err(invalid("root.path", "", "empty")),
         Some(root) => check_text("root.path", &root.path)?,
     }
-    refuse("hooks", spec.hooks.as_ref())?;
+    for (kind, hooks) in spec.hooks.iter().flat_map(|hooks| hooks.lists()) {
+        hooks.iter().try_for_each(|hook| check_hook(kind, hook))?;
+    }
+    for (field, value) in [
+        ("solaris", &spec.solaris),
+        ("windows", &spec.windows),
+        ("vm", &spec.vm),
+        ("zos", &spec.zos),
+        ("freebsd", &spec.freebsd),
+    ] {
+        refuse(field, value.as_ref())?;
+    }
     for mount in &spec.mounts {
         check_text("mounts.destination", &mount.destination)?;
         if mount.destination.is_empty() {
@@ -48,10 +59,24 @@ pub fn validate(spec: &Spec) -> Result<()> {
     let linux = spec.linux.as_ref().ok_or_else(|| invalid("linux", "", "missing"))?;
     check_namespaces(&linux.namespaces)?;
     check_linux(spec, linux)?;
-    if spec.hostname.is_some() && spec.namespace("uts").is_none() {
-        return Err(invalid("hostname", "", "needs a uts namespace"));
+    for (field, name) in [("hostname", &spec.hostname), ("domainname", &spec.domainname)] {
+        if name.as_deref().is_some_and(|name| !name.is_empty()) && spec.namespace("uts").is_none() {
+            return Err(invalid(field, "", "needs a uts namespace"));
+        }
     }
     spec.process.as_ref().map_or(Ok(()), check_process)
+}
+
+fn check_hook(kind: &str, hook: &Hook) -> Result<()> {
+    let field = format!("hooks.{kind}");
+    if !hook.path.starts_with('/') {
+        return Err(invalid(&field, &hook.path, "the path is not absolute"));
+    }
+    if hook.timeout.is_some_and(|seconds| seconds <= 0) {
+        return Err(invalid(&field, &hook.path, "the timeout is not more than 0"));
+    }
+    let texts = std::iter::once(&hook.path).chain(&hook.args).chain(&hook.env);
+    texts.into_iter().try_for_each(|text| check_text(&field, text))
 }
 
 fn check_version(version: &str) -> Result<()> {
@@ -65,14 +90,14 @@ fn check_version(version: &str) -> Result<()> {
 fn check_namespaces(namespaces: &[Namespace]) -> Result<()> {
     for (position, namespace) in namespaces.iter().enumerate() {
         let kind = namespace.kind.as_str();
-        if !NAMESPACES.contains(&kind) {
+        if !NAMESPACES.iter().any(|(known, ..)| *known == kind) {
             return Err(invalid("linux.namespaces", kind, "unknown type"));
         }
         if namespaces[..position].iter().any(|earlier| earlier.kind == kind) {
             return Err(invalid("linux.namespaces", kind, "given twice"));
         }
-        if namespace.path.is_some() || kind == "time" {
-            return Err(unsupported("linux.namespaces", kind));
+        if namespace.path.as_deref().is_some_and(|path| !path.starts_with('/')) {
+            return Err(invalid("linux.namespaces", kind, "the path is not absolute"));
         }
     }
     if namespaces.iter().any(|namespace| namespace.kind == "mount") {
@@ -82,17 +107,21 @@ fn check_namespaces(namespaces: &[Namespace]) -> Result<()> {
 }
 
 fn check_linux(spec: &Spec, linux: &Linux) -> Result<()> {
-    let refused = [
-        ("linux.timeOffsets", &linux.time_offsets),
-        ("linux.netDevices", &linux.net_devices),
-        ("linux.intelRdt", &linux.intel_rdt),
-        ("linux.memoryPolicy", &linux.memory_policy),
-        ("linux.personality", &linux.personality),
-    ];
+    let refused = [("linux.netDevices", &linux.net_devices), ("linux.intelRdt", &linux.intel_rdt)];
     for (field, value) in refused {
         refuse(field, value.as_ref())?;
     }
-    check_resources(linux.resources.as_ref())?;
+    clocks::check(spec)?;
+    if let Some(policy) = &linux.memory_policy {
+        memory_policy::parse(policy)?;
+    }
+    if let Some(personality) = &linux.personality {
+        personality::parse(personality)?;
+    }
+    Resources::of(spec)?;
+    if let Some(path) = &linux.cgroups_path {
+        check_path("linux.cgroupsPath", path)?;
+    }
     if linux.mount_label.as_deref().is_some_and(|label| !label.is_empty()) {
         return Err(unsupported("linux.mountLabel", ""));
     }
@@ -105,8 +134,8 @@ fn check_linux(spec: &Spec, linux: &Linux) -> Result<()> {
         ));
     }
     let maps = !linux.uid_mappings.is_empty() || !linux.gid_mappings.is_empty();
-    if maps && !makes_user {
-        return Err(invalid("linux.uidMappings", "", "mappings without a new user namespace"));
+    if maps && spec.namespace("user").is_none() {
+        return Err(invalid("linux.uidMappings", "", "mappings without a user namespace"));
     }
     for path in linux.masked_paths.iter().chain(&linux.readonly_paths) {
         if !path.starts_with('/') {
@@ -134,22 +163,6 @@ fn check_sysctl(spec: &Spec, key: &str) -> Result<()> {
         }
         None => Err(invalid("linux.sysctl", key, "belongs to no namespace of the container")),
     }
-}
-
-/// The default denial of devices holds by construction: no mknod in a user namespace, and only what is bound
-/// in can be opened.
-fn check_resources(resources: Option<&Value>) -> Result<()> {
-    let Some(Value::Object(fields)) = resources else { return Ok(()) };
-    for (name, value) in fields {
-        let is_default_denial = name == "devices"
-            && value.as_array().is_some_and(|rules| {
-                rules.iter().all(|rule| rule.get("allow").and_then(Value::as_bool) == Some(false))
-            });
-        if !is_default_denial {
-            refuse(&format!("linux.resources.{name}"), Some(value))?;
-        }
-    }
-    Ok(())
 }
 
 /// Checks the process object, of a container or of exec.
@@ -184,9 +197,7 @@ pub fn check_process(process: &Process) -> Result<()> {
     if let Some(names) = &process.capabilities {
         caps::Sets::parse(names)?;
     }
-    refuse("process.scheduler", process.scheduler.as_ref())?;
-    refuse("process.ioPriority", process.io_priority.as_ref())?;
-    refuse("process.execCPUAffinity", process.exec_cpu_affinity.as_ref())?;
+    scheduling::check(process)?;
     for (field, label) in [
         ("process.selinuxLabel", &process.selinux_label),
         ("process.apparmorProfile", &process.apparmor_profile),

@@ -119,7 +119,7 @@ fn attend(socket: &OwnedFd, signals: &Signals, detach: bool) -> Result<Option<i6
         rustix::io::retry_on_intr(|| poll(&mut fds, None)).at("poll", "exec")?;
         let [from_socket, from_signals] = fds.map(|fd| !fd.revents().is_empty());
         if from_signals {
-            while let Some(number) = signals.next() {
+            while let Some(number) = signals.take_next() {
                 let byte = u8::try_from(number).unwrap_or(0);
                 // A process that is gone is seen by the next receive.
                 let _ = wire::send(socket, Frame::Signal, &[byte], &[]);

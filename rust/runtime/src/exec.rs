@@ -10,7 +10,7 @@ use std::path::Path;
 
 use pyrt_core::join::{JoinPlan, Joined, join};
 use pyrt_core::paths::{open_host, read_all};
-use pyrt_core::relay::{self, Pending, Signals, Streams, open_anew};
+use pyrt_core::relay::{self, Order, Orders, Pending, Signals, Streams, open_anew};
 use pyrt_core::seccomp::Filter;
 use pyrt_core::spec::Process;
 use pyrt_core::sys::fork::{self, Fork};
@@ -70,8 +70,10 @@ fn run(args: &Arguments, report: &OwnedFd) -> Status {
         namespaces: ThreadNameSpaceType::from_bits_retain(mask),
         cgroup: cgroup.as_ref().map(AsFd::as_fd),
         process: &process,
+        linux: None, // the engine's documents set none of what an exec would take over
         filter: filter.as_ref(),
-        stdio,
+        stdio: Some(stdio),
+        kept_fds: 0,
         may_set_groups: args.get("no-groups").is_none(),
     };
     if detach && !become_background()? {
@@ -131,7 +133,7 @@ fn attend(
         sig_proxy: true,
     };
     let reap = || end.code(joined).map(drop);
-    let detached = relay::over_terminal(terminal, &joined.pidfd, report.as_fd(), &streams, reap)?;
+    let detached = relay::over_terminal(terminal, &joined.pidfd, report, &streams, reap)?;
     if detached {
         // If the caller is gone, too, there is nobody to tell.
         let _ = wire::send(report, Frame::Reply, b"{}", &[]);
@@ -278,9 +280,10 @@ fn wait_with_pipes(
         ])?;
         let [told, ended, ready @ ..] = events.map(|flags| !flags.is_empty());
         if told {
-            match wire::receive(report).at("exec", "receive")? {
-                None => return Ok(false),
-                Some(order) => relay::send_signal(&joined.pidfd, &order.content),
+            match report.next()? {
+                Order::Leave => return Ok(false),
+                Order::Signal(number) => relay::send_signal(&joined.pidfd, number),
+                Order::Nothing => {}
             }
         }
         if ended {

@@ -73,7 +73,7 @@ pub fn over_socket(socket: BorrowedFd<'_>, streams: &Streams<'_>) -> Result<Outc
         relay.flush()?;
         let ready = relay.wait(&signals)?;
         if ready.signals {
-            while let Some(number) = signals.next() {
+            while let Some(number) = signals.take_next() {
                 relay.forward_signal(number)?;
             }
         }

@@ -7,7 +7,7 @@ use rustix::io::Errno;
 use rustix::termios::Winsize;
 
 use super::output::Pending;
-use super::{Streams, wait};
+use super::{Signals, Streams, wait};
 use crate::error::{At, Result};
 use crate::sys::signal;
 use crate::terminal::{self, DetachKeys, RawMode};
@@ -16,15 +16,15 @@ use crate::wire::{self, CHUNK_BYTES};
 /// Relays between a terminal we hold and the user's descriptors until `process` ends; true if the user left before.
 ///
 /// `reap` is called at once when it has ended, whatever of its output is still under way: the pid namespace of a
-/// container does not end before. `orders` brings signals and ends when nobody waits for the result any more. As over a socket, nothing waits but
-/// poll: a program that writes before it reads on would wait for us in turn.
+/// container does not end before. `orders` brings signals and ends when nobody waits for the result any more. As over a
+/// socket, nothing waits but poll: a program that writes before it reads on would wait for us in turn.
 ///
 /// # Errors
 /// `kernel`.
 pub fn over_terminal(
     master: &OwnedFd,
     process: &OwnedFd,
-    orders: BorrowedFd<'_>,
+    orders: &impl Orders,
     streams: &Streams<'_>,
     reap: impl Fn() -> Result<()>,
 ) -> Result<bool> {
@@ -41,7 +41,7 @@ pub fn over_terminal(
         wanted.set(PollFlags::IN, output.is_none());
         wanted.set(PollFlags::OUT, !typed.is_empty());
         let events = wait([
-            Some((orders, PollFlags::IN)),
+            Some((orders.as_fd(), PollFlags::IN)),
             is_open.then_some((master.as_fd(), wanted)),
             (!has_ended).then_some((process.as_fd(), PollFlags::IN)),
             input.filter(|_| typed.is_empty()).map(|fd| (fd, PollFlags::IN)),
@@ -53,10 +53,11 @@ pub fn over_terminal(
             reap()?;
         }
         if told {
-            match wire::receive(orders).at("exec", "receive")? {
-                None => return Ok(true),
-                Some(order) if order.content == [28] => follow_size(master, streams),
-                Some(order) => send_signal(process, &order.content),
+            match orders.next()? {
+                Order::Leave => return Ok(true),
+                Order::Signal(libc::SIGWINCH) => follow_size(master, streams),
+                Order::Signal(number) => send_signal(process, number),
+                Order::Nothing => {}
             }
         }
         if let (true, Some((fd, pending))) = (room, &mut output)
@@ -101,9 +102,44 @@ pub fn over_terminal(
     }
 }
 
-/// Sends the signal that an order names.
-pub fn send_signal(process: &OwnedFd, content: &[u8]) {
-    let number = content.first().copied().map_or(0, i32::from);
+/// What whoever waits for the end of a process wants of us meanwhile.
+pub enum Order {
+    /// This signal for the process.
+    Signal(i32),
+    /// Nobody waits any more.
+    Leave,
+    /// A false alarm.
+    Nothing,
+}
+
+/// Where orders come from: readable when there is one.
+pub trait Orders: AsFd {
+    /// The next one.
+    ///
+    /// # Errors
+    /// `kernel`.
+    fn next(&self) -> Result<Order>;
+}
+
+/// Frames of [`wire`], from whoever started us.
+impl Orders for OwnedFd {
+    fn next(&self) -> Result<Order> {
+        let order = wire::receive(self).at("exec", "receive")?;
+        Ok(order.map_or(Order::Leave, |order| {
+            Order::Signal(order.content.first().copied().map_or(0, i32::from))
+        }))
+    }
+}
+
+/// Our own signals.
+impl Orders for Signals {
+    fn next(&self) -> Result<Order> {
+        Ok(self.take_next().map_or(Order::Nothing, Order::Signal))
+    }
+}
+
+/// Sends a signal, if it is one.
+pub fn send_signal(process: &OwnedFd, number: i32) {
     if let Some(number) = signal::from_number(number) {
         // ESRCH: it has ended, which the next poll tells.
         let _ = rustix::process::pidfd_send_signal(process, number);

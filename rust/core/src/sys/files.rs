@@ -3,13 +3,20 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
-/// Closes every descriptor above 2 but `keep`, in a child that only executes or exits from here on.
+/// Closes every descriptor from `first` on but `keep`, in a child that only executes or exits from here on.
 ///
 /// # Errors
 /// close_range(2)'s.
-pub fn close_all_but(keep: BorrowedFd<'_>) -> io::Result<()> {
-    let keep = keep.as_raw_fd().cast_unsigned();
-    for (first, last) in [(3, keep.saturating_sub(1)), (keep + 1, u32::MAX)] {
+pub fn close_all_but<const N: usize>(
+    first: u32,
+    keep: [Option<BorrowedFd<'_>>; N],
+) -> io::Result<()> {
+    let mut keep = keep.map(|fd| fd.map_or(u32::MAX, |fd| fd.as_raw_fd().cast_unsigned()));
+    keep.sort_unstable();
+    let mut next = first;
+    for kept in keep.into_iter().chain([u32::MAX]) {
+        let (first, last) = (next, kept.saturating_sub(1));
+        next = kept.saturating_add(1).max(next);
         if first > last {
             continue;
         }
@@ -72,6 +79,23 @@ pub fn place(fd: BorrowedFd<'_>, number: i32) -> io::Result<()> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
+/// Makes `fd` what `target` is, close-on-exec: whoever knows the number of `target` goes on with `fd`.
+///
+/// # Errors
+/// dup3(2)'s.
+pub fn replace(fd: BorrowedFd<'_>, target: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: both are open descriptors that outlive the call; the owner of `target` keeps owning its number.
+    let result = unsafe { libc::dup3(fd.as_raw_fd(), target.as_raw_fd(), libc::O_CLOEXEC) };
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+/// Whether something is open under this number.
+#[must_use]
+pub fn is_open(number: i32) -> bool {
+    // SAFETY: F_GETFD takes integers and changes nothing.
+    unsafe { libc::fcntl(number, libc::F_GETFD) >= 0 }
+}
+
 /// Makes the terminal on descriptor `fd` our session's controlling terminal.
 ///
 /// # Errors
@@ -118,4 +142,14 @@ pub fn duplicate(number: i32) -> io::Result<OwnedFd> {
     }
     // SAFETY: the kernel just made this descriptor for us and nobody else knows it.
     Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// The `CLONE_NEW*` flag of the namespace that `fd` is open on (ioctl_ns(2)).
+///
+/// # Errors
+/// ENOTTY for any other file.
+pub fn namespace_type(fd: BorrowedFd<'_>) -> io::Result<i32> {
+    // SAFETY: NS_GET_NSTYPE takes no argument.
+    let kind = unsafe { libc::ioctl(fd.as_raw_fd(), libc::NS_GET_NSTYPE) };
+    if kind < 0 { Err(io::Error::last_os_error()) } else { Ok(kind) }
 }

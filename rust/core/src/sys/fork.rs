@@ -9,6 +9,8 @@ pub const CLONE_PIDFD: u64 = 0x1000;
 const CLONE_VM: u64 = 0x100;
 /// The parent sleeps until the child has executed a program or exited.
 const CLONE_VFORK: u64 = 0x4000;
+/// New time namespace, for children.
+pub const CLONE_NEWTIME: u64 = 0x80;
 /// New mount namespace.
 pub const CLONE_NEWNS: u64 = 0x0002_0000;
 /// New cgroup namespace.
@@ -190,15 +192,16 @@ fn is_single_threaded() -> bool {
     unsafe { libc::unshare(libc::CLONE_THREAD) == 0 }
 }
 
-/// Moves the calling process into new namespaces: user or cgroup, which share no descriptors or memory.
+/// Moves the calling process into new namespaces: user, cgroup or (its children) time, which share no descriptors or
+/// memory.
 ///
 /// # Errors
 /// unshare(2)'s; EINVAL for any other flag.
 pub fn unshare(flags: u64) -> io::Result<()> {
-    if flags & !(CLONE_NEWUSER | CLONE_NEWCGROUP) != 0 {
+    if flags & !(CLONE_NEWUSER | CLONE_NEWCGROUP | CLONE_NEWTIME) != 0 {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
-    // SAFETY: these two flags change credentials and the view of cgroups; no descriptor table or memory that
+    // SAFETY: these flags change credentials, the view of cgroups and the clocks of children; no descriptor table or memory that
     // another owner relies on is unshared.
     let result = unsafe { libc::unshare(i32::try_from(flags).unwrap_or(0)) };
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }

@@ -3,8 +3,9 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use pyrt_core::cgroup::Cgroup;
+use pyrt_core::cgroup::{Cgroup, Resources};
 use pyrt_core::create::{self, Plan};
+use pyrt_core::namespaces::Joins;
 use pyrt_core::paths::{Reserved, open_host, write_whole};
 use pyrt_core::seccomp::{self, Filter};
 use pyrt_core::spec::{IdMapping, Spec};
@@ -75,27 +76,32 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         let _ = rustix::fs::unlinkat(&run_dir, name, AtFlags::empty());
     }
     let log = job.config.log.as_ref().map(Log::open).transpose()?;
-    let filter = job
-        .spec
-        .linux
-        .as_ref()
-        .and_then(|linux| linux.seccomp.as_ref())
-        .map(|profile| seccomp::cached(profile, job.config.seccomp_cache.as_deref()))
-        .transpose()?;
+    let filter = seccomp::of(&job.spec, job.config.seccomp_cache.as_deref())?;
     give_writable_layer(&job)?;
+    Resources::of(&job.spec)?.apply_to(cgroup)?; // before init is born in it
     let (mut stdio, theirs) = Stdio::pipes(job.config.stdin)?;
     let cgroup = cgroup.map(|cgroup| cgroup.as_fd().try_clone_to_owned()).transpose();
     let cgroup = cgroup.at("dup", "cgroup")?;
+    let joins = Joins::open(&job.spec)?;
+    joins.enter()?;
     let plan = Plan {
         spec: &job.spec,
+        id: &job.config.id,
         bundle: &job.bundle,
         rootfs: job.config.rootfs.as_ref(),
         filter: filter.as_ref(),
         create_workdir: job.config.create_workdir,
-        stdio: theirs,
+        stdio: Some(theirs),
+        kept_fds: 0,
         cgroup: cgroup.as_ref().map(AsFd::as_fd),
         joinable: job.config.network.is_some(),
+        joins: &joins,
         single_id: job.single_id,
+        start: None,
+        tied: true,
+        new_keyring: true,
+        settle: None,
+        pivots: true,
     };
     let joining = Joining {
         namespaces: joined_namespaces(&job.spec),
@@ -117,7 +123,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
     let record = (!job.config.remove).then(reserve).transpose().map_err(undone)?;
     let lead = lead.try_clone_to_owned().at("dup", "lead").map_err(undone)?;
     set_nonblocking(&lead).map_err(undone)?;
-    let mut created = beginning.finish()?;
+    let mut created = beginning.finish(&job.spec)?;
     if let Some(terminal) = created.terminal.take() {
         stdio.use_terminal(terminal).inspect_err(|_| create::end(created.pidfd.as_fd()))?;
     }
@@ -186,6 +192,7 @@ fn joined_namespaces(spec: &Spec) -> u32 {
         ("uts", ThreadNameSpaceType::HOST_NAME_AND_NIS_DOMAIN_NAME),
         ("network", ThreadNameSpaceType::NETWORK),
         ("cgroup", ThreadNameSpaceType::CONTROL_GROUP),
+        ("time", ThreadNameSpaceType::TIME),
     ];
     kinds
         .iter()

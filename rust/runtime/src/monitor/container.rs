@@ -281,12 +281,12 @@ impl Container {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno).at("unlink", "exit.json"),
         }
-        self.created.start()?;
+        self.created.gate.start()?;
         // Init loads its filter and executes; meanwhile we write what will be true if it can.
         self.state.status = "running".to_owned();
         self.state.started_at = started_at;
         let written = write_whole(self.run_dir.as_fd(), "state.json", &to_json(&self.state), 0o600);
-        if let Err(error) = self.created.confirm() {
+        if let Err(error) = self.created.gate.confirm() {
             self.state.status = "created".to_owned();
             self.failure = Some(error.clone());
             return Err(error);
