@@ -26,7 +26,12 @@ PEERS = {
         "spec": "crun leaves the mappings of a rootless document to itself",
         "processes": "crun finds processes by cgroup only, and makes none here",
     },
-    "runc": {"pidfd": "runc 1.1 has no such option"},
+    "runc": {
+        "pidfd": "runc 1.1 has no such option",
+        "names": "runc takes a point as the first letter",
+        "users": "runc 1.1 takes any number",
+        "null": "runc 1.1 panics",
+    },
 }
 """What other runtimes are known not to have; a test is marked with its word by `needs`."""
 

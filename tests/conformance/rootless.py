@@ -29,7 +29,13 @@ PR_SET_CHILD_SUBREAPER = 36
 
 WAIT_S = 10.0
 
-THIRD = "import os, sys; os.dup2(int(sys.argv[1]), 3); os.execvp(sys.argv[2], sys.argv[2:])"
+THIRD = """\
+import os, sys
+os.dup2(int(sys.argv[1]), 3)
+if "LISTEN_FDS" in os.environ:
+    os.environ["LISTEN_PID"] = str(os.getpid())
+os.execvp(sys.argv[2], sys.argv[2:])
+"""
 
 
 class Result:
