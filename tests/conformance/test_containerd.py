@@ -6,6 +6,7 @@ import datetime
 import json
 import os
 import re
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,9 @@ def test_lists_processes(shim: Shim) -> None:
     assert {pid, read_pid(pid_file)} <= set(pids)
     table = shim.ok("ps", "--format", "table", "c1", "-o", "pid,comm")
     assert re.search(rf"^\s*{pid}\b", table, re.MULTILINE)
+    # As its parent, the shim: a pid namespace does not end while one of its dead is not reaped.
+    os.kill(read_pid(pid_file), signal.SIGKILL)
+    shim.oci.reap(read_pid(pid_file))
 
 
 def test_lists_containers(shim: Shim) -> None:
