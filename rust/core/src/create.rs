@@ -117,13 +117,20 @@ pub fn begin(plan: &Plan<'_>) -> Result<Beginning> {
             let _ = theirs.send(&Message::Failed(error));
             fork::exit_now(code);
         }
-        Fork::Parent { pidfd, .. } => match map(plan, &pidfd, &ours) {
-            Ok((pid, go)) => Ok(Beginning { pidfd, pid, sync: ours, go }),
-            Err(error) => {
-                end(pidfd.as_fd());
-                Err(error)
+        Fork::Parent { pidfd, .. } => {
+            drop(theirs);
+            match map(plan, &pidfd, &ours) {
+                Ok((pid, go)) => Ok(Beginning { pidfd, pid, sync: ours, go }),
+                Err(error) => {
+                    end(pidfd.as_fd());
+                    // Init may have ended before its maps could be written: then it has said why.
+                    match ours.receive() {
+                        Ok(Message::Failed(own)) => Err(own),
+                        _ => Err(error),
+                    }
+                }
             }
-        },
+        }
     }
 }
 
