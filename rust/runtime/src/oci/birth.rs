@@ -1,0 +1,358 @@
+//! `create`, `run` and `start`: from a bundle to a process that waits, and from there to the program.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use pyrt_core::bundle::parse_spec;
+use pyrt_core::create::{self, Created, Gate, Plan};
+use pyrt_core::namespaces::Joins;
+use pyrt_core::paths::{open_host, read_all, read_host, write_whole};
+use pyrt_core::relay::Signals;
+use pyrt_core::spec::Spec;
+use pyrt_core::state::now;
+use pyrt_core::{At, Code, Error, Result, channel, hooks, seccomp, sys, validate};
+use rustix::fs::OFlags;
+
+use super::command_line::{Words, invalid};
+use super::container::{Container, Directory, Record, Status, begun};
+use super::globals::Globals;
+use super::{delete, foreground, notify, sockets};
+
+pub(super) const CREATE_FLAGS: [&str; 9] = [
+    "bundle,b=",
+    "config,f=",
+    "console-socket=",
+    "pidfd-socket=",
+    "pid-file=",
+    "no-pivot",
+    "no-new-keyring",
+    "preserve-fds=",
+    "detach,d",
+];
+
+pub(super) const RUN_FLAGS: [&str; 11] = [
+    "bundle,b=",
+    "config,f=",
+    "console-socket=",
+    "pidfd-socket=",
+    "pid-file=",
+    "no-pivot",
+    "no-new-keyring",
+    "preserve-fds=",
+    "detach,d",
+    "keep",
+    "no-subreaper",
+];
+
+/// A config.json with a seccomp profile has 40 kB.
+const DOCUMENT_BYTES: usize = 16 << 20;
+
+/// What was asked for, read and checked before anything is made.
+struct Order {
+    id: String,
+    bundle: PathBuf,
+    /// config.json as it was read.
+    document: Vec<u8>,
+    spec: Spec,
+    pid_file: Option<PathBuf>,
+    console_socket: Option<PathBuf>,
+    pidfd_socket: Option<PathBuf>,
+    kept_fds: u32,
+    pivots: bool,
+    new_keyring: bool,
+    /// Whether we leave before the container ends.
+    leaves: bool,
+}
+
+impl Order {
+    fn read(verb: &str, words: &Words, leaves: bool) -> Result<Self> {
+        let kept_fds = kept_descriptors(words)?;
+        let id = words.only_id(verb)?.to_owned();
+        let here = current_directory()?;
+        let path = |name| words.value(name).filter(|path| !path.is_empty()).map(|p| here.join(p));
+        let (pid_file, console_socket) = (path("pid-file"), path("console-socket"));
+        let (pidfd_socket, config) = (path("pidfd-socket"), path("config"));
+        let bundle = path("bundle").unwrap_or_else(|| here.clone());
+        // Hooks begin where their document lies, and paths in messages are those of the bundle.
+        rustix::process::chdir(&bundle).at("chdir", &bundle)?;
+        let bundle = current_directory()?;
+        let config = config.unwrap_or_else(|| bundle.join("config.json"));
+        let document = read_host(&config, DOCUMENT_BYTES)?;
+        let mut spec = parse_spec(&document)?;
+        validate::validate(&spec)?;
+        check_privilege(&spec)?;
+        let Some(process) = &mut spec.process else {
+            return Err(invalid("process property must not be empty"));
+        };
+        if process.terminal && leaves && console_socket.is_none() {
+            return Err(invalid("process.terminal: needs --console-socket where the runtime leaves"));
+        }
+        if !process.terminal && console_socket.is_some() {
+            return Err(invalid("--console-socket: process.terminal is not set"));
+        }
+        if let Some(listen) = listen_fds() {
+            process.env.push(format!("LISTEN_FDS={listen}"));
+            process.env.push("LISTEN_PID=1".to_owned());
+        }
+        let (pivots, new_keyring) = (!words.is_on("no-pivot")?, !words.is_on("no-new-keyring")?);
+        Ok(Self {
+            id,
+            bundle,
+            document,
+            spec,
+            pid_file,
+            console_socket,
+            pidfd_socket,
+            kept_fds,
+            pivots,
+            new_keyring,
+            leaves,
+        })
+    }
+}
+
+fn current_directory() -> Result<PathBuf> {
+    std::env::current_dir().at("getcwd", "")
+}
+
+/// How many descriptors were handed over by socket activation.
+fn listen_fds() -> Option<u32> {
+    std::env::var("LISTEN_FDS").ok()?.parse().ok().filter(|&count| count > 0)
+}
+
+/// How many descriptors after stdio go to the program; all must be open now, before we open any of our own, or ours
+/// would be handed in (CVE-2024-21626).
+pub(super) fn kept_descriptors(words: &Words) -> Result<u32> {
+    let count = words.count("preserve-fds")?.saturating_add(listen_fds().unwrap_or(0));
+    match (3..3_u32.saturating_add(count)).find(|&fd| !sys::files::is_open(fd.cast_signed())) {
+        Some(fd) => Err(invalid(&format!("--preserve-fds: descriptor {fd} is not open"))),
+        None => Ok(count),
+    }
+}
+
+/// A container needs a user namespace that is not the machine's: its own, or the one that we are in.
+fn check_privilege(spec: &Spec) -> Result<()> {
+    /// include/uapi/linux/nsfs.h: the machine's user namespace.
+    const INITIAL_USER_NAMESPACE: u64 = 0xeffffffd;
+    if spec.namespace("user").is_some() {
+        return Ok(());
+    }
+    let own = rustix::fs::stat("/proc/self/ns/user").at("stat", "/proc/self/ns/user")?;
+    let message = if !rustix::process::geteuid().is_root() {
+        "rootless containers require user namespaces"
+    } else if own.st_ino == INITIAL_USER_NAMESPACE {
+        "root's containers require user namespaces, too: device rules without one need eBPF"
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(Code::Unsupported, "linux.namespaces", "user", message))
+}
+
+/// `create [flags] ID`
+pub(super) fn create(globals: &Globals, words: &Words) -> Result<i32> {
+    let order = Order::read("create", words, true)?;
+    let listens = true;
+    make(globals, &order, listens)?;
+    Ok(0)
+}
+
+/// `run [flags] ID`
+pub(super) fn run(globals: &Globals, words: &Words) -> Result<i32> {
+    let order = Order::read("run", words, words.is_on("detach")?)?;
+    let signals = if order.leaves { None } else { Some(Signals::take()?) };
+    let (container, created, notify) = make(globals, &order, false)?;
+    let started = started(&container, &created.gate, &created.pidfd);
+    let code = started.and_then(|()| match &signals {
+        None => notify.map_or(Ok(()), |notify| notify.wait_ready(&created.pidfd)).map(|()| 0),
+        Some(signals) => {
+            foreground::attend(&created.pidfd, created.terminal.as_ref(), signals, notify.as_ref())
+        }
+    });
+    if code.is_err() {
+        create::end(created.pidfd.as_fd());
+    }
+    if code.is_err() || (!order.leaves && !words.is_on("keep")?) {
+        delete::destroy(&container)?;
+    }
+    code
+}
+
+/// `start ID`
+pub(super) fn start(globals: &Globals, words: &Words) -> Result<i32> {
+    let container = Container::find(globals, words.only_id("start")?)?;
+    let refuse = |message: &str| Err(Error::new(Code::Conflict, "", "", message));
+    match container.status()? {
+        Status::Created | Status::Creating => {}
+        Status::Stopped => return refuse("cannot start a container that has stopped"),
+        _ => return refuse("cannot start an already running container"),
+    }
+    let process = container.running_process()?;
+    let notify = notify::Proxy::open(&container.directory, container.record.pid)?;
+    let address = container.directory.address("start.sock")?;
+    let gate = Gate::connect(&address, &container.directory.path.join("start.sock"))?;
+    // Before the word: if we die between the two, init hears that nobody wants it, and ends.
+    container.directory.forget_start()?;
+    started(&container, &gate, &process)?;
+    notify.map_or(Ok(()), |notify| notify.wait_ready(&process)).map(|()| 0)
+}
+
+/// Lets init execute, and runs what follows; a poststart hook that fails ends the container (runtime.md#lifecycle).
+fn started(container: &Container, gate: &Gate, process: &OwnedFd) -> Result<()> {
+    gate.start()?;
+    gate.confirm()?;
+    if !container.record.has_hooks {
+        return Ok(());
+    }
+    let spec = container.directory.spec()?;
+    let Some(all) = &spec.hooks else { return Ok(()) };
+    let record = &container.record;
+    let state = hooks::state(&spec, &record.id, &record.bundle, record.pid, "running");
+    hooks::run("poststart", &all.poststart, &state).inspect_err(|_| {
+        // ESRCH: it has ended by itself.
+        let _ = rustix::process::pidfd_send_signal(process, rustix::process::Signal::KILL);
+    })
+}
+
+/// Everything up to *created*; whatever fails, all of it is taken back.
+fn make(
+    globals: &Globals,
+    order: &Order,
+    listens: bool,
+) -> Result<(Container, Created, Option<notify::Proxy>)> {
+    let directory = Directory::make(globals, &order.id)?;
+    let mut record = Record {
+        oci_version: order.spec.oci_version.clone(),
+        id: order.id.clone(),
+        pid: 0,
+        start_ticks: 0,
+        bundle: order.bundle.clone(),
+        rootfs: order.bundle.join(order.spec.root.as_ref().map_or("", |root| &root.path)),
+        created: now(),
+        uid: rustix::process::getuid().as_raw(),
+        annotations: order.spec.annotations.clone(),
+        cgroup: None,
+        has_hooks: order.spec.hooks.is_some(),
+    };
+    match make_in(globals, order, &directory, &mut record, listens) {
+        Ok((created, notify)) => Ok((Container { directory, record }, created, notify)),
+        Err(error) => {
+            // The first error is the one to tell; what cannot be removed is there for `delete --force`.
+            let _ = delete::destroy(&Container { directory, record });
+            Err(error)
+        }
+    }
+}
+
+fn make_in(
+    globals: &Globals,
+    order: &Order,
+    directory: &Directory,
+    record: &mut Record,
+    listens: bool,
+) -> Result<(Created, Option<notify::Proxy>)> {
+    let sockets = [&order.console_socket, &order.pidfd_socket]
+        .map(|path| path.as_deref().map(sockets::connect).transpose());
+    let [console, pidfd_socket] = sockets;
+    let (console, pidfd_socket) = (console?, pidfd_socket?);
+    write_whole(directory.fd.as_fd(), "config.json", &order.document, 0o600)?;
+    let mut spec = order.spec.clone();
+    let proxies = notify::prepare(directory, &mut spec)?;
+    let filter = seccomp::of(&spec, Some(&globals.root.join(".cache/seccomp")))?;
+    let start = listens.then(|| listen(directory)).transpose()?;
+    let joins = Joins::open(&spec)?;
+    joins.enter()?;
+    let plan = Plan {
+        spec: &spec,
+        id: &order.id,
+        bundle: &order.bundle,
+        rootfs: None,
+        filter: filter.as_ref(),
+        create_workdir: true,
+        stdio: None,
+        kept_fds: order.kept_fds,
+        cgroup: None,
+        joinable: true,
+        joins: &joins,
+        single_id: denies_setgroups()?,
+        start: start.as_ref().map(AsFd::as_fd),
+        tied: false,
+        pivots: order.pivots,
+    };
+    let beginning = create::begin(&plan)?;
+    record.pid = beginning.pid;
+    // Init mounts; meanwhile, on another processor, its record is written.
+    let written = begun(record.pid).and_then(|ticks| {
+        record.start_ticks = ticks.unwrap_or(0);
+        directory.write_record(record)
+    });
+    if let Err(error) = written {
+        beginning.abandon();
+        return Err(error);
+    }
+    let mut created = beginning.finish(&spec)?;
+    let told = tell(order, &mut created, record.pid, console.as_ref(), pidfd_socket.as_ref());
+    let notify = told.and_then(|()| {
+        if listens || !proxies { Ok(None) } else { notify::Proxy::open(directory, record.pid) }
+    });
+    match notify {
+        Ok(notify) => Ok((created, notify)),
+        Err(error) => {
+            create::end(created.pidfd.as_fd());
+            Err(error)
+        }
+    }
+}
+
+/// Tells whoever wants to know: the terminal, the process, the pid.
+fn tell(
+    order: &Order,
+    created: &mut Created,
+    pid: u32,
+    console: Option<&OwnedFd>,
+    pidfd_socket: Option<&OwnedFd>,
+) -> Result<()> {
+    if let Some(socket) = console
+        && let Some(terminal) = created.terminal.take()
+    {
+        sockets::send(socket, "/dev/ptmx", terminal)?;
+    }
+    if let Some(socket) = pidfd_socket {
+        sockets::send(socket, "pidfd", &created.pidfd)?;
+    }
+    order.pid_file.as_deref().map_or(Ok(()), |path| PidFile::open(path)?.write(pid))
+}
+
+/// A file that will hold a pid: decimal, without a newline, by rename.
+pub(super) struct PidFile {
+    dir: OwnedFd,
+    name: String,
+}
+
+impl PidFile {
+    /// Opens its directory, while it is within reach.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let name = path.file_name().ok_or_else(|| invalid("--pid-file: names no file"))?;
+        let dir = path.parent().unwrap_or(Path::new("/"));
+        let dir = open_host(dir, OFlags::PATH | OFlags::DIRECTORY)?;
+        Ok(Self { dir, name: name.to_string_lossy().into_owned() })
+    }
+
+    pub(super) fn write(&self, pid: u32) -> Result<()> {
+        write_whole(self.dir.as_fd(), &self.name, pid.to_string().as_bytes(), 0o644)
+    }
+}
+
+/// Where `start` will connect.
+fn listen(directory: &Directory) -> Result<OwnedFd> {
+    let name = "start.sock";
+    let socket = channel::socket().at("socket", name)?;
+    rustix::net::bind(&socket, &directory.address(name)?).at("bind", name)?;
+    rustix::net::listen(&socket, 1).at("listen", name)?;
+    Ok(socket)
+}
+
+/// Whether the user namespace that we are in denies setgroups(2), and so all below it.
+fn denies_setgroups() -> Result<bool> {
+    let path = Path::new("/proc/self/setgroups");
+    Ok(read_all(open_host(path, OFlags::RDONLY)?, path, 64)?.starts_with(b"deny"))
+}
