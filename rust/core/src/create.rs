@@ -55,9 +55,12 @@ pub struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Whether the kernel lets this container set supplementary groups.
+    /// Whether the kernel lets this container set supplementary groups, and the document does not keep ours.
     #[must_use]
     pub fn may_set_groups(&self) -> bool {
+        if self.spec.keeps_groups() {
+            return false;
+        }
         let maps_many = self.spec.linux.as_ref().is_some_and(init::may_set_groups);
         if self.spec.makes("user") { maps_many && !self.single_id } else { !self.single_id }
     }

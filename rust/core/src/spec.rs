@@ -16,6 +16,15 @@ pub use process::{
     Capabilities, ConsoleSize, CpuAffinity, IoPriority, Process, Rlimit, Scheduler, User,
 };
 
+/// The specification that this follows.
+pub const VERSION: &str = "1.3.0";
+
+/// podman's `--group-add keep-groups`: the caller's supplementary groups stay (crun's annotation).
+const KEEP_GROUPS: &str = "run.oci.keep_original_groups";
+
+/// The annotations that change what is done; no other does.
+pub const ANNOTATIONS: [&str; 1] = [KEEP_GROUPS];
+
 /// The document (runtime-spec config.md).
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -280,6 +289,12 @@ pub(crate) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Defaul
 }
 
 impl Spec {
+    /// Whether the program keeps the supplementary groups that its caller has.
+    #[must_use]
+    pub fn keeps_groups(&self) -> bool {
+        self.annotations.get(KEEP_GROUPS).is_some_and(|value| value == "1")
+    }
+
     /// Whether a new namespace of this type is asked for (no path).
     #[must_use]
     pub fn makes(&self, kind: &str) -> bool {
