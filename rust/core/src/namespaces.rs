@@ -39,6 +39,35 @@ pub fn clone_flags(spec: &Spec) -> u64 {
         .fold(0, |flags, (.., flag)| flags | flag)
 }
 
+/// setns(2)'s mask for whoever joins a container of this document through its init: all that it does not share with
+/// us. A user namespace that is ours already is refused by the kernel.
+///
+/// # Errors
+/// `kernel`.
+pub fn joined(spec: &Spec) -> Result<Kind> {
+    let mut mask = Kind::empty();
+    for (kind, flag, _) in NAMESPACES {
+        let Some(namespace) = spec.namespace(kind) else { continue };
+        let is_ours = match &namespace.path {
+            Some(path) if kind == "user" => is_our_user_namespace(Path::new(path))?,
+            _ => false,
+        };
+        if !is_ours {
+            mask |= flag;
+        }
+    }
+    Ok(mask)
+}
+
+fn is_our_user_namespace(path: &Path) -> Result<bool> {
+    let identity = |path: &Path| match rustix::fs::stat(path) {
+        // The process whose namespace it was is gone; the container's is not ours then.
+        Err(rustix::io::Errno::NOENT) => Ok(None),
+        result => result.map(|stat| Some((stat.st_dev, stat.st_ino))).at("stat", path),
+    };
+    Ok(identity(path)? == identity(Path::new("/proc/self/ns/user"))?)
+}
+
 /// The namespaces by path, opened.
 pub struct Joins(Vec<(OwnedFd, Kind, String)>);
 
@@ -54,6 +83,9 @@ impl Joins {
             else {
                 continue;
             };
+            if kind == "user" && is_our_user_namespace(Path::new(path))? {
+                continue;
+            }
             let file = open_host(Path::new(path), OFlags::RDONLY)?;
             let is_it = sys::files::namespace_type(file.as_fd())
                 .is_ok_and(|found| found.cast_unsigned() == flag.bits());

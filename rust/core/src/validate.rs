@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use crate::cgroup::Resources;
+use crate::cgroup::place::check_path;
 use crate::error::{Code, Error, Result};
 use crate::mount::{self, Options};
 use crate::namespaces::NAMESPACES;
@@ -122,7 +124,10 @@ fn check_linux(spec: &Spec, linux: &Linux) -> Result<()> {
     if let Some(personality) = &linux.personality {
         personality::parse(personality)?;
     }
-    check_resources(linux.resources.as_ref())?;
+    Resources::of(spec)?;
+    if let Some(path) = &linux.cgroups_path {
+        check_path("linux.cgroupsPath", path)?;
+    }
     let propagation = linux.rootfs_propagation.as_deref().filter(|word| !word.is_empty());
     if let Some(word) = propagation.filter(|word| mount::propagation(word).is_none()) {
         return Err(invalid("linux.rootfsPropagation", word, "is not a propagation"));
@@ -168,22 +173,6 @@ fn check_sysctl(spec: &Spec, key: &str) -> Result<()> {
         }
         None => Err(invalid("linux.sysctl", key, "belongs to no namespace of the container")),
     }
-}
-
-/// The default denial of devices holds by construction: no mknod in a user namespace, and only what is bound
-/// in can be opened.
-fn check_resources(resources: Option<&Value>) -> Result<()> {
-    let Some(Value::Object(fields)) = resources else { return Ok(()) };
-    for (name, value) in fields {
-        let is_default_denial = name == "devices"
-            && value.as_array().is_some_and(|rules| {
-                rules.iter().all(|rule| rule.get("allow").and_then(Value::as_bool) == Some(false))
-            });
-        if !is_default_denial {
-            refuse(&format!("linux.resources.{name}"), Some(value))?;
-        }
-    }
-    Ok(())
 }
 
 /// Checks the process object, of a container or of exec.

@@ -7,16 +7,21 @@
 //! | `join`    | `_core.exec`              | exec: the parent of one more process in a container         |
 //! | `tree`    | `_core.unpack` and so on  | work on trees in the user's namespace                       |
 //! | `init`    | `pyrt run --init`         | pid 1 inside: forwards signals, reaps                       |
+//! | the rest  | podman, conmon, shims     | an OCI runtime's command line: [`oci`]                      |
 
 mod arguments;
 mod exec;
 mod init;
 mod monitor;
+mod oci;
 mod trees;
 
 use std::ffi::OsString;
 
-use pyrt_core::{Code, Error, Result};
+use pyrt_core::{Error, Result};
+
+/// What only our own code starts; everything else is an OCI runtime's command line.
+const OURS: [&str; 5] = ["monitor", "holder", "join", "tree", "init"];
 
 /// Runs one verb; the exit status.
 #[must_use]
@@ -28,19 +33,15 @@ pub fn run(args: &[OsString]) -> i32 {
         // close it to the container's users. The program's own umask is the document's.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     }
+    if OURS.iter().all(|ours| *ours != verb) {
+        return oci::main(args);
+    }
     let result = match verb {
         "monitor" => monitor::main(rest),
         "holder" => arguments::holder(rest),
         "join" => exec::main(rest),
         "tree" => trees::main(rest),
-        "init" => init::main(rest),
-        "--version" | "-v" | "version" => {
-            return print(&format!(
-                "pyrt-runtime version {}\nspec: 1.3.0\n",
-                env!("CARGO_PKG_VERSION")
-            ));
-        }
-        _ => Err(unknown_verb(verb)),
+        _ => init::main(rest),
     };
     match result {
         Ok(code) => code,
@@ -49,11 +50,6 @@ pub fn run(args: &[OsString]) -> i32 {
             1
         }
     }
-}
-
-fn unknown_verb(verb: &str) -> Error {
-    let message = if verb.is_empty() { "no command given" } else { "unknown command" };
-    Error::new(Code::InvalidSpec, "pyrt-runtime", verb, message)
 }
 
 /// Writes to stdout; a reader that is gone is not our failure to report.

@@ -14,6 +14,7 @@ mod foreground;
 mod globals;
 mod kill;
 mod list;
+mod notify;
 mod ps;
 mod sockets;
 mod spec;
@@ -80,12 +81,6 @@ global options:
   --rootless, --debug    taken, and of no effect
   --version, --help
 ";
-
-/// Whether the argument begins an OCI command line: what our own code starts never does.
-#[must_use]
-pub(crate) fn is_ours(word: &str) -> bool {
-    word.starts_with('-') || VERBS.iter().any(|verb| verb.name == word)
-}
 
 /// Runs a command line; the exit status.
 #[must_use]

@@ -3,7 +3,7 @@
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
-use pyrt_core::cgroup::Cgroup;
+use pyrt_core::cgroup::{Cgroup, Resources};
 use pyrt_core::create::{self, Plan};
 use pyrt_core::namespaces::Joins;
 use pyrt_core::paths::{Reserved, open_host, write_whole};
@@ -78,6 +78,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
     let log = job.config.log.as_ref().map(Log::open).transpose()?;
     let filter = seccomp::of(&job.spec, job.config.seccomp_cache.as_deref())?;
     give_writable_layer(&job)?;
+    Resources::of(&job.spec)?.apply_to(cgroup)?; // before init is born in it
     let (mut stdio, theirs) = Stdio::pipes(job.config.stdin)?;
     let cgroup = cgroup.map(|cgroup| cgroup.as_fd().try_clone_to_owned()).transpose();
     let cgroup = cgroup.at("dup", "cgroup")?;

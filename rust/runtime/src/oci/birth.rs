@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use pyrt_core::bundle::parse_spec;
+use pyrt_core::cgroup::{Place, Resources};
 use pyrt_core::create::{self, Created, Gate, Plan};
 use pyrt_core::namespaces::Joins;
 use pyrt_core::paths::{open_host, read_all, read_host, write_whole};
@@ -85,7 +86,9 @@ impl Order {
             return Err(invalid("process property must not be empty"));
         };
         if process.terminal && leaves && console_socket.is_none() {
-            return Err(invalid("process.terminal: needs --console-socket where the runtime leaves"));
+            return Err(invalid(
+                "process.terminal: needs --console-socket where the runtime leaves",
+            ));
         }
         if !process.terminal && console_socket.is_some() {
             return Err(invalid("--console-socket: process.terminal is not set"));
@@ -182,7 +185,7 @@ pub(super) fn start(globals: &Globals, words: &Words) -> Result<i32> {
     let container = Container::find(globals, words.only_id("start")?)?;
     let refuse = |message: &str| Err(Error::new(Code::Conflict, "", "", message));
     match container.status()? {
-        Status::Created | Status::Creating => {}
+        Status::Created => {}
         Status::Stopped => return refuse("cannot start a container that has stopped"),
         _ => return refuse("cannot start an already running container"),
     }
@@ -231,6 +234,7 @@ fn make(
         uid: rustix::process::getuid().as_raw(),
         annotations: order.spec.annotations.clone(),
         cgroup: None,
+        cgroup_made: Vec::new(),
         has_hooks: order.spec.hooks.is_some(),
     };
     match make_in(globals, order, &directory, &mut record, listens) {
@@ -258,6 +262,11 @@ fn make_in(
     let mut spec = order.spec.clone();
     let proxies = notify::prepare(directory, &mut spec)?;
     let filter = seccomp::of(&spec, Some(&globals.root.join(".cache/seccomp")))?;
+    let place = place(globals, &spec, &order.id)?;
+    if let Some(place) = &place {
+        record.cgroup = Some(place.cgroup.path().to_owned());
+        record.cgroup_made.clone_from(&place.made);
+    }
     let start = listens.then(|| listen(directory)).transpose()?;
     let joins = Joins::open(&spec)?;
     joins.enter()?;
@@ -270,7 +279,7 @@ fn make_in(
         create_workdir: true,
         stdio: None,
         kept_fds: order.kept_fds,
-        cgroup: None,
+        cgroup: place.as_ref().map(|place| place.cgroup.as_fd()),
         joinable: true,
         joins: &joins,
         single_id: denies_setgroups()?,
@@ -301,6 +310,20 @@ fn make_in(
             Err(error)
         }
     }
+}
+
+/// Makes the container's cgroup, with its limits.
+fn place(globals: &Globals, spec: &Spec, id: &str) -> Result<Option<Place>> {
+    let resources = Resources::of(spec)?;
+    if globals.no_cgroup {
+        return Place::without(&resources, "--cgroup-manager disabled");
+    }
+    if globals.systemd_cgroup {
+        let message = "cgroups by systemd are not supported";
+        return Err(Error::new(Code::Unsupported, "--systemd-cgroup", "", message));
+    }
+    let path = spec.linux.as_ref().and_then(|linux| linux.cgroups_path.as_deref());
+    Place::make(path, id, &resources)
 }
 
 /// Tells whoever wants to know: the terminal, the process, the pid.

@@ -87,7 +87,10 @@ impl Words {
     /// `invalid_spec` if it is not UTF-8.
     pub(super) fn text(&self, name: &str) -> Result<Option<&str>> {
         let text = |value: &'_ OsStr| {
-            value.to_str().map(str::to_owned).ok_or_else(|| invalid(&format!("--{name}: not UTF-8")))
+            value
+                .to_str()
+                .map(str::to_owned)
+                .ok_or_else(|| invalid(&format!("--{name}: not UTF-8")))
         };
         self.value(name).map(text).transpose()?;
         Ok(self.value(name).and_then(OsStr::to_str))
@@ -179,7 +182,11 @@ mod tests {
     #[test]
     fn one_dash_or_two_and_a_value_either_way() {
         let flags = ["bundle,b=", "no-subreaper"];
-        for line in ["-no-subreaper --bundle=x id", "--no-subreaper -b x id", "id -bundle x -no-subreaper=1"] {
+        for line in [
+            "-no-subreaper --bundle=x id",
+            "--no-subreaper -b x id",
+            "id -bundle x -no-subreaper=1",
+        ] {
             let words = words(line, &flags, false).unwrap();
             assert!(words.is_on("no-subreaper").unwrap());
             assert_eq!(words.text("bundle").unwrap(), Some("x"));

@@ -49,6 +49,8 @@ pub(super) struct Record {
     pub(super) annotations: BTreeMap<String, String>,
     /// Its cgroup, if it has one of its own.
     pub(super) cgroup: Option<PathBuf>,
+    /// The directories made for that, the topmost first.
+    pub(super) cgroup_made: Vec<PathBuf>,
     /// Whether the document has hooks.
     pub(super) has_hooks: bool,
 }
@@ -56,7 +58,6 @@ pub(super) struct Record {
 /// runtime.md#state, with runc's paused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
-    Creating,
     Created,
     Running,
     Paused,
@@ -66,7 +67,6 @@ pub(super) enum Status {
 impl Status {
     pub(super) fn as_str(self) -> &'static str {
         match self {
-            Self::Creating => "creating",
             Self::Created => "created",
             Self::Running => "running",
             Self::Paused => "paused",
@@ -228,8 +228,7 @@ impl Container {
     /// # Errors
     /// `conflict`, in the words that callers look for.
     pub(super) fn running_process(&self) -> Result<OwnedFd> {
-        self.process()?
-            .ok_or_else(|| Error::new(Code::Conflict, "", "", "container not running"))
+        self.process()?.ok_or_else(|| Error::new(Code::Conflict, "", "", "container not running"))
     }
 
     /// What it does now.

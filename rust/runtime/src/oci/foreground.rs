@@ -31,11 +31,7 @@ pub(super) fn attend(
     code.get().map_or_else(|| wait(process), Ok)
 }
 
-fn attend_signals(
-    process: &OwnedFd,
-    signals: &Signals,
-    mut notify: Option<&Proxy>,
-) -> Result<i32> {
+fn attend_signals(process: &OwnedFd, signals: &Signals, mut notify: Option<&Proxy>) -> Result<i32> {
     loop {
         let [ended, told, said] = relay::wait([
             Some((process.as_fd(), PollFlags::IN)),

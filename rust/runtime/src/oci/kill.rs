@@ -12,8 +12,8 @@ use super::ps;
 /// signal(7) on the machines there are: the position is the number less one.
 const NAMES: [&str; 31] = [
     "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2",
-    "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU",
-    "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
+    "PIPE", "ALRM", "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG",
+    "XCPU", "XFSZ", "VTALRM", "PROF", "WINCH", "IO", "PWR", "SYS",
 ];
 
 /// `kill [--all] ID [SIGNAL]`
@@ -90,9 +90,14 @@ mod tests {
 
     #[test]
     fn signals_by_any_name() {
-        for (word, number) in
-            [("9", 9), ("KILL", 9), ("SIGTERM", 15), ("sigwinch", 28), ("RTMIN+3", 37), ("RTMAX", 64)]
-        {
+        for (word, number) in [
+            ("9", 9),
+            ("KILL", 9),
+            ("SIGTERM", 15),
+            ("sigwinch", 28),
+            ("RTMIN+3", 37),
+            ("RTMAX", 64),
+        ] {
             assert_eq!(parse(word).unwrap().as_raw(), number, "{word}");
         }
         for word in ["", "0", "65", "-1", "NOPE", "SIG", "RTMIN+99", "9x"] {
