@@ -15,7 +15,7 @@ use crate::init;
 use crate::namespaces::{Joins, clone_flags};
 use crate::paths::{open_host, read_all};
 use crate::process;
-use crate::seccomp::Filter;
+use crate::seccomp::{self, Agent, Filter};
 use crate::spec::Spec;
 use crate::sync::{Message, Sync};
 use crate::sys::fork::{self, Fork};
@@ -73,6 +73,8 @@ pub struct Beginning {
     /// Its pid on the host, for display and for helpers that want a number.
     pub pid: u32,
     sync: Sync,
+    /// Who answers for its filter.
+    agent: Option<Agent>,
     /// What it is told to go on, with the state for hooks.
     go: Message,
 }
@@ -102,6 +104,7 @@ pub struct Gate {
 /// The step that failed.
 pub fn begin(plan: &Plan<'_>) -> Result<Beginning> {
     let flags = clone_flags(plan.spec);
+    let mut agent = Agent::connect(plan.spec, plan.filter)?;
     let (ours, theirs) = Sync::pair()?;
     // One clone3: the kernel makes the user namespace first and the others belong to it.
     match fork::fork_single(flags, plan.cgroup).at("clone", "init").map_err(explain_clone)? {
@@ -123,7 +126,13 @@ pub fn begin(plan: &Plan<'_>) -> Result<Beginning> {
         Fork::Parent { pidfd, .. } => {
             drop(theirs);
             match map(plan, &pidfd, &ours) {
-                Ok((pid, go)) => Ok(Beginning { pidfd, pid, sync: ours, go }),
+                Ok((pid, go)) => {
+                    if let Some(agent) = &mut agent {
+                        agent.state =
+                            hooks::state(plan.spec, plan.id, plan.bundle, pid, "creating");
+                    }
+                    Ok(Beginning { pidfd, pid, sync: ours, agent, go })
+                }
                 Err(error) => {
                     end(pidfd.as_fd());
                     // Init may have ended before its maps could be written: then it has said why.
@@ -164,6 +173,13 @@ impl Beginning {
                 Ok(Message::Hooks) => {
                     if let Err(error) = self.run_hooks(spec).and_then(|()| self.sync.send(&self.go))
                     {
+                        break error;
+                    }
+                }
+                Ok(Message::Listener(listener)) => {
+                    let told = seccomp::hand_over(self.agent.as_ref(), self.pid, &listener);
+                    let go = || self.sync.send(&Message::Proceed(Vec::new()));
+                    if let Err(error) = told.and_then(|()| go()) {
                         break error;
                     }
                 }

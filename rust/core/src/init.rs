@@ -66,7 +66,7 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
         .at("close_range", "")?;
     schedule(process, Some(linux))?; // late, or our own steps would wait behind others; before a filter that forbids it
     // no_new_privs first: it is what lets the filter be loaded last, with no capability left.
-    let filter = load_filter_early(process, plan.filter)?;
+    let filter = load_filter_early(process, plan.filter, sync)?;
     let trampoline = process::make_trampoline(sync, filter)?;
     let trampoline = trampoline.filter(|_| !labels.hold_for_one_program());
     process::set_rlimits(&process.rlimits)?; // after everything that opens files
@@ -76,6 +76,7 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     set_umask(process);
     let program = Program::find(process)?; // as the user, so that create reports it missing, not start
     set_dumpable(plan.joinable)?;
+    let filter = load_asking(filter, sync)?; // while our parent is there to bring the agent what it listens on
     sync.send(&Message::Created(program.path()))?;
     if let Some(start) = plan.start {
         sync.continue_on(start)?; // our parent does not stay: `start` is somebody else
@@ -248,22 +249,39 @@ fn give_pipe(fd: BorrowedFd<'_>, process: &Process) -> Result<()> {
 pub fn load_filter_early<'a>(
     process: &Process,
     filter: Option<&'a Filter>,
+    sync: &Sync,
 ) -> Result<Option<&'a Filter>> {
     if process.no_new_privileges {
         rustix::thread::set_no_new_privs(true).at("set no_new_privs", "")?;
         return Ok(filter);
     }
-    load_filter(filter).map(|()| None)
+    load_filter(filter, sync).map(|()| None)
 }
 
-/// Loads the filter.
+/// Loads a filter that asks an agent now; the trampoline could not send what the kernel gives for it.
+///
+/// What is left to load otherwise.
 ///
 /// # Errors
 /// `kernel`.
-pub fn load_filter(filter: Option<&Filter>) -> Result<()> {
+pub fn load_asking<'a>(filter: Option<&'a Filter>, sync: &Sync) -> Result<Option<&'a Filter>> {
+    if !filter.is_some_and(Filter::has_listener) {
+        return Ok(filter);
+    }
+    load_filter(filter, sync).map(|()| None)
+}
+
+/// Loads the filter; one that asks an agent is loaded when the agent listens.
+///
+/// # Errors
+/// `kernel`.
+pub fn load_filter(filter: Option<&Filter>, sync: &Sync) -> Result<()> {
     let Some(filter) = filter else { return Ok(()) };
-    sys::seccomp::set_filter(&filter.program, filter.flags).at("seccomp", "load filter")?;
-    Ok(())
+    let listener =
+        sys::seccomp::set_filter(&filter.program, filter.flags).at("seccomp", "load filter")?;
+    let Some(listener) = listener else { return Ok(()) };
+    sync.send(&Message::Listener(listener))?;
+    proceed(sync).map(drop)
 }
 
 /// umask(2) of the program; 0022 where the document says nothing.

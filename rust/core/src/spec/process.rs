@@ -47,6 +47,27 @@ pub struct Process {
     pub exec_cpu_affinity: Option<CpuAffinity>,
 }
 
+impl Process {
+    /// Takes over from the container's process what this one leaves open, as runc does: an exec without capabilities,
+    /// labels or limits of its own is not free of the container's.
+    pub fn inherit(&mut self, container: &Self) {
+        fn fill<T: Clone>(own: &mut Option<T>, other: &Option<T>, is_empty: fn(&T) -> bool) {
+            if own.as_ref().is_none_or(is_empty) {
+                own.clone_from(other);
+            }
+        }
+        fill(&mut self.capabilities, &container.capabilities, |_| false);
+        fill(&mut self.apparmor_profile, &container.apparmor_profile, String::is_empty);
+        fill(&mut self.selinux_label, &container.selinux_label, String::is_empty);
+        fill(&mut self.scheduler, &container.scheduler, |_| false);
+        fill(&mut self.io_priority, &container.io_priority, |_| false);
+        fill(&mut self.exec_cpu_affinity, &container.exec_cpu_affinity, |_| false);
+        if self.rlimits.is_empty() {
+            self.rlimits.clone_from(&container.rlimits);
+        }
+    }
+}
+
 /// config.md#linux-process, scheduler.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default)]
