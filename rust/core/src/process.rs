@@ -67,7 +67,7 @@ pub fn set_rlimits(limits: &[Rlimit]) -> Result<()> {
 /// # Errors
 /// `kernel`; EINVAL for an ID that is not mapped.
 pub fn become_user(process: &Process, may_set_groups: bool) -> Result<()> {
-    let sets = process.capabilities.as_ref().map(caps::Sets::parse).transpose()?;
+    let sets = process.capabilities.as_ref().map(caps::Sets::parse);
     if let Some(sets) = &sets {
         sets.limit_bounding()?; // before the change of IDs: it needs CAP_SETPCAP
     }

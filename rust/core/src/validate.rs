@@ -204,9 +204,6 @@ pub fn check_process(process: &Process) -> Result<()> {
     if process.user.uid == u32::MAX || process.user.gid == u32::MAX {
         return Err(invalid("process.user", "4294967295", "is no user or group ID"));
     }
-    if let Some(names) = &process.capabilities {
-        caps::Sets::parse(names)?;
-    }
     scheduling::check(process)?;
     for (field, label) in [
         ("process.selinuxLabel", &process.selinux_label),
@@ -215,6 +212,17 @@ pub fn check_process(process: &Process) -> Result<()> {
         check_text(field, label.as_deref().unwrap_or_default())?;
     }
     Ok(())
+}
+
+/// What a document says that is neither applied nor refused, since the specification wants a warning for it.
+#[must_use]
+pub fn warnings(process: &Process) -> Vec<String> {
+    let names = process.capabilities.as_ref();
+    names
+        .into_iter()
+        .flat_map(caps::unknown)
+        .map(|(set, name)| format!("process.capabilities.{set} {name}: unknown, not granted"))
+        .collect()
 }
 
 /// Refuses a known property that this runtime does not apply, unless it is absent or says nothing.

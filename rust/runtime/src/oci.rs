@@ -10,6 +10,7 @@ mod command_line;
 mod container;
 mod delete;
 mod exec;
+mod features;
 mod foreground;
 mod globals;
 mod kill;
@@ -43,7 +44,7 @@ const fn verb(
     Verb { name, flags, ends_at_id: false, run }
 }
 
-const VERBS: [Verb; 14] = [
+const VERBS: [Verb; 15] = [
     verb("create", &birth::CREATE_FLAGS, birth::create),
     verb("run", &birth::RUN_FLAGS, birth::run),
     verb("start", &[], birth::start),
@@ -53,6 +54,7 @@ const VERBS: [Verb; 14] = [
     verb("list", &["format,f=", "quiet,q"], list::list),
     verb("state", &[], list::state),
     Verb { name: "ps", flags: &["format,f="], ends_at_id: true, run: ps::main },
+    verb("features", &[], features::main),
     verb("spec", &["bundle,b=", "file,f=", "rootless"], spec::main),
     verb("checkpoint", &checkpoint::CHECKPOINT_FLAGS, checkpoint::checkpoint),
     verb("restore", &checkpoint::RESTORE_FLAGS, checkpoint::restore),

@@ -16,7 +16,7 @@ use rustix::fs::OFlags;
 use super::birth::{PidFile, kept_descriptors};
 use super::command_line::{Words, invalid};
 use super::container::{Container, Status};
-use super::globals::Globals;
+use super::globals::{Globals, Log};
 use super::{foreground, sockets};
 
 pub(super) const FLAGS: [&str; 17] = [
@@ -51,6 +51,7 @@ pub(super) fn main(globals: &Globals, words: &Words) -> Result<i32> {
     let spec = container.directory.spec()?;
     let process = process(words, &spec)?;
     validate::check_process(&process)?;
+    Log::warn(&validate::warnings(&process));
     let detach = words.is_on("detach")?;
     let console = words.value("console-socket").filter(|path| !path.is_empty());
     if process.terminal && detach && console.is_none() {

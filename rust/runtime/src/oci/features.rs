@@ -19,7 +19,8 @@ pub(super) fn main(_: &Globals, _: &Words) -> Result<i32> {
 fn text() -> String {
     let hooks = Hooks::default();
     let options = mount::known();
-    let capabilities: Vec<String> = caps::NAMES.iter().map(|name| ["CAP_", name].concat()).collect();
+    let capabilities: Vec<String> =
+        caps::NAMES.iter().map(|name| ["CAP_", name].concat()).collect();
     [
         "{\n    \"ociVersionMin\": \"1.0.0\",\n    \"ociVersionMax\": \"",
         spec::VERSION,
