@@ -1,8 +1,9 @@
 //! Capabilities (capabilities(7)): names, and setting the five sets in the order the kernel wants.
 
+use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
-use crate::error::{At, Code, Error, Result};
+use crate::error::{At, Result};
 use crate::spec::Capabilities;
 
 /// linux/capability.h: the position is the number.
@@ -69,18 +70,13 @@ pub struct Sets {
 }
 
 impl Sets {
-    /// Parses the names; an unknown one is an error, since a typing error would weaken or break in silence.
-    ///
-    /// # Errors
-    /// `invalid_spec` naming the set and the capability.
-    pub fn parse(names: &Capabilities) -> Result<Self> {
-        Ok(Self {
-            bounding: parse_set("bounding", &names.bounding)?,
-            effective: parse_set("effective", &names.effective)?,
-            inheritable: parse_set("inheritable", &names.inheritable)?,
-            permitted: parse_set("permitted", &names.permitted)?,
-            ambient: parse_set("ambient", &names.ambient)?,
-        })
+    /// Parses the names; an unknown one is passed over, as config.md#linux-process wants it: nothing is granted by it.
+    /// [`unknown`] says which they are.
+    #[must_use]
+    pub fn parse(names: &Capabilities) -> Self {
+        let [bounding, effective, inheritable, permitted, ambient] = sets(names)
+            .map(|(_, set)| set.iter().filter_map(|name| bit(name)).fold(0, |a, b| a | b));
+        Self { bounding, effective, inheritable, permitted, ambient }
     }
 
     /// Drops from the bounding set; needs CAP_SETPCAP, so it comes before the change of IDs.
@@ -108,12 +104,38 @@ impl Sets {
     /// # Errors
     /// `kernel`.
     pub fn apply(&self) -> Result<()> {
+        match self.set() {
+            // Not ours to give: runtimes in containers and below systemd's bounding set have fewer than the document
+            // asks for. config.md#linux-process: what cannot be granted is no error.
+            Err(Errno::PERM) => {
+                let own = rustix::thread::capabilities(None).at("capget", "")?;
+                let own = own.permitted.bits();
+                let granted = Self {
+                    permitted: self.permitted & own,
+                    effective: self.effective & own,
+                    inheritable: self.inheritable & own,
+                    ..*self
+                };
+                granted.set().at("capset", "")?;
+                granted.raise_ambient()
+            }
+            result => {
+                result.at("capset", "")?;
+                self.raise_ambient()
+            }
+        }
+    }
+
+    fn set(&self) -> std::result::Result<(), Errno> {
         let sets = CapabilitySets {
             effective: CapabilitySet::from_bits_retain(self.effective & self.permitted),
             permitted: CapabilitySet::from_bits_retain(self.permitted),
             inheritable: CapabilitySet::from_bits_retain(self.inheritable),
         };
-        rustix::thread::set_capabilities(None, sets).at("capset", "")?;
+        rustix::thread::set_capabilities(None, sets)
+    }
+
+    fn raise_ambient(&self) -> Result<()> {
         for (number, name) in NAMES.iter().enumerate() {
             // Only what is permitted and inheritable can be ambient (capabilities(7)).
             let bit = 1 << number;
@@ -127,16 +149,23 @@ impl Sets {
     }
 }
 
-fn parse_set(set: &str, names: &[String]) -> Result<u64> {
-    names.iter().try_fold(0, |bits, name| match bit(name) {
-        Some(bit) => Ok(bits | bit),
-        None => Err(Error::new(
-            Code::InvalidSpec,
-            format!("process.capabilities.{set}"),
-            name.clone(),
-            "unknown capability",
-        )),
-    })
+fn sets(names: &Capabilities) -> [(&'static str, &[String]); 5] {
+    [
+        ("bounding", &names.bounding),
+        ("effective", &names.effective),
+        ("inheritable", &names.inheritable),
+        ("permitted", &names.permitted),
+        ("ambient", &names.ambient),
+    ]
+}
+
+/// The names that are no capabilities, each with its set: what the document says and nobody can grant.
+#[must_use]
+pub fn unknown(names: &Capabilities) -> Vec<(&'static str, &str)> {
+    let all = sets(names).into_iter();
+    all.flat_map(|(set, names)| names.iter().map(move |name| (set, name.as_str())))
+        .filter(|(_, name)| bit(name).is_none())
+        .collect()
 }
 
 #[cfg(test)]
@@ -150,5 +179,15 @@ mod tests {
         assert_eq!(bit("CAP_CHECKPOINT_RESTORE"), Some(1 << 40));
         assert_eq!(bit("CHOWN"), None);
         assert_eq!(bit("CAP_NO_SUCH"), None);
+    }
+
+    #[test]
+    fn unknown_names_grant_nothing() {
+        let names = Capabilities {
+            bounding: vec!["CAP_CHOWN".to_owned(), "CAP_NO_SUCH".to_owned()],
+            ..Capabilities::default()
+        };
+        assert_eq!(Sets::parse(&names).bounding, 1);
+        assert_eq!(unknown(&names), [("bounding", "CAP_NO_SUCH")]);
     }
 }

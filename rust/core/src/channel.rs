@@ -68,13 +68,18 @@ fn send_with(
 /// recvmsg(2)'s.
 pub fn receive_message(socket: impl AsFd, fds: &mut Vec<OwnedFd>) -> Result<Vec<u8>, Errno> {
     let look = RecvFlags::PEEK | RecvFlags::TRUNC;
-    let length = rustix::io::retry_on_intr(|| {
-        rustix::net::recv(&socket, &mut [0_u8; 1], look).map(|(_, length)| length)
-    });
-    let mut message = match length {
-        Err(Errno::CONNRESET) => return Ok(Vec::new()),
-        result => vec![0_u8; result?],
+    let length = || {
+        rustix::io::retry_on_intr(|| {
+            rustix::net::recv(&socket, &mut [0_u8; 1], look).map(|(_, length)| length)
+        })
     };
+    let length = match length() {
+        // A peer that died with our message unread resets the connection; what it said before, its error above all,
+        // comes after that.
+        Err(Errno::CONNRESET) => length()?,
+        result => result?,
+    };
+    let mut message = vec![0_u8; length];
     if !message.is_empty() {
         let count = receive(&socket, &mut message, fds)?;
         message.truncate(count);

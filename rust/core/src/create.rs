@@ -15,7 +15,7 @@ use crate::init;
 use crate::namespaces::{Joins, clone_flags};
 use crate::paths::{open_host, read_all};
 use crate::process;
-use crate::seccomp::Filter;
+use crate::seccomp::{self, Agent, Filter};
 use crate::spec::Spec;
 use crate::sync::{Message, Sync};
 use crate::sys::fork::{self, Fork};
@@ -50,6 +50,8 @@ pub struct Plan<'a> {
     pub start: Option<BorrowedFd<'a>>,
     /// Whether init dies with its parent.
     pub tied: bool,
+    /// Whether the session keyring is a new one.
+    pub new_keyring: bool,
     /// What is done with init's pid before init goes on: a scope of systemd is made of a process.
     pub settle: Option<&'a dyn Fn(u32) -> Result<()>>,
     /// `--no-pivot`: the root is moved over the old one, which stays below (a ramfs cannot be pivoted).
@@ -57,9 +59,12 @@ pub struct Plan<'a> {
 }
 
 impl Plan<'_> {
-    /// Whether the kernel lets this container set supplementary groups.
+    /// Whether the kernel lets this container set supplementary groups, and the document does not keep ours.
     #[must_use]
     pub fn may_set_groups(&self) -> bool {
+        if self.spec.keeps_groups() {
+            return false;
+        }
         let maps_many = self.spec.linux.as_ref().is_some_and(init::may_set_groups);
         if self.spec.makes("user") { maps_many && !self.single_id } else { !self.single_id }
     }
@@ -72,6 +77,8 @@ pub struct Beginning {
     /// Its pid on the host, for display and for helpers that want a number.
     pub pid: u32,
     sync: Sync,
+    /// Who answers for its filter.
+    agent: Option<Agent>,
     /// What it is told to go on, with the state for hooks.
     go: Message,
 }
@@ -101,6 +108,7 @@ pub struct Gate {
 /// The step that failed.
 pub fn begin(plan: &Plan<'_>) -> Result<Beginning> {
     let flags = clone_flags(plan.spec);
+    let mut agent = Agent::connect(plan.spec, plan.filter)?;
     let (ours, theirs) = Sync::pair()?;
     // One clone3: the kernel makes the user namespace first and the others belong to it.
     match fork::fork_single(flags, plan.cgroup).at("clone", "init").map_err(explain_clone)? {
@@ -119,13 +127,26 @@ pub fn begin(plan: &Plan<'_>) -> Result<Beginning> {
             let _ = theirs.send(&Message::Failed(error));
             fork::exit_now(code);
         }
-        Fork::Parent { pidfd, .. } => match map(plan, &pidfd, &ours) {
-            Ok((pid, go)) => Ok(Beginning { pidfd, pid, sync: ours, go }),
-            Err(error) => {
-                end(pidfd.as_fd());
-                Err(error)
+        Fork::Parent { pidfd, .. } => {
+            drop(theirs);
+            match map(plan, &pidfd, &ours) {
+                Ok((pid, go)) => {
+                    if let Some(agent) = &mut agent {
+                        agent.state =
+                            hooks::state(plan.spec, plan.id, plan.bundle, pid, "creating");
+                    }
+                    Ok(Beginning { pidfd, pid, sync: ours, agent, go })
+                }
+                Err(error) => {
+                    end(pidfd.as_fd());
+                    // Init may have ended before its maps could be written: then it has said why.
+                    match ours.receive() {
+                        Ok(Message::Failed(own)) => Err(own),
+                        _ => Err(error),
+                    }
+                }
             }
-        },
+        }
     }
 }
 
@@ -159,6 +180,13 @@ impl Beginning {
                 Ok(Message::Hooks) => {
                     if let Err(error) = self.run_hooks(spec).and_then(|()| self.sync.send(&self.go))
                     {
+                        break error;
+                    }
+                }
+                Ok(Message::Listener(listener)) => {
+                    let told = seccomp::hand_over(self.agent.as_ref(), self.pid, &listener);
+                    let go = || self.sync.send(&Message::Proceed(Vec::new()));
+                    if let Err(error) = told.and_then(|()| go()) {
                         break error;
                     }
                 }

@@ -2,14 +2,14 @@
 //! (runtime-spec config-linux.md#default-devices, runtime-linux.md#dev-symbolic-links).
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
-use rustix::fs::{FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid};
 use rustix::io::Errno;
 
 use crate::error::{At, Code, Error, Result};
 use crate::mount::{attach, clone_tree};
-use crate::paths::{make_mount_point, open_host, stat};
+use crate::paths::{make_dirs, make_mount_point, open_host, stat, try_open_in_root};
 use crate::spec::Device;
 
 /// Name, major, minor: what a node must be before it is trusted.
@@ -59,10 +59,10 @@ pub fn open_null() -> Result<OwnedFd> {
     open_device(Path::new("/dev/null"), 1, 3)
 }
 
-/// Fills an empty `/dev` that is ours: default devices and links.
+/// Fills `/dev`: default devices and links.
 ///
-/// CVE-2026-41579: everything is made relative to the descriptor of the tmpfs just mounted there, so a symlink
-/// of the image at `/dev` was followed, inside, before and never matters again.
+/// CVE-2026-41579: everything is made relative to the descriptor of the directory, which is a tmpfs of ours or was looked
+/// up beneath the root: a symlink of the image at `/dev` was followed, inside, and never matters again.
 ///
 /// # Errors
 /// `kernel` naming the node.
@@ -83,37 +83,141 @@ pub fn populate(dev: BorrowedFd<'_>) -> Result<()> {
 /// Binds an opened node at `name` in the directory `dev`.
 ///
 /// # Errors
-/// `kernel`.
+/// `kernel`; `denied` if the image has something else there.
 pub fn bind_node(dev: BorrowedFd<'_>, name: &str, source: BorrowedFd<'_>) -> Result<()> {
-    let shown = format!("/dev/{name}");
-    let flags =
-        OFlags::CREATE | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
-    let target = rustix::fs::openat(dev, name, flags, Mode::from_raw_mode(0o600))
-        .at("create", shown.as_str())?;
+    let shown = ["/dev/", name].concat();
+    let look = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let open = || rustix::fs::openat(dev, name, look, Mode::empty());
+    let target = match open() {
+        Err(Errno::NOENT) => {
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::CLOEXEC;
+            match rustix::fs::openat(dev, name, flags, Mode::from_raw_mode(0o600)) {
+                Ok(_) | Err(Errno::EXIST) => {}
+                Err(errno) => return Err(errno).at("create", shown.as_str()),
+            }
+            open()
+        }
+        result => result,
+    };
+    let target = target.at("open", shown.as_str())?;
+    // CVE-2026-88264, CVE-2025-52565: never where a symlink of the image leads.
+    if FileType::from_raw_mode(stat(&target, Path::new(&shown))?.st_mode).is_symlink() {
+        return Err(Error::new(Code::Denied, "device", shown, "is a symlink in the image"));
+    }
     let node = clone_tree(source, false, &shown)?;
     attach(node.as_fd(), target.as_fd(), &shown)
 }
 
-/// Binds a device of `linux.devices`: the kernel denies mknod in a user namespace, a bind needs no privilege.
+/// Adds a device of `linux.devices`: the kernel denies mknod in a user namespace, but for a FIFO, and a bind needs no
+/// privilege. A bound node has the owner and mode that it has on the host; nobody inside may change them.
 ///
 /// # Errors
-/// `not_found` if the host has no such node, `invalid_spec` if it is another one, `unsupported` for FIFOs.
-pub fn bind_extra(root: BorrowedFd<'_>, device: &Device) -> Result<()> {
-    let path = Path::new(&device.path);
-    if !matches!(device.kind.as_str(), "c" | "u" | "b") {
-        let message = format!("type {} cannot be made without mknod", device.kind);
-        return Err(Error::new(Code::Unsupported, "linux.devices", device.path.clone(), message));
-    }
-    let source = open_host(path, OFlags::PATH)?;
-    let found = stat(&source, path)?;
-    let (major, minor) = (rustix::fs::major(found.st_rdev), rustix::fs::minor(found.st_rdev));
-    if device.major.is_some_and(|want| want != i64::from(major))
-        || device.minor.is_some_and(|want| want != i64::from(minor))
-    {
-        let message = format!("the host's node is {major}:{minor}");
-        return Err(Error::new(Code::InvalidSpec, "linux.devices", device.path.clone(), message));
+/// `not_found` if the host has no such node, `invalid_spec` if it, or what the image has there, is another one.
+pub fn add(root: BorrowedFd<'_>, device: &Device) -> Result<()> {
+    let path = &entry_path(device)?;
+    let want = match device.kind.as_str() {
+        "p" => return make_fifo(root, path, device),
+        "b" => FileType::BlockDevice,
+        _ => FileType::CharacterDevice,
+    };
+    let source = find_node(device, want)?;
+    match try_open_in_root(root, path, OFlags::PATH) {
+        Err(Errno::NOENT) => {}
+        found => {
+            let found = stat(found.at("open", path)?, path)?;
+            let kind = FileType::from_raw_mode(found.st_mode);
+            // An empty file is a mount point, of an earlier container of this root.
+            let is_place = kind.is_file() && found.st_size == 0;
+            if !is_place && !is_device(&found, want, device) {
+                return Err(refuse(device, "the image has something else there"));
+            }
+        }
     }
     let target = make_mount_point(root, path, false)?;
     let node = clone_tree(source.as_fd(), false, &device.path)?;
     attach(node.as_fd(), target.as_fd(), &device.path)
+}
+
+/// The host's node: at the same path, or at the one that udev or the kernel gives this number.
+fn find_node(device: &Device, want: FileType) -> Result<OwnedFd> {
+    let (Some(major), Some(minor)) = (device.major, device.minor) else {
+        return Err(refuse(device, "needs major and minor"));
+    };
+    let kind = if want == FileType::BlockDevice { "block" } else { "char" };
+    let numbered = ["/dev/", kind, "/", &major.to_string(), ":", &minor.to_string()].concat();
+    let default = DEFAULT_DEVICES
+        .iter()
+        .find(|(_, a, b)| kind == "char" && (i64::from(*a), i64::from(*b)) == (major, minor))
+        .map(|(name, ..)| ["/dev/", name].concat());
+    let candidates = [Some(device.path.clone()), Some(numbered), default];
+    let mut first = None;
+    for path in candidates.iter().flatten().map(Path::new) {
+        match open_host(path, OFlags::PATH) {
+            Ok(node) if is_device(&stat(&node, path)?, want, device) => return Ok(node),
+            Ok(_) => {
+                let message = "the host's node there is another one";
+                first = first.or(Some(refuse(device, message)));
+            }
+            Err(error) => {
+                first = first.or(Some(Error { step: "linux.devices".to_owned(), ..error }));
+            }
+        }
+    }
+    Err(first.unwrap_or_else(|| refuse(device, "the host has no such node")))
+}
+
+fn is_device(found: &Stat, want: FileType, device: &Device) -> bool {
+    FileType::from_raw_mode(found.st_mode) == want
+        && device.major == Some(rustix::fs::major(found.st_rdev).into())
+        && device.minor == Some(rustix::fs::minor(found.st_rdev).into())
+}
+
+/// The one kind that needs no privilege, so it is made as asked for.
+fn make_fifo(root: BorrowedFd<'_>, path: &Path, device: &Device) -> Result<()> {
+    let parent = make_dirs(root, path.parent().unwrap_or(Path::new("/")))?;
+    let name = path.file_name().unwrap_or_default();
+    let mode = Mode::from_raw_mode(device.file_mode.unwrap_or(0o666) & 0o7777);
+    match rustix::fs::mknodat(&parent, name, FileType::Fifo, mode, 0) {
+        Ok(()) => {}
+        Err(Errno::EXIST) => {
+            let found = rustix::fs::statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW);
+            if FileType::from_raw_mode(found.at("stat", path)?.st_mode).is_fifo() {
+                return Ok(());
+            }
+            return Err(refuse(device, "the image has something else there"));
+        }
+        Err(errno) => return Err(errno).at("mknod", path),
+    }
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let fifo = rustix::fs::openat(&parent, name, flags, Mode::empty()).at("open", path)?;
+    let (uid, gid) = (device.uid.map(Uid::from_raw), device.gid.map(Gid::from_raw));
+    rustix::fs::chownat(&fifo, "", uid, gid, AtFlags::EMPTY_PATH).at("chown", path)?;
+    // Without our umask, and without what chown takes away.
+    rustix::fs::chmodat(&parent, name, mode, AtFlags::empty()).at("chmod", path)
+}
+
+fn entry_path(device: &Device) -> Result<PathBuf> {
+    let path = PathBuf::from(&device.path);
+    let is_plain = path.is_absolute()
+        && path.file_name().is_some()
+        && !path.components().any(|part| part == Component::ParentDir);
+    if is_plain { Ok(path) } else { Err(refuse(device, "is not the absolute path of a file")) }
+}
+
+/// Refuses a device that cannot be.
+///
+/// # Errors
+/// `invalid_spec` naming the path.
+pub fn check(device: &Device) -> Result<()> {
+    entry_path(device)?;
+    match device.kind.as_str() {
+        "p" => Ok(()),
+        "c" | "u" | "b" if device.major.is_some() && device.minor.is_some() => Ok(()),
+        "c" | "u" | "b" => Err(refuse(device, "needs major and minor")),
+        _ => Err(refuse(device, "is of no type that there is: c, b, u or p")),
+    }
+}
+
+fn refuse(device: &Device, message: &str) -> Error {
+    Error::new(Code::InvalidSpec, "linux.devices", device.path.as_str(), message)
 }

@@ -1,6 +1,7 @@
 //! The process that sets itself up and becomes the program: pid 1 of a container.
 
 use std::convert::Infallible;
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -12,7 +13,8 @@ use crate::console::Console;
 use crate::create::Plan;
 use crate::error::{At, Code, Error, Result};
 use crate::hooks;
-use crate::paths::{open_host, write_all};
+use crate::lsm::{self, Labels};
+use crate::paths::{c_string, open_host, write_all};
 use crate::process::{self, Program};
 use crate::rootfs::{self, Sources};
 use crate::seccomp::Filter;
@@ -35,10 +37,12 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     follow_parent(plan)?;
     plan.joins.enter_mount()?; // the paths of the document are then those of that namespace
     let sources = Sources::open(spec, plan.bundle, plan.rootfs)?; // as the user, before any change of IDs
+    let host = lsm::Host::look(spec.process.as_ref())?; // while /proc and /sys are the host's
     clocks::enter(spec)?; // likewise, and before anything that reads a clock
     set_oom_score(spec)?; // while /proc/self is ours: a change of IDs gives it to root
     let state = proceed(sync)?; // the maps are written
     become_root(plan)?; // mounts belong to the container's root
+    leave_keyring(plan)?; // as the container's root, who owns the new one
     unshare_cgroup(spec)?; // after the clone into its cgroup, which becomes the root of what it sees
     set_names(spec)?;
     let root = sources.build(spec)?; // every later path is resolved beneath it
@@ -52,17 +56,21 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     let console = open_console(&root, spec, sync)?; // in the container's devpts, bound while we may mount
     rootfs::pivot(&root, plan.pivots)?; // after this no host path can be named
     drop(root);
+    rootfs::set_propagation(linux)?; // only now: the kernel pivots to no shared root
     let process = spec.process.as_ref().ok_or_else(missing_process)?;
     take_stdio(console, plan, process)?;
+    let labels = Labels::open(host.as_ref(), process)?; // the host's /proc, which is closed next
+    let [profile, label] = labels.descriptors();
     // CVE-2024-21626: before any path of the document is resolved, or /proc/self/fd would lead it, and a symlink or
     // an interpreter of the image, out through a directory of the host. Close-on-exec would be too late: execve
     // resolves first. The socket to the monitor leads nowhere.
-    sys::files::close_all_but(3 + plan.kept_fds, [Some(sync.as_fd()), plan.start])
+    sys::files::close_all_but(3 + plan.kept_fds, [Some(sync.as_fd()), plan.start, profile, label])
         .at("close_range", "")?;
     schedule(process, Some(linux))?; // late, or our own steps would wait behind others; before a filter that forbids it
     // no_new_privs first: it is what lets the filter be loaded last, with no capability left.
-    let filter = load_filter_early(process, plan.filter)?;
+    let filter = load_filter_early(process, plan.filter, sync)?;
     let trampoline = process::make_trampoline(sync, filter)?;
+    let trampoline = trampoline.filter(|_| !labels.hold_for_one_program());
     process::set_rlimits(&process.rlimits)?; // after everything that opens files
     process::become_user(process, plan.may_set_groups())?; // after the last step that needs CAP_SYS_ADMIN
     follow_parent(plan)?; // again: a change of IDs forgets it
@@ -70,6 +78,7 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     set_umask(process);
     let program = Program::find(process)?; // as the user, so that create reports it missing, not start
     set_dumpable(plan.joinable)?;
+    let filter = load_asking(filter, sync)?; // while our parent is there to bring the agent what it listens on
     sync.send(&Message::Created(program.path()))?;
     if let Some(start) = plan.start {
         sync.continue_on(start)?; // our parent does not stay: `start` is somebody else
@@ -79,6 +88,7 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     if let Some(all) = &spec.hooks {
         hooks::run_inside("startContainer", &all.start_container, &state)?;
     }
+    labels.apply()?; // for the next program, which must not be a hook
     // Loads the filter last: from here on we only execute, or report and exit.
     Err(program.become_it(sync, trampoline.as_ref(), filter))
 }
@@ -157,6 +167,19 @@ fn become_root(plan: &Plan<'_>) -> Result<()> {
         return Ok(());
     }
     process::set_ids(&User::default(), plan.may_set_groups())
+}
+
+fn leave_keyring(plan: &Plan<'_>) -> Result<()> {
+    if !plan.new_keyring {
+        return Ok(());
+    }
+    let name = c_string(OsStr::new(&format!("_ses.{}", plan.id)), "id")?;
+    match sys::exec::new_session_keyring(&name) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => Ok(()),
+        result => result
+            .at("join session keyring", plan.id)
+            .map_err(|error| error.with_hint("raise the limit: sysctl kernel.keys.maxkeys=20000")),
+    }
 }
 
 fn unshare_cgroup(spec: &Spec) -> Result<()> {
@@ -241,22 +264,39 @@ fn give_pipe(fd: BorrowedFd<'_>, process: &Process) -> Result<()> {
 pub fn load_filter_early<'a>(
     process: &Process,
     filter: Option<&'a Filter>,
+    sync: &Sync,
 ) -> Result<Option<&'a Filter>> {
     if process.no_new_privileges {
         rustix::thread::set_no_new_privs(true).at("set no_new_privs", "")?;
         return Ok(filter);
     }
-    load_filter(filter).map(|()| None)
+    load_filter(filter, sync).map(|()| None)
 }
 
-/// Loads the filter.
+/// Loads a filter that asks an agent now; the trampoline could not send what the kernel gives for it.
+///
+/// What is left to load otherwise.
 ///
 /// # Errors
 /// `kernel`.
-pub fn load_filter(filter: Option<&Filter>) -> Result<()> {
+pub fn load_asking<'a>(filter: Option<&'a Filter>, sync: &Sync) -> Result<Option<&'a Filter>> {
+    if !filter.is_some_and(Filter::has_listener) {
+        return Ok(filter);
+    }
+    load_filter(filter, sync).map(|()| None)
+}
+
+/// Loads the filter; one that asks an agent is loaded when the agent listens.
+///
+/// # Errors
+/// `kernel`.
+pub fn load_filter(filter: Option<&Filter>, sync: &Sync) -> Result<()> {
     let Some(filter) = filter else { return Ok(()) };
-    sys::seccomp::set_filter(&filter.program, filter.flags).at("seccomp", "load filter")?;
-    Ok(())
+    let listener =
+        sys::seccomp::set_filter(&filter.program, filter.flags).at("seccomp", "load filter")?;
+    let Some(listener) = listener else { return Ok(()) };
+    sync.send(&Message::Listener(listener))?;
+    proceed(sync).map(drop)
 }
 
 /// umask(2) of the program; 0022 where the document says nothing.

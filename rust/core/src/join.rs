@@ -10,11 +10,12 @@ use rustix::thread::ThreadNameSpaceType;
 use crate::console::Console;
 use crate::create::{end, host_pid};
 use crate::error::{At, Code, Error, Result};
-use crate::init::{load_filter_early, place_stdio, schedule, set_umask};
+use crate::init::{load_asking, load_filter_early, place_stdio, schedule, set_umask};
+use crate::lsm::{self, Labels};
 use crate::paths::open_host;
 use crate::process::{self, Program};
 use crate::scheduling::{self, UNBOUND};
-use crate::seccomp::Filter;
+use crate::seccomp::{self, Agent, Filter};
 use crate::spec::{Linux, Process};
 use crate::sync::{Message, Sync};
 use crate::sys;
@@ -34,6 +35,8 @@ pub struct JoinPlan<'a> {
     pub linux: Option<&'a Linux>,
     /// The container's filter.
     pub filter: Option<&'a Filter>,
+    /// Who answers for it, if it asks; connected before the host is out of reach.
+    pub agent: Option<Agent>,
     /// Descriptors 0, 1 and 2 of a program without a terminal; none: ours, as they are.
     pub stdio: Option<[OwnedFd; 3]>,
     /// How many descriptors after these the program keeps (`--preserve-fds`).
@@ -59,6 +62,7 @@ pub struct Joined {
 pub fn join(plan: &JoinPlan<'_>) -> Result<Joined> {
     // /proc of the host is out of reach after setns, and the number is for display.
     let fdinfo = open_host(Path::new("/proc/self/fdinfo"), OFlags::PATH | OFlags::DIRECTORY)?;
+    let host = lsm::Host::look(Some(plan.process))?;
     // CVE-2019-5736: once inside, nobody in there may open our executable or memory through /proc.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).at("set dumpable", "")?;
     // All namespaces at once, through the descriptor: no pid can be reused in between, and the user
@@ -72,7 +76,7 @@ pub fn join(plan: &JoinPlan<'_>) -> Result<Joined> {
     match sys::fork::fork_single(0, plan.cgroup).at("clone", "exec")? {
         Fork::Child => {
             drop(ours);
-            let error = match enter(plan, &theirs) {
+            let error = match enter(plan, host.as_ref(), &theirs) {
                 Ok(never) => match never {},
                 Err(error) => error,
             };
@@ -82,11 +86,9 @@ pub fn join(plan: &JoinPlan<'_>) -> Result<Joined> {
         }
         Fork::Parent { pidfd, .. } => {
             drop(theirs);
-            match attend(&ours) {
-                Ok(terminal) => {
-                    let pid = host_pid(&pidfd, fdinfo.as_fd()).unwrap_or(0);
-                    Ok(Joined { pidfd, pid, terminal })
-                }
+            let pid = host_pid(&pidfd, fdinfo.as_fd()).unwrap_or(0);
+            match attend(&ours, plan.agent.as_ref(), pid) {
+                Ok(terminal) => Ok(Joined { pidfd, pid, terminal }),
                 Err(error) => {
                     end(pidfd.as_fd());
                     Err(error)
@@ -96,13 +98,17 @@ pub fn join(plan: &JoinPlan<'_>) -> Result<Joined> {
     }
 }
 
-fn attend(sync: &Sync) -> Result<Option<OwnedFd>> {
+fn attend(sync: &Sync, agent: Option<&Agent>, pid: u32) -> Result<Option<OwnedFd>> {
     let mut terminal = None;
     let mut program = String::new();
     loop {
         match sync.receive()? {
             Message::Terminal(master) => terminal = Some(master),
             Message::Created(path) => program = path,
+            Message::Listener(listener) => {
+                seccomp::hand_over(agent, pid, &listener)?;
+                sync.send(&Message::Proceed(Vec::new()))?;
+            }
             Message::Failed(error) => return Err(error),
             Message::Refused { step, errno } => {
                 return Err(process::refusal(&program, step, errno));
@@ -114,7 +120,11 @@ fn attend(sync: &Sync) -> Result<Option<OwnedFd>> {
 }
 
 /// The child: the same steps as init's second half, in the same order for the same reasons.
-fn enter(plan: &JoinPlan<'_>, sync: &Sync) -> Result<std::convert::Infallible> {
+fn enter(
+    plan: &JoinPlan<'_>,
+    host: Option<&lsm::Host>,
+    sync: &Sync,
+) -> Result<std::convert::Infallible> {
     let process = plan.process;
     sys::signal::reset_all();
     rustix::process::setsid().at("setsid", "")?;
@@ -126,17 +136,23 @@ fn enter(plan: &JoinPlan<'_>, sync: &Sync) -> Result<std::convert::Infallible> {
     } else {
         place_stdio(plan.stdio.as_ref(), process)?;
     }
-    sys::files::close_all_but(3 + plan.kept_fds, [Some(sync.as_fd())]).at("close_range", "")?;
+    let labels = Labels::open(host, process)?;
+    let [profile, label] = labels.descriptors();
+    sys::files::close_all_but(3 + plan.kept_fds, [Some(sync.as_fd()), profile, label])
+        .at("close_range", "")?;
     let affinity = process.exec_cpu_affinity.as_ref().unwrap_or(&UNBOUND);
     scheduling::set_affinity("process.execCPUAffinity.final", &affinity.last)?;
     schedule(process, plan.linux)?;
-    let filter = load_filter_early(process, plan.filter)?;
+    let filter = load_filter_early(process, plan.filter, sync)?;
     let trampoline = process::make_trampoline(sync, filter)?;
+    let trampoline = trampoline.filter(|_| !labels.hold_for_one_program());
     process::set_rlimits(&process.rlimits)?;
     process::become_user(process, plan.may_set_groups)?;
     process::enter_directory(&process.cwd)?;
     set_umask(process);
     let program = Program::find(process)?;
+    let filter = load_asking(filter, sync)?;
     sync.send(&Message::Created(program.path()))?;
+    labels.apply()?;
     Err(program.become_it(sync, trampoline.as_ref(), filter))
 }

@@ -17,6 +17,7 @@ pub mod idmap;
 pub mod init;
 pub mod join;
 pub mod layer;
+pub mod lsm;
 pub mod memory_policy;
 pub mod mount;
 pub mod namespaces;

@@ -67,7 +67,7 @@ pub fn set_rlimits(limits: &[Rlimit]) -> Result<()> {
 /// # Errors
 /// `kernel`; EINVAL for an ID that is not mapped.
 pub fn become_user(process: &Process, may_set_groups: bool) -> Result<()> {
-    let sets = process.capabilities.as_ref().map(caps::Sets::parse).transpose()?;
+    let sets = process.capabilities.as_ref().map(caps::Sets::parse);
     if let Some(sets) = &sets {
         sets.limit_bounding()?; // before the change of IDs: it needs CAP_SETPCAP
     }
@@ -176,7 +176,7 @@ impl Program {
         match errno {
             // The machine forbids executing memory (vm.memfd_noexec), or a filter of the user's own without
             // no_new_privs forbids execveat: then as well as it can be had.
-            Some(libc::EACCES | libc::EPERM | libc::ENOSYS) => match load_filter(filter) {
+            Some(libc::EACCES | libc::EPERM | libc::ENOSYS) => match load_filter(filter, sync) {
                 Ok(()) => self.execute(),
                 Err(error) => error,
             },
@@ -203,6 +203,8 @@ impl Program {
 /// # Errors
 /// `kernel`.
 pub fn make_trampoline(sync: &Sync, filter: Option<&Filter>) -> Result<Option<Trampoline>> {
+    // One that asks an agent is not for it: see `load_asking`.
+    let filter = filter.filter(|filter| !filter.has_listener());
     let filter = filter.map(|filter| (&filter.program[..], filter.flags));
     match Trampoline::make(sync.as_fd(), filter) {
         Err(error) if matches!(error.raw_os_error(), Some(libc::EACCES | libc::EPERM)) => Ok(None),

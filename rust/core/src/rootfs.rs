@@ -1,20 +1,21 @@
 //! The container's tree: the root, its mounts in order, then pivot. Everything is opened once and held.
 
+mod entry;
+
+use entry::destination;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, UnmountFlags};
 
 use crate::bundle::Rootfs;
+use crate::devices;
 use crate::error::{At, Code, Error, Result};
 use crate::mount::{self, Options, attach, clone_tree};
-use crate::paths::{
-    is_dir, make_dirs, make_mount_point, open_host, open_in_root, try_open_in_root, write_all,
-};
+use crate::paths::{is_dir, make_dirs, open_host, open_in_root, try_open_in_root, write_all};
 use crate::spec::{Linux, Mount, Spec};
-use crate::{devices, tree};
 
 /// Host paths, opened with the identity init was born with: the user's own, whatever the map. A home of mode
 /// 0700 is closed to the container's root of `--userns=nomap`, and open to its user.
@@ -66,26 +67,35 @@ impl Sources {
         let slash = open_host(Path::new("/"), OFlags::PATH | OFlags::DIRECTORY)?;
         // What we mount must not reach the host, and what it mounts may still reach rslave binds.
         mount::set_propagation(slash.as_fd(), libc::MS_SLAVE, true, "/")?;
-        let root = self.mount_root()?;
+        let propagation = spec.linux.as_ref().and_then(|linux| linux.rootfs_propagation.as_deref());
+        let root = self.mount_root(propagation)?;
         for (mount, source) in spec.mounts.iter().zip(&self.binds) {
-            mount_one(root.as_fd(), mount, source.as_ref())?;
+            entry::mount(root.as_fd(), mount, source.as_ref(), spec.linux.as_ref())?;
+        }
+        if !spec.mounts.iter().any(is_dev) {
+            // config-linux.md#default-devices: also where the document mounts nothing there.
+            let dev = make_dirs(root.as_fd(), Path::new("/dev"))?;
+            devices::populate(dev.as_fd())?;
         }
         if let Some(linux) = &spec.linux {
             for device in &linux.devices {
-                devices::bind_extra(root.as_fd(), device)?;
+                devices::add(root.as_fd(), device)?;
             }
         }
         Ok(root)
     }
 
-    fn mount_root(&self) -> Result<OwnedFd> {
+    fn mount_root(&self, propagation: Option<&str>) -> Result<OwnedFd> {
         let root = match &self.overlay {
             Some(overlay) => overlay.mount()?,
             None => clone_tree(self.root.as_fd(), true, "root")?,
         };
         attach(root.as_fd(), self.root.as_fd(), "/")?;
-        // pivot_root refuses a new root whose mount is shared.
-        mount::set_propagation(root.as_fd(), libc::MS_PRIVATE, false, "/")?;
+        // pivot_root refuses a new root whose mount is shared: `shared` is for later, see `set_propagation`. A slave
+        // is one already, of what the host mounts there.
+        if !matches!(propagation, Some("slave" | "rslave")) {
+            mount::set_propagation(root.as_fd(), libc::MS_PRIVATE, false, "/")?;
+        }
         Ok(root)
     }
 }
@@ -127,118 +137,12 @@ impl Overlay {
 }
 
 fn open_bind(mount: &Mount, bundle: &Path) -> Result<Option<OwnedFd>> {
-    if Options::parse(mount)?.bind.is_none() {
+    let options = Options::parse(mount)?;
+    if options.bind.is_none() || options.remount {
         return Ok(None);
     }
     let source = bundle.join(mount.source.as_deref().unwrap_or_default());
     open_host(&source, OFlags::PATH).map(Some)
-}
-
-fn mount_one(
-    root: std::os::fd::BorrowedFd<'_>,
-    mount: &Mount,
-    source: Option<&OwnedFd>,
-) -> Result<()> {
-    let name = mount.destination.as_str();
-    let path = destination(name)?;
-    let mut options = Options::parse(mount)?;
-    let fs_type = mount.fs_type.as_deref().unwrap_or_default();
-    let fd = match source {
-        Some(source) => {
-            let tree = clone_tree(source.as_fd(), options.bind == Some(true), name)?;
-            mount::set_attributes(tree.as_fd(), &options, name)?;
-            tree
-        }
-        None => {
-            // runtime-spec config-linux.md: `cgroup` is whatever the host has; ours is version 2.
-            let fs_type = if fs_type == "cgroup" { "cgroup2" } else { fs_type };
-            let attr = mount::new_attributes(&options);
-            let label = mount.source.as_deref().unwrap_or(fs_type);
-            mount::make_filesystem(fs_type, label, &options.data, attr, name)?
-        }
-    };
-    let is_tree = match source {
-        Some(source) => is_dir(source, &path)?,
-        None => true,
-    };
-    check_special(root, &path, fs_type)?;
-    if options.copy_up {
-        copy_up(root, &path, fd.as_fd(), &options.data)?;
-    }
-    let target = make_mount_point(root, &path, is_tree)?;
-    attach(fd.as_fd(), target.as_fd(), name)?;
-    if source.is_none() && path == Path::new("/dev") && fs_type == "tmpfs" {
-        devices::populate(fd.as_fd())?;
-    }
-    if source.is_none() && (options.attr.attr_set | options.recursive.attr_set) & mount::RDONLY != 0
-    {
-        options.attr.attr_set = mount::RDONLY;
-        // /dev keeps writable until its mount points below are made; see `seal`.
-        if path != Path::new("/dev") {
-            mount::set_attributes(fd.as_fd(), &options, name)?;
-        }
-    }
-    let propagation = options.propagation.unwrap_or((libc::MS_PRIVATE, true));
-    mount::set_propagation(fd.as_fd(), propagation.0, propagation.1, name)
-}
-
-/// Fills a new tmpfs with what the image has at its place, owner and mode of the directory included, unless the
-/// mode was asked for. Where the image has nothing, the tmpfs stays as it is.
-fn copy_up(
-    root: std::os::fd::BorrowedFd<'_>,
-    path: &Path,
-    tmpfs: std::os::fd::BorrowedFd<'_>,
-    data: &[String],
-) -> Result<()> {
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
-    let from = match try_open_in_root(root, path, flags) {
-        Err(Errno::NOENT | Errno::NOTDIR) => return Ok(()),
-        result => result.at("open", path)?,
-    };
-    let to = open_in_root(tmpfs, Path::new("/"), flags)?;
-    tree::copy_contents(from, to.try_clone().at("dup", path)?, path)?;
-    let mode = data.iter().rev().find_map(|option| option.strip_prefix("mode="));
-    match mode.and_then(|mode| u32::from_str_radix(mode, 8).ok()) {
-        Some(mode) => rustix::fs::fchmod(&to, Mode::from_raw_mode(mode)).at("chmod", path),
-        None => Ok(()),
-    }
-}
-
-/// The destination as a path from the root, free of `.` and `..`.
-fn destination(text: &str) -> Result<PathBuf> {
-    let mut path = PathBuf::from("/");
-    for component in Path::new(text).components() {
-        match component {
-            Component::Normal(name) => path.push(name),
-            Component::RootDir | Component::CurDir | Component::Prefix(_) => {}
-            Component::ParentDir => {
-                let message = "contains ..";
-                return Err(Error::new(Code::InvalidSpec, "mounts.destination", text, message));
-            }
-        }
-    }
-    if path == Path::new("/") {
-        return Err(Error::new(Code::InvalidSpec, "mounts.destination", text, "is the root"));
-    }
-    Ok(path)
-}
-
-/// CVE-2019-16884, CVE-2023-27561: a symlink of the image at /proc or /sys would move what we trust.
-fn check_special(root: std::os::fd::BorrowedFd<'_>, path: &Path, fs_type: &str) -> Result<()> {
-    let is_special = path == Path::new("/proc") || path == Path::new("/sys");
-    if !is_special {
-        return Ok(());
-    }
-    if path == Path::new("/proc") && !matches!(fs_type, "proc" | "bind" | "") {
-        let message = format!("{fs_type} must not be mounted on /proc");
-        return Err(Error::new(Code::InvalidSpec, "mounts", "/proc", message));
-    }
-    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
-    match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
-        Ok(_) | Err(Errno::NOENT) => Ok(()),
-        Err(errno) => Err(errno).at("mount", path),
-    }
 }
 
 /// Masked and read-only paths, after all mounts: a later mount would uncover them.
@@ -281,14 +185,18 @@ pub fn protect(root: &OwnedFd, spec: &Spec, linux: &Linux) -> Result<()> {
     seal(root, spec)
 }
 
+fn is_dev(mount: &Mount) -> bool {
+    destination(&mount.destination).is_ok_and(|path| path == Path::new("/dev"))
+}
+
 /// What must be read-only but had to be written until now: `/dev` where asked, and the root.
 fn seal(root: &OwnedFd, spec: &Spec) -> Result<()> {
     let attr = crate::sys::mount::MountAttr { attr_set: mount::RDONLY, ..Default::default() };
-    let is_readonly_dev = |mount: &&Mount| {
-        destination(&mount.destination).is_ok_and(|path| path == Path::new("/dev"))
-            && mount.options.iter().any(|option| option == "ro")
+    let is_readonly = |mount: &Mount| {
+        let options = Options::parse(mount).unwrap_or_default();
+        is_dev(mount) && (options.attr.attr_set | options.recursive.attr_set) & mount::RDONLY != 0
     };
-    if spec.mounts.iter().any(|mount| is_readonly_dev(&mount)) {
+    if spec.mounts.iter().any(is_readonly) {
         let dev = open_in_root(root.as_fd(), Path::new("/dev"), OFlags::PATH)?;
         crate::sys::mount::mount_setattr(dev.as_fd(), false, &attr).at("make read-only", "/dev")?;
     }
@@ -318,6 +226,18 @@ pub fn pivot(root: &OwnedFd, pivots: bool) -> Result<()> {
     rustix::process::chdir("/").at("chdir", "/")
 }
 
+/// `linux.rootfsPropagation`, which pivot_root would have refused: from now on the root passes its mounts on, or
+/// cannot be bound.
+///
+/// # Errors
+/// `kernel`.
+pub fn set_propagation(linux: &Linux) -> Result<()> {
+    let word = linux.rootfs_propagation.as_deref().and_then(mount::propagation);
+    let Some((flag @ (libc::MS_SHARED | libc::MS_UNBINDABLE), all)) = word else { return Ok(()) };
+    let slash = open_host(Path::new("/"), OFlags::PATH | OFlags::DIRECTORY)?;
+    mount::set_propagation(slash.as_fd(), flag, all, "/")
+}
+
 /// Writes `linux.sysctl` through the procfs that we mounted ourselves.
 ///
 /// CVE-2025-52881: beneath its root, over no mount and no symlink, so nothing can redirect the write.
@@ -335,13 +255,27 @@ pub fn set_sysctls(root: &OwnedFd, linux: &Linux) -> Result<()> {
     }
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
     for (key, value) in &linux.sysctl {
-        let path = format!("sys/{}", key.replace('.', "/"));
+        let path = ["sys/", &sysctl_path(key)].concat();
         let flags = OFlags::WRONLY | OFlags::CLOEXEC;
         let file =
             rustix::fs::openat2(&proc, path, flags, Mode::empty(), resolve).at("sysctl", key)?;
         write_all(&file, value.as_bytes()).at("sysctl", key)?;
     }
     Ok(())
+}
+
+/// A parameter as a path below /proc/sys. As sysctl(8): where a slash comes first, dots are part of names (eth0.100).
+#[must_use]
+pub fn sysctl_path(key: &str) -> String {
+    if key.find(['.', '/']).is_some_and(|at| key.as_bytes()[at] == b'/') {
+        return key.to_owned();
+    }
+    let swap = |c: char| match c {
+        '.' => '/',
+        '/' => '.',
+        c => c,
+    };
+    key.chars().map(swap).collect()
 }
 
 /// Makes the working directory where the image lacks it.

@@ -9,6 +9,7 @@
 //! Not for: loading a filter (that is [`crate::sys::seccomp`]) and deciding what is allowed (that is
 //! Python's `pyrt/spec/seccomp.py`).
 
+mod agent;
 mod arch;
 mod bpf;
 mod cache;
@@ -21,8 +22,10 @@ mod syscalls;
 mod tests;
 mod words;
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
+pub use agent::Agent;
 pub use arch::{ARCHITECTURES, Arch};
 pub use profile::{ACTIONS, Arg, FLAGS, OPERATORS, Seccomp, Syscall};
 
@@ -81,6 +84,18 @@ impl Filter {
             .collect();
         Some(Self { program, flags: u32::from_le_bytes(*flags) })
     }
+}
+
+/// Hands the descriptor of a loaded filter to its agent.
+///
+/// # Errors
+/// `unsupported` where nobody looked for one.
+pub fn hand_over(agent: Option<&Agent>, pid: u32, listener: &OwnedFd) -> Result<()> {
+    let Some(agent) = agent else {
+        let message = "this filter asks an agent, and there is none for this process";
+        return Err(Error::new(Code::Unsupported, "linux.seccomp", "listenerPath", message));
+    };
+    agent.hand_over(pid, listener)
 }
 
 /// Compiles a profile for the architecture that this program was built for.

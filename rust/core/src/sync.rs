@@ -5,6 +5,7 @@
 //! | parent | `Proceed`  | state for hooks| the ID maps are written: become root inside             |
 //! | init   | `Hooks`    |                | mounts are made: run the hooks outside, then `Proceed`  |
 //! | init   | `Terminal` | the pty master | a terminal was made; sent before `Created`              |
+//! | init   | `Listener` | its descriptor | a filter that asks an agent is loaded; then `Proceed`   |
 //! | init   | `Created`  | the program    | nothing is left but the filter and execve               |
 //! | parent | `Start`    |                | execute                                                 |
 //! | init   | `Failed`   | the error      | and init ends; at any time                              |
@@ -32,6 +33,8 @@ pub enum Message {
     Hooks,
     /// `T`
     Terminal(OwnedFd),
+    /// `L`
+    Listener(OwnedFd),
     /// `C`, then the path of the program.
     Created(String),
     /// `S`
@@ -99,6 +102,7 @@ impl Sync {
             Message::Proceed(state) => ([b"P", state.as_slice()].concat(), None),
             Message::Hooks => (b"H".to_vec(), None),
             Message::Terminal(master) => (b"T".to_vec(), Some(master.as_fd())),
+            Message::Listener(listener) => (b"L".to_vec(), Some(listener.as_fd())),
             Message::Created(path) => ([b"C", path.as_bytes()].concat(), None),
             Message::Start => (b"S".to_vec(), None),
             Message::Failed(error) => {
@@ -124,6 +128,7 @@ impl Sync {
             (Some(b'P'), _) => Ok(Message::Proceed(bytes[1..].to_vec())),
             (Some(b'H'), _) => Ok(Message::Hooks),
             (Some(b'T'), Some(master)) => Ok(Message::Terminal(master)),
+            (Some(b'L'), Some(listener)) => Ok(Message::Listener(listener)),
             (Some(b'C'), _) => {
                 Ok(Message::Created(String::from_utf8_lossy(&bytes[1..]).into_owned()))
             }

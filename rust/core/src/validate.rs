@@ -5,19 +5,20 @@ use serde_json::Value;
 use crate::cgroup::Resources;
 use crate::cgroup::place::check_path;
 use crate::error::{Code, Error, Result};
-use crate::mount::Options;
+use crate::mount::{self, Options};
 use crate::namespaces::NAMESPACES;
 use crate::spec::{Hook, Linux, Namespace, Process, Spec};
-use crate::{caps, clocks, memory_policy, personality, process, scheduling};
+use crate::{caps, clocks, devices, memory_policy, personality, process, rootfs, scheduling};
 
 /// sysctl prefix, and the namespace that makes it the container's own.
-const SYSCTLS: [(&str, &str); 6] = [
+const SYSCTLS: [(&str, &str); 7] = [
     ("net.", "network"),
     ("kernel.msg", "ipc"),
     ("kernel.sem", "ipc"),
     ("kernel.shm", "ipc"),
     ("fs.mqueue.", "ipc"),
     ("kernel.domainname", "uts"),
+    ("user.", "user"),
 ];
 
 /// Checks a whole document.
@@ -45,11 +46,16 @@ pub fn validate(spec: &Spec) -> Result<()> {
     }
     for mount in &spec.mounts {
         check_text("mounts.destination", &mount.destination)?;
+        check_text("mounts.source", mount.source.as_deref().unwrap_or_default())?;
+        mount.options.iter().try_for_each(|option| check_text("mounts.options", option))?;
         if mount.destination.is_empty() {
             return Err(invalid("mounts.destination", "", "empty"));
         }
         let options = Options::parse(mount)?;
-        if options.bind.is_some() && mount.source.is_none() {
+        if options.remount {
+            continue;
+        }
+        if options.bind.is_some() && mount.source.as_deref().is_none_or(str::is_empty) {
             return Err(invalid("mounts.source", &mount.destination, "a bind has no source"));
         }
         if options.bind.is_none() && mount.fs_type.as_deref().unwrap_or_default().is_empty() {
@@ -122,9 +128,13 @@ fn check_linux(spec: &Spec, linux: &Linux) -> Result<()> {
     if let Some(path) = &linux.cgroups_path {
         check_path("linux.cgroupsPath", path)?;
     }
-    if linux.mount_label.as_deref().is_some_and(|label| !label.is_empty()) {
-        return Err(unsupported("linux.mountLabel", ""));
+    let propagation = linux.rootfs_propagation.as_deref().filter(|word| !word.is_empty());
+    if let Some(word) = propagation.filter(|word| mount::propagation(word).is_none()) {
+        return Err(invalid("linux.rootfsPropagation", word, "is not a propagation"));
     }
+    linux.devices.iter().try_for_each(devices::check)?;
+    let label = linux.mount_label.as_deref().unwrap_or_default();
+    check_text("linux.mountLabel", label)?;
     let makes_user = spec.makes("user");
     if makes_user && (linux.uid_mappings.is_empty() || linux.gid_mappings.is_empty()) {
         return Err(invalid(
@@ -154,7 +164,7 @@ fn check_sysctl(spec: &Spec, key: &str) -> Result<()> {
     if !key.chars().all(is_plain) || key.split(['.', '/']).any(str::is_empty) {
         return Err(invalid("linux.sysctl", key, "is not a parameter name"));
     }
-    let dotted = key.replace('/', ".");
+    let dotted = rootfs::sysctl_path(key).replace('/', ".");
     match SYSCTLS.iter().find(|(prefix, _)| dotted.starts_with(prefix)) {
         Some((_, namespace)) if spec.makes(namespace) => Ok(()),
         Some((_, namespace)) => {
@@ -194,19 +204,25 @@ pub fn check_process(process: &Process) -> Result<()> {
     if process.user.uid == u32::MAX || process.user.gid == u32::MAX {
         return Err(invalid("process.user", "4294967295", "is no user or group ID"));
     }
-    if let Some(names) = &process.capabilities {
-        caps::Sets::parse(names)?;
-    }
     scheduling::check(process)?;
     for (field, label) in [
         ("process.selinuxLabel", &process.selinux_label),
         ("process.apparmorProfile", &process.apparmor_profile),
     ] {
-        if label.as_deref().is_some_and(|text| !matches!(text, "" | "unconfined")) {
-            return Err(unsupported(field, label.as_deref().unwrap_or_default()));
-        }
+        check_text(field, label.as_deref().unwrap_or_default())?;
     }
     Ok(())
+}
+
+/// What a document says that is neither applied nor refused, since the specification wants a warning for it.
+#[must_use]
+pub fn warnings(process: &Process) -> Vec<String> {
+    let names = process.capabilities.as_ref();
+    names
+        .into_iter()
+        .flat_map(caps::unknown)
+        .map(|(set, name)| format!("process.capabilities.{set} {name}: unknown, not granted"))
+        .collect()
 }
 
 /// Refuses a known property that this runtime does not apply, unless it is absent or says nothing.

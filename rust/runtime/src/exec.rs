@@ -72,6 +72,7 @@ fn run(args: &Arguments, report: &OwnedFd) -> Status {
         process: &process,
         linux: None, // the engine's documents set none of what an exec would take over
         filter: filter.as_ref(),
+        agent: None, // a monitor of the engine keeps no document: an exec that would need one is refused
         stdio: Some(stdio),
         kept_fds: 0,
         may_set_groups: args.get("no-groups").is_none(),

@@ -12,6 +12,7 @@ mod container;
 mod delete;
 mod events;
 mod exec;
+mod features;
 mod foreground;
 mod freezer;
 mod globals;
@@ -47,7 +48,7 @@ const fn verb(
     Verb { name, flags, ends_at_id: false, run }
 }
 
-const VERBS: [Verb; 18] = [
+const VERBS: [Verb; 19] = [
     verb("create", &birth::CREATE_FLAGS, birth::create),
     verb("run", &birth::RUN_FLAGS, birth::run),
     verb("start", &[], birth::start),
@@ -61,6 +62,7 @@ const VERBS: [Verb; 18] = [
     verb("resume", &[], freezer::resume),
     verb("update", &update::FLAGS, update::main),
     verb("events", &events::FLAGS, events::main),
+    verb("features", &[], features::main),
     verb("spec", &["bundle,b=", "file,f=", "rootless"], spec::main),
     verb("checkpoint", &checkpoint::CHECKPOINT_FLAGS, checkpoint::checkpoint),
     verb("restore", &checkpoint::RESTORE_FLAGS, checkpoint::restore),

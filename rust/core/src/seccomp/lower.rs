@@ -122,12 +122,11 @@ fn rules(profile: &Seccomp, default: u32) -> Result<Vec<Rule<'_>>> {
             if profile.listener_path.as_deref().is_none_or(str::is_empty) {
                 return Err(refuse("listenerPath", "SCMP_ACT_NOTIFY needs it"));
             }
-            if syscall.names.iter().any(|name| name == "write") {
-                // As runc: the descriptor is sent with calls that the filter already sees.
-                return Err(refuse(
-                    &format!("syscalls[{at}]"),
-                    "SCMP_ACT_NOTIFY cannot be used for write",
-                ));
+            // As runc (write) and crun (sendmsg): the descriptor is sent with calls that the filter already sees.
+            let sends = |name: &&String| matches!(name.as_str(), "write" | "sendmsg");
+            if let Some(name) = syscall.names.iter().find(sends) {
+                let message = ["SCMP_ACT_NOTIFY cannot be used for ", name].concat();
+                return Err(refuse(&format!("syscalls[{at}]"), &message));
             }
         }
         if ret != default {

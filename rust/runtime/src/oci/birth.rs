@@ -16,7 +16,7 @@ use rustix::fs::OFlags;
 use super::cgroups::Cgroups;
 use super::command_line::{Words, invalid};
 use super::container::{Container, Directory, Record, Status, begun};
-use super::globals::Globals;
+use super::globals::{Globals, Log};
 use super::{delete, foreground, notify, sockets};
 
 pub(super) const CREATE_FLAGS: [&str; 9] = [
@@ -222,6 +222,7 @@ fn make(
     order: &Order,
     listens: bool,
 ) -> Result<(Container, Created, Option<notify::Proxy>)> {
+    Log::warn(&order.spec.process.as_ref().map(validate::warnings).unwrap_or_default());
     let directory = Directory::make(globals, &order.id)?;
     let mut record = Record {
         oci_version: order.spec.oci_version.clone(),
@@ -283,6 +284,7 @@ fn make_in(
         single_id: denies_setgroups()?,
         start: start.as_ref().map(AsFd::as_fd),
         tied: false,
+        new_keyring: order.new_keyring,
         settle: Some(&|pid| cgroups.settle(pid)),
         pivots: order.pivots,
     };

@@ -8,14 +8,15 @@ use pyrt_core::join::{JoinPlan, join};
 use pyrt_core::namespaces::joined;
 use pyrt_core::paths::{open_host, read_all, read_host};
 use pyrt_core::relay::Signals;
+use pyrt_core::seccomp::Agent;
 use pyrt_core::spec::{Process, Spec};
-use pyrt_core::{At, Code, Error, Result, create, seccomp, validate};
+use pyrt_core::{At, Code, Error, Result, create, hooks, seccomp, validate};
 use rustix::fs::OFlags;
 
 use super::birth::{PidFile, kept_descriptors};
 use super::command_line::{Words, invalid};
 use super::container::{Container, Status};
-use super::globals::Globals;
+use super::globals::{Globals, Log};
 use super::{foreground, sockets};
 
 pub(super) const FLAGS: [&str; 17] = [
@@ -50,6 +51,7 @@ pub(super) fn main(globals: &Globals, words: &Words) -> Result<i32> {
     let spec = container.directory.spec()?;
     let process = process(words, &spec)?;
     validate::check_process(&process)?;
+    Log::warn(&validate::warnings(&process));
     let detach = words.is_on("detach")?;
     let console = words.value("console-socket").filter(|path| !path.is_empty());
     if process.terminal && detach && console.is_none() {
@@ -66,6 +68,11 @@ pub(super) fn main(globals: &Globals, words: &Words) -> Result<i32> {
     let pid_file = pid_file.map(|path| PidFile::open(&absolute(path)?)).transpose()?;
     let cgroup = cgroup(&container, words)?;
     let filter = seccomp::of(&spec, Some(&globals.root.join(".cache/seccomp")))?;
+    let mut agent = Agent::connect(&spec, filter.as_ref())?;
+    if let Some(agent) = &mut agent {
+        let (record, status) = (&container.record, "running");
+        agent.state = hooks::state(&spec, &record.id, &record.bundle, record.pid, status);
+    }
     let may_set_groups = allows_setgroups(container.record.pid)?;
     let signals = if detach { None } else { Some(Signals::take()?) };
     let mut joined = join(&JoinPlan {
@@ -75,6 +82,7 @@ pub(super) fn main(globals: &Globals, words: &Words) -> Result<i32> {
         process: &process,
         linux: spec.linux.as_ref(),
         filter: filter.as_ref(),
+        agent,
         stdio: None,
         kept_fds,
         may_set_groups,
@@ -115,8 +123,12 @@ fn check_status(container: &Container, ignores_pause: bool) -> Result<()> {
 fn process(words: &Words, spec: &Spec) -> Result<Process> {
     if let Some(path) = words.value("process").filter(|path| !path.is_empty()) {
         let data = read_host(Path::new(path), PROCESS_BYTES)?;
-        return serde_json::from_slice(&data)
-            .map_err(|error| Error::new(Code::InvalidSpec, "read", "process", error.to_string()));
+        let mut process: Process = serde_json::from_slice(&data)
+            .map_err(|error| Error::new(Code::InvalidSpec, "read", "process", error.to_string()))?;
+        if let Some(container) = &spec.process {
+            process.inherit(container);
+        }
+        return Ok(process);
     }
     let mut process = spec.process.clone().unwrap_or_default();
     let args = words.rest.get(1..).unwrap_or_default();

@@ -98,6 +98,15 @@ impl Log {
         status
     }
 
+    /// Tells what is not done and no error; not in the log, where podman reads one object and nothing else.
+    pub(super) fn warn(texts: &[String]) {
+        for text in texts {
+            // As above.
+            let line = ["pyrt-runtime: warning: ", text, "\n"].concat();
+            let _ = write_all(rustix::stdio::stderr(), line.as_bytes());
+        }
+    }
+
     fn append(&self, target: &OsStr, text: &str) -> Result<()> {
         let target = target.to_string_lossy();
         if let Some(identifier) = target.strip_prefix("journald:") {
