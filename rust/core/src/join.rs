@@ -45,6 +45,18 @@ pub struct JoinPlan<'a> {
     pub may_set_groups: bool,
 }
 
+impl JoinPlan<'_> {
+    /// The cgroup namespace, which only the child joins: from within it our own cgroup is out of sight, and out of that
+    /// nothing may be cloned (ENOENT, where cgroup2 is mounted nsdelegate as systemd does).
+    fn late_namespaces(&self) -> ThreadNameSpaceType {
+        let late = match self.cgroup {
+            Some(_) => ThreadNameSpaceType::CONTROL_GROUP,
+            None => ThreadNameSpaceType::empty(),
+        };
+        self.namespaces.intersection(late)
+    }
+}
+
 /// A process that executes its program.
 pub struct Joined {
     /// It, held; our child.
@@ -67,7 +79,8 @@ pub fn join(plan: &JoinPlan<'_>) -> Result<Joined> {
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).at("set dumpable", "")?;
     // All namespaces at once, through the descriptor: no pid can be reused in between, and the user
     // namespace grants the rights for the rest.
-    rustix::thread::move_into_thread_name_spaces(plan.init, plan.namespaces)
+    let late = plan.late_namespaces();
+    rustix::thread::move_into_thread_name_spaces(plan.init, plan.namespaces.difference(late))
         .at("setns", "container")?;
     let affinity = plan.process.exec_cpu_affinity.as_ref().unwrap_or(&UNBOUND);
     // Ours, inherited: the process has it before it is in the container's cgroup.
@@ -128,6 +141,10 @@ fn enter(
     let process = plan.process;
     sys::signal::reset_all();
     rustix::process::setsid().at("setsid", "")?;
+    let late = plan.late_namespaces();
+    if !late.is_empty() {
+        rustix::thread::move_into_thread_name_spaces(plan.init, late).at("setns", "cgroup")?;
+    }
     if process.terminal {
         let root = open_host(Path::new("/"), OFlags::PATH | OFlags::DIRECTORY)?;
         let console = Console::open(root.as_fd(), process)?;

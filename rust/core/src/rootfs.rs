@@ -164,14 +164,18 @@ pub fn protect(root: &OwnedFd, spec: &Spec, linux: &Linux) -> Result<()> {
             result => result.at("open", path)?,
         };
         let mask = if is_dir(&target, Path::new(path))? {
-            // One empty read-only tmpfs serves them all: a superblock each would cost more than the rest.
-            if empty.is_none() {
-                let data = ["nr_blocks=1".to_owned(), "nr_inodes=1".to_owned()];
-                empty = Some(mount::make_filesystem("tmpfs", "tmpfs", &data, mount::RDONLY, path)?);
-            }
+            // One empty read-only tmpfs serves them all: a superblock each would cost more than the rest. The first
+            // place gets it and the others its clones: before Linux 6.15 what is attached nowhere cannot be cloned.
             match &empty {
                 Some(shared) => clone_tree(shared.as_fd(), false, path)?,
-                None => continue,
+                None => {
+                    let data = ["nr_blocks=1".to_owned(), "nr_inodes=1".to_owned()];
+                    let first =
+                        mount::make_filesystem("tmpfs", "tmpfs", &data, mount::RDONLY, path)?;
+                    attach(first.as_fd(), target.as_fd(), path)?;
+                    empty = Some(first);
+                    continue;
+                }
             }
         } else {
             clone_tree(null.as_fd(), false, path)?
