@@ -113,9 +113,16 @@ fn check_namespaces(namespaces: &[Namespace]) -> Result<()> {
 }
 
 fn check_linux(spec: &Spec, linux: &Linux) -> Result<()> {
-    let refused = [("linux.netDevices", &linux.net_devices), ("linux.intelRdt", &linux.intel_rdt)];
-    for (field, value) in refused {
-        refuse(field, value.as_ref())?;
+    // An empty intelRdt asks for a group, and a device without a name keeps its own.
+    let is_asked = |value: &Option<Value>| {
+        let is_nothing = |value: &Value| value.as_object().is_some_and(serde_json::Map::is_empty);
+        value.as_ref().is_some_and(|value| !value.is_null() && !is_nothing(value))
+    };
+    if is_asked(&linux.net_devices) {
+        return Err(unsupported("linux.netDevices", ""));
+    }
+    if linux.intel_rdt.as_ref().is_some_and(|value| !value.is_null()) {
+        return Err(unsupported("linux.intelRdt", ""));
     }
     clocks::check(spec)?;
     if let Some(policy) = &linux.memory_policy {
