@@ -6,7 +6,10 @@
 //! | [`place`] | where `linux.cgroupsPath` is, made and given its controllers; taken back |
 //! | [`resources`] | `linux.resources`, typed; what cannot be is refused by name |
 //! | [`limits`] | resources written to the cgroup's files |
+//! | [`systemd`] | the same by systemd, as a scope |
 //! | [`freeze`] | stop, go, kill: all processes of the cgroup at once |
+//! | [`stats`] | what was used, as `runc events` tells it |
+//! | [`watch`] | waiting for a kill for want of memory, and for the end |
 //!
 //! Init is born in its cgroup. The monitor is not, for pausing, killing and limits of the container must not hit it;
 //! and not in a leaf beside it either: to remove that leaf it would have to move out, and moving a process waits for a
@@ -22,14 +25,18 @@ use crate::error::{At, Code, Error, Result};
 use crate::paths::{open_host, write_all};
 
 mod controllers;
+mod dbus;
 pub mod freeze;
 pub mod limits;
 mod object;
 pub mod place;
 mod removal;
 pub mod resources;
+pub mod stats;
+pub mod systemd;
 #[cfg(test)]
 mod tests;
+pub mod watch;
 
 pub use place::{Driver, Place};
 pub use removal::take_back;
@@ -161,10 +168,11 @@ impl Cgroup {
     /// `kernel`.
     pub fn children(&self) -> Result<Vec<Self>> {
         let mut children = Vec::new();
-        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let listed = match rustix::fs::openat(&self.dir, ".", flags, Mode::empty()) {
-            Err(Errno::NOENT | Errno::NODEV) => return Ok(children),
-            listed => listed.at("open", &self.path)?,
+        let listed = match self.list() {
+            Err(error) if matches!(error.errno, Some(libc::ENOENT | libc::ENODEV)) => {
+                return Ok(children);
+            }
+            listed => listed?,
         };
         for entry in rustix::fs::Dir::new(listed).at("read", &self.path)? {
             let entry = entry.at("read", &self.path)?;
@@ -181,6 +189,26 @@ impl Cgroup {
             }
         }
         Ok(children)
+    }
+
+    /// The names of its own files that begin and end so.
+    ///
+    /// # Errors
+    /// `kernel`.
+    pub(crate) fn files(&self, prefix: &str, suffix: &str) -> Result<Vec<String>> {
+        let mut names = Vec::new();
+        for entry in rustix::fs::Dir::new(self.list()?).at("read", &self.path)? {
+            let name = entry.at("read", &self.path)?.file_name().to_string_lossy().into_owned();
+            if name.starts_with(prefix) && name.ends_with(suffix) {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn list(&self) -> Result<OwnedFd> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        rustix::fs::openat(&self.dir, ".", flags, Mode::empty()).at("open", &self.path)
     }
 
     /// The pids of all processes in it and below it, as our own pid namespace counts them; one of another is 0 there.
@@ -218,13 +246,17 @@ pub(crate) fn keyed(text: &str, key: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix(key)?.strip_prefix(' ')?.trim().parse().ok())
 }
 
-/// A limit or verb that needs a file which this cgroup does not have.
-pub(crate) fn absent(step: &str, path: &Path, file: &str) -> Error {
+/// The error for a limit or verb that needs a file which this cgroup does not have.
+pub(crate) fn absent(step: &str, cgroup: &Cgroup, file: &str) -> Error {
     let controller = file.split('.').next().unwrap_or_default();
-    let message = format!("the {controller} controller is not available in this cgroup");
-    Error {
-        errno: Some(libc::ENOENT),
-        ..Error::new(Code::Denied, step, path.join(file).to_string_lossy(), message)
-    }
-    .with_hint(controllers::hint(controller))
+    let controllers = cgroup.read("cgroup.controllers").ok().flatten().unwrap_or_default();
+    let is_enabled = controllers.split_ascii_whitespace().any(|name| name == controller);
+    let subject = cgroup.path.join(file).to_string_lossy().into_owned();
+    let error = if is_enabled || controller == "cgroup" {
+        Error::new(Code::Unsupported, step, subject, "this kernel has no such file")
+    } else {
+        let message = format!("the {controller} controller is not available in this cgroup");
+        Error::new(Code::Denied, step, subject, message).with_hint(controllers::hint(controller))
+    };
+    Error { errno: Some(libc::ENOENT), ..error }
 }

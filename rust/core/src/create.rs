@@ -50,6 +50,10 @@ pub struct Plan<'a> {
     pub start: Option<BorrowedFd<'a>>,
     /// Whether init dies with its parent.
     pub tied: bool,
+    /// Whether the session keyring is a new one.
+    pub new_keyring: bool,
+    /// What is done with init's pid before init goes on: a scope of systemd is made of a process.
+    pub settle: Option<&'a dyn Fn(u32) -> Result<()>>,
     /// `--no-pivot`: the root is moved over the old one, which stays below (a ramfs cannot be pivoted).
     pub pivots: bool,
 }
@@ -152,6 +156,9 @@ fn map(plan: &Plan<'_>, pidfd: &OwnedFd, sync: &Sync) -> Result<(u32, Message)> 
     let pid = host_pid(pidfd, fdinfo.as_fd())?;
     if let (true, Some(linux)) = (plan.spec.makes("user"), &plan.spec.linux) {
         idmap::write(pid, &linux.uid_mappings, &linux.gid_mappings)?;
+    }
+    if let Some(settle) = plan.settle {
+        settle(pid)?;
     }
     let has_hooks = plan.spec.hooks.is_some();
     let state = || hooks::state(plan.spec, plan.id, plan.bundle, pid, "created");

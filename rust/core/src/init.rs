@@ -1,6 +1,7 @@
 //! The process that sets itself up and becomes the program: pid 1 of a container.
 
 use std::convert::Infallible;
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
@@ -13,7 +14,7 @@ use crate::create::Plan;
 use crate::error::{At, Code, Error, Result};
 use crate::hooks;
 use crate::lsm::{self, Labels};
-use crate::paths::{open_host, write_all};
+use crate::paths::{c_string, open_host, write_all};
 use crate::process::{self, Program};
 use crate::rootfs::{self, Sources};
 use crate::seccomp::Filter;
@@ -41,6 +42,7 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     set_oom_score(spec)?; // while /proc/self is ours: a change of IDs gives it to root
     let state = proceed(sync)?; // the maps are written
     become_root(plan)?; // mounts belong to the container's root
+    leave_keyring(plan)?; // as the container's root, who owns the new one
     unshare_cgroup(spec)?; // after the clone into its cgroup, which becomes the root of what it sees
     set_names(spec)?;
     let root = sources.build(spec)?; // every later path is resolved beneath it
@@ -165,6 +167,19 @@ fn become_root(plan: &Plan<'_>) -> Result<()> {
         return Ok(());
     }
     process::set_ids(&User::default(), plan.may_set_groups())
+}
+
+fn leave_keyring(plan: &Plan<'_>) -> Result<()> {
+    if !plan.new_keyring {
+        return Ok(());
+    }
+    let name = c_string(OsStr::new(&format!("_ses.{}", plan.id)), "id")?;
+    match sys::exec::new_session_keyring(&name) {
+        Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => Ok(()),
+        result => result
+            .at("join session keyring", plan.id)
+            .map_err(|error| error.with_hint("raise the limit: sysctl kernel.keys.maxkeys=20000")),
+    }
 }
 
 fn unshare_cgroup(spec: &Spec) -> Result<()> {

@@ -12,4 +12,5 @@ pub mod scheduling;
 pub mod seccomp;
 pub mod signal;
 pub mod spawn;
+pub mod start;
 pub mod trampoline;

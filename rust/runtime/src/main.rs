@@ -1,7 +1,4 @@
 //! `pyrt-runtime`: the one native binary. The work is in the library beside it.
-#![allow(clippy::exit)]
+#![no_main]
 
-fn main() {
-    let args: Vec<std::ffi::OsString> = std::env::args_os().skip(1).collect();
-    std::process::exit(pyrt_runtime::run(&args));
-}
+pyrt_core::main!(pyrt_runtime::run);

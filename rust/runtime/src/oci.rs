@@ -5,13 +5,16 @@
 //! the container ID where runc stops) are no argument library's, and there is no time to build a tree of commands.
 
 mod birth;
+mod cgroups;
 mod checkpoint;
 mod command_line;
 mod container;
 mod delete;
+mod events;
 mod exec;
 mod features;
 mod foreground;
+mod freezer;
 mod globals;
 mod kill;
 mod list;
@@ -19,6 +22,7 @@ mod notify;
 mod ps;
 mod sockets;
 mod spec;
+mod update;
 
 use std::ffi::OsString;
 
@@ -44,7 +48,7 @@ const fn verb(
     Verb { name, flags, ends_at_id: false, run }
 }
 
-const VERBS: [Verb; 15] = [
+const VERBS: [Verb; 19] = [
     verb("create", &birth::CREATE_FLAGS, birth::create),
     verb("run", &birth::RUN_FLAGS, birth::run),
     verb("start", &[], birth::start),
@@ -54,6 +58,10 @@ const VERBS: [Verb; 15] = [
     verb("list", &["format,f=", "quiet,q"], list::list),
     verb("state", &[], list::state),
     Verb { name: "ps", flags: &["format,f="], ends_at_id: true, run: ps::main },
+    verb("pause", &[], freezer::pause),
+    verb("resume", &[], freezer::resume),
+    verb("update", &update::FLAGS, update::main),
+    verb("events", &events::FLAGS, events::main),
     verb("features", &[], features::main),
     verb("spec", &["bundle,b=", "file,f=", "rootless"], spec::main),
     verb("checkpoint", &checkpoint::CHECKPOINT_FLAGS, checkpoint::checkpoint),

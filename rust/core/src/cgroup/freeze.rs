@@ -60,7 +60,7 @@ impl Cgroup {
 
     fn set_frozen(&self, value: &str) -> Result<()> {
         match self.write("cgroup.freeze", value) {
-            Err(Errno::NOENT) => Err(absent("freeze", self.path(), "cgroup.freeze")),
+            Err(Errno::NOENT) => Err(absent("freeze", self, "cgroup.freeze")),
             result => result.at("freeze", self.path()),
         }
     }

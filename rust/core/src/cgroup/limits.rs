@@ -4,12 +4,29 @@
 
 use rustix::io::Errno;
 
+use crate::cgroup::controllers::enable;
+use crate::cgroup::place::find_mount;
 use crate::cgroup::resources::{BlockIo, Cpu, Device, Memory, Resources};
 use crate::cgroup::{Cgroup, Place, absent};
 use crate::error::{Code, Error, Result};
 
 /// The kernel's own period, in microseconds.
-const PERIOD_US: u64 = 100_000;
+pub(super) const PERIOD_US: u64 = 100_000;
+
+/// The files with one value, in the order in which they are put back: a quota before the burst within it.
+const SINGLE_VALUES: [&str; 11] = [
+    "pids.max",
+    "memory.max",
+    "memory.low",
+    "memory.swap.max",
+    "cpu.idle",
+    "cpu.weight",
+    "cpu.max",
+    "cpu.max.burst",
+    "cpuset.cpus",
+    "cpuset.mems",
+    "io.weight",
+];
 
 impl Resources {
     /// Writes them to a cgroup that is there already, or says that there is none to write them to.
@@ -69,6 +86,30 @@ impl Cgroup {
         Ok(())
     }
 
+    /// Writes new limits; if one is refused the old ones are put back.
+    ///
+    /// # Errors
+    /// As [`Cgroup::apply`].
+    pub fn update(&self, resources: &Resources) -> Result<()> {
+        let mut before = Vec::new();
+        for file in SINGLE_VALUES {
+            if let Some(text) = self.read(file)? {
+                before.push((file, text));
+            }
+        }
+        if let (Some(parent), Some(mount)) = (self.path().parent(), find_mount()?) {
+            enable(parent, self.path(), &mount, &resources.controllers())?;
+        }
+        let result = self.apply(resources);
+        for (file, text) in before.iter().filter(|_| result.is_err()) {
+            if self.read(file)?.as_ref() != Some(text) {
+                // The first error is the one to tell.
+                let _ = self.write(file, text.trim_end());
+            }
+        }
+        result
+    }
+
     /// A number, or `max` for none. None at all is what a cgroup without the controller has.
     fn limit(&self, file: &str, value: Option<u64>) -> Result<()> {
         match value {
@@ -81,7 +122,7 @@ impl Cgroup {
     fn set(&self, file: &str, text: &str) -> Result<()> {
         match self.write(file, text) {
             Ok(()) => Ok(()),
-            Err(Errno::NOENT) => Err(absent("set", self.path(), file)),
+            Err(Errno::NOENT) => Err(absent("set", self, file)),
             Err(errno) => {
                 let error = Error::kernel(
                     "set",

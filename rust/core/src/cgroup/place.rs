@@ -212,7 +212,7 @@ pub fn own_cgroup() -> Result<Option<String>> {
     Ok(parse_own(&String::from_utf8_lossy(&text)).map(str::to_owned))
 }
 
-fn parse_own(text: &str) -> Option<&str> {
+pub(super) fn parse_own(text: &str) -> Option<&str> {
     text.lines().find_map(|line| line.strip_prefix("0::")).filter(|path| !path.starts_with("/.."))
 }
 
@@ -229,7 +229,7 @@ fn parents<'a>(path: &str, own: Option<&'a str>) -> Vec<&'a str> {
 }
 
 /// `base` and `path` below it, whichever way `path` begins.
-fn join(base: &Path, path: &str) -> PathBuf {
+pub(super) fn join(base: &Path, path: &str) -> PathBuf {
     path.split('/')
         .filter(|part| !part.is_empty())
         .fold(base.to_owned(), |base, part| base.join(part))

@@ -126,16 +126,17 @@ impl Resources {
     /// As [`Resources::parse`].
     pub fn of(spec: &Spec) -> Result<Self> {
         let value = spec.linux.as_ref().and_then(|linux| linux.resources.as_ref());
-        let resources = value.map_or_else(|| Ok(Self::default()), Self::parse)?;
+        let resources = value
+            .map_or_else(|| Ok(Self::default()), |value| Self::parse(value, &spec.oci_version))?;
         resources.check_devices(spec)?;
         Ok(resources)
     }
 
-    /// Reads `linux.resources`, or the document that `update --resources` takes.
+    /// Reads `linux.resources` of a document of this version, or what `update` takes.
     ///
     /// # Errors
     /// `invalid_spec` or `unsupported`, naming the property.
-    pub fn parse(value: &Value) -> Result<Self> {
+    pub fn parse(value: &Value, oci_version: &str) -> Result<Self> {
         let root = Object::new(ROOT.to_owned(), Some(value))?;
         for (object, property, nothing) in VERSION_1 {
             root.object(object)?.refuse_version_1(property, nothing)?;
@@ -143,7 +144,7 @@ impl Resources {
         Ok(Self {
             memory: memory(&root.object("memory")?)?,
             cpu: cpu(&root.object("cpu")?)?,
-            pids: root.object("pids")?.integer("limit", -1)?,
+            pids: pids(&root.object("pids")?, oci_version)?,
             block_io: block_io(&root.object("blockIO")?)?,
             huge_pages: huge_pages(&root)?,
             rdma: rdma(&root.object("rdma")?)?,
@@ -251,6 +252,17 @@ fn cpu(object: &Object<'_>) -> Result<Cpu> {
         return Err(object.invalid("idle", "is neither 0 nor 1"));
     }
     Ok(cpu)
+}
+
+/// Since 1.3 a limit of 0 is one. Before that the property was required, and callers said 0 for none, as podman does for
+/// `--pids-limit=-1`.
+fn pids(object: &Object<'_>, oci_version: &str) -> Result<Option<i64>> {
+    let mut numbers = oci_version.split('.').map(|number| number.parse::<u32>().unwrap_or(0));
+    let is_new = (numbers.next(), numbers.next()) >= (Some(1), Some(3));
+    Ok(object
+        .integer("limit", i64::MIN)?
+        .map(|limit| limit.max(-1))
+        .filter(|limit| is_new || *limit != 0))
 }
 
 fn block_io(object: &Object<'_>) -> Result<BlockIo> {

@@ -7,7 +7,7 @@ use crate::error::Code;
 use crate::spec::Spec;
 
 fn parse(value: &serde_json::Value) -> Resources {
-    Resources::parse(value).unwrap()
+    Resources::parse(value, "1.3.0").unwrap()
 }
 
 #[test]
@@ -89,6 +89,16 @@ fn each_limit_needs_its_controller() {
 }
 
 #[test]
+fn no_tasks_is_a_limit_since_it_may_be_left_out() {
+    let value = json!({"pids": {"limit": 0}});
+    for (version, limit) in
+        [("1.0.2-dev", None), ("1.2.1", None), ("1.3.0", Some(0)), ("1.10.0", Some(0))]
+    {
+        assert_eq!(Resources::parse(&value, version).unwrap().pids, limit, "{version}");
+    }
+}
+
+#[test]
 fn what_cannot_be_is_refused_by_name() {
     for (value, step, code) in [
         (json!([]), "linux.resources", Code::InvalidSpec),
@@ -157,7 +167,7 @@ fn what_cannot_be_is_refused_by_name() {
             Code::InvalidSpec,
         ),
     ] {
-        let error = Resources::parse(&value).unwrap_err();
+        let error = Resources::parse(&value, "1.3.0").unwrap_err();
         assert_eq!((error.step.as_str(), error.code), (step, code), "{value}");
     }
 }

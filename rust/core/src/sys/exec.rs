@@ -17,6 +17,18 @@ pub fn execve(program: &CStr, args: &[CString], env: &[CString]) -> io::Error {
     io::Error::last_os_error()
 }
 
+/// Joins a new session keyring of this name: the caller's, with its tickets and secrets, is left (keyctl(2)).
+///
+/// # Errors
+/// EDQUOT where the user has too many keys, ENOSYS in a kernel without keys.
+pub fn new_session_keyring(name: &CStr) -> io::Result<()> {
+    // SAFETY: KEYCTL_JOIN_SESSION_KEYRING reads a C string, which outlives the call.
+    let result = unsafe {
+        libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, name.as_ptr())
+    };
+    if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// setrlimit(2) by the kernel's number of the resource.
 ///
 /// # Errors

@@ -87,6 +87,12 @@ pub fn next(fd: BorrowedFd<'_>) -> io::Result<Option<i32>> {
     Ok(Some(info.ssi_signo.cast_signed()))
 }
 
+/// Makes a write to a pipe or socket without a reader an error of write(2).
+pub fn ignore_broken_pipes() {
+    // SAFETY: SIG_IGN installs no handler.
+    unsafe { libc::signal(libc::SIGPIPE, libc::SIG_IGN) };
+}
+
 /// Default dispositions and an empty mask for the program that this process will become.
 ///
 /// Python ignores SIGPIPE and we may block much; a container inherits neither.

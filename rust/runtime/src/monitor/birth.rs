@@ -99,6 +99,8 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         single_id: job.single_id,
         start: None,
         tied: true,
+        new_keyring: true,
+        settle: None,
         pivots: true,
     };
     let joining = Joining {

@@ -4,7 +4,6 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use pyrt_core::bundle::parse_spec;
-use pyrt_core::cgroup::{Place, Resources};
 use pyrt_core::create::{self, Created, Gate, Plan};
 use pyrt_core::namespaces::Joins;
 use pyrt_core::paths::{open_host, read_all, read_host, write_whole};
@@ -14,6 +13,7 @@ use pyrt_core::state::now;
 use pyrt_core::{At, Code, Error, Result, channel, hooks, seccomp, sys, validate};
 use rustix::fs::OFlags;
 
+use super::cgroups::Cgroups;
 use super::command_line::{Words, invalid};
 use super::container::{Container, Directory, Record, Status, begun};
 use super::globals::{Globals, Log};
@@ -236,6 +236,7 @@ fn make(
         annotations: order.spec.annotations.clone(),
         cgroup: None,
         cgroup_made: Vec::new(),
+        scope: None,
         has_hooks: order.spec.hooks.is_some(),
     };
     match make_in(globals, order, &directory, &mut record, listens) {
@@ -263,11 +264,8 @@ fn make_in(
     let mut spec = order.spec.clone();
     let proxies = notify::prepare(directory, &mut spec)?;
     let filter = seccomp::of(&spec, Some(&globals.root.join(".cache/seccomp")))?;
-    let place = place(globals, &spec, &order.id)?;
-    if let Some(place) = &place {
-        record.cgroup = Some(place.cgroup.path().to_owned());
-        record.cgroup_made.clone_from(&place.made);
-    }
+    let cgroups = Cgroups::make(globals, &spec, &order.id)?;
+    cgroups.record(record); // whatever fails from here on, it is taken back
     let start = listens.then(|| listen(directory)).transpose()?;
     let joins = Joins::open(&spec)?;
     joins.enter()?;
@@ -280,15 +278,18 @@ fn make_in(
         create_workdir: true,
         stdio: None,
         kept_fds: order.kept_fds,
-        cgroup: place.as_ref().map(|place| place.cgroup.as_fd()),
+        cgroup: cgroups.birthplace(),
         joinable: true,
         joins: &joins,
         single_id: denies_setgroups()?,
         start: start.as_ref().map(AsFd::as_fd),
         tied: false,
+        new_keyring: order.new_keyring,
+        settle: Some(&|pid| cgroups.settle(pid)),
         pivots: order.pivots,
     };
     let beginning = create::begin(&plan)?;
+    cgroups.record(record);
     record.pid = beginning.pid;
     // Init mounts; meanwhile, on another processor, its record is written.
     let written = begun(record.pid).and_then(|ticks| {
@@ -311,20 +312,6 @@ fn make_in(
             Err(error)
         }
     }
-}
-
-/// Makes the container's cgroup, with its limits.
-fn place(globals: &Globals, spec: &Spec, id: &str) -> Result<Option<Place>> {
-    let resources = Resources::of(spec)?;
-    if globals.no_cgroup {
-        return Place::without(&resources, "--cgroup-manager disabled");
-    }
-    if globals.systemd_cgroup {
-        let message = "cgroups by systemd are not supported";
-        return Err(Error::new(Code::Unsupported, "--systemd-cgroup", "", message));
-    }
-    let path = spec.linux.as_ref().and_then(|linux| linux.cgroups_path.as_deref());
-    Place::make(path, id, &resources)
 }
 
 /// Tells whoever wants to know: the terminal, the process, the pid.

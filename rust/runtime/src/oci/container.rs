@@ -51,6 +51,8 @@ pub(super) struct Record {
     pub(super) cgroup: Option<PathBuf>,
     /// The directories made for that, the topmost first.
     pub(super) cgroup_made: Vec<PathBuf>,
+    /// The unit of systemd that it is.
+    pub(super) scope: Option<String>,
     /// Whether the document has hooks.
     pub(super) has_hooks: bool,
 }

@@ -2,10 +2,11 @@
 
 use std::os::fd::OwnedFd;
 
-use pyrt_core::{At, Code, Error, Result, cgroup, hooks};
+use pyrt_core::{At, Code, Error, Result, hooks};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::Signal;
 
+use super::cgroups;
 use super::command_line::Words;
 use super::container::{Container, Directory, Status};
 use super::globals::Globals;
@@ -60,9 +61,7 @@ fn wait(process: &OwnedFd) -> Result<()> {
 pub(super) fn destroy(container: &Container) -> Result<()> {
     let record = &container.record;
     let spec = if record.has_hooks { Some(container.directory.spec()?) } else { None };
-    if let Some(cgroup) = &record.cgroup {
-        cgroup::take_back(cgroup, &record.cgroup_made)?;
-    }
+    cgroups::remove(record)?;
     container.directory.remove()?;
     if let Some(spec) = &spec
         && let Some(all) = &spec.hooks

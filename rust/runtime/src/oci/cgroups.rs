@@ -1,0 +1,134 @@
+//! Who makes a container's cgroup: we, systemd, or nobody.
+
+use std::cell::OnceCell;
+use std::ffi::OsStr;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use pyrt_core::cgroup::systemd::{Address, Scope};
+use pyrt_core::cgroup::{Cgroup, Place, Resources, take_back};
+use pyrt_core::spec::Spec;
+use pyrt_core::{Code, Result};
+
+use super::container::Record;
+use super::globals::Globals;
+
+/// A container's cgroup while it is created.
+pub(super) struct Cgroups {
+    resources: Resources,
+    /// Made by us, before init.
+    place: Option<Place>,
+    /// Made by systemd, of init.
+    scope: Option<Scope>,
+    scope_path: OnceCell<PathBuf>,
+}
+
+impl Cgroups {
+    /// Makes the cgroup that init is to be born in, with its limits.
+    ///
+    /// # Errors
+    /// Limits that cannot be; nothing is left.
+    pub(super) fn make(globals: &Globals, spec: &Spec, id: &str) -> Result<Self> {
+        let resources = Resources::of(spec)?;
+        let path = spec.linux.as_ref().and_then(|linux| linux.cgroups_path.as_deref());
+        let (mut place, mut scope) = (None, None);
+        if globals.no_cgroup {
+            Place::without(&resources, "--cgroup-manager disabled")?;
+        } else if globals.systemd_cgroup {
+            scope = Some(Scope::parse(path, id)?);
+        } else {
+            place = Place::make(path, id, &resources)?;
+        }
+        if let Some(place) = &place {
+            place.give(spec)?;
+        }
+        Ok(Self { resources, place, scope, scope_path: OnceCell::new() })
+    }
+
+    /// For `CLONE_INTO_CGROUP`.
+    pub(super) fn birthplace(&self) -> Option<BorrowedFd<'_>> {
+        self.place.as_ref().map(|place| place.cgroup.as_fd())
+    }
+
+    /// Has systemd put init where it belongs, before it goes on.
+    ///
+    /// # Errors
+    /// systemd's, or the limits'.
+    pub(super) fn settle(&self, pid: u32) -> Result<()> {
+        let Some(scope) = &self.scope else { return Ok(()) };
+        let cgroup = scope.start(&addresses(), pid, &self.resources)?;
+        self.scope_path.get_or_init(|| cgroup.path().to_owned());
+        Ok(())
+    }
+
+    /// Writes down what is to be taken back.
+    pub(super) fn record(&self, record: &mut Record) {
+        if let Some(place) = &self.place {
+            record.cgroup = Some(place.cgroup.path().to_owned());
+            record.cgroup_made.clone_from(&place.made);
+        }
+        if let Some(scope) = &self.scope {
+            record.scope = Some(scope.unit.clone());
+            record.cgroup = self.scope_path.get().cloned();
+        }
+    }
+}
+
+/// New limits for a container that lives.
+///
+/// # Errors
+/// Limits that cannot be; the old ones are in force then.
+pub(super) fn update(record: &Record, resources: &Resources) -> Result<()> {
+    let Some(path) = &record.cgroup else { return resources.apply_to(None) };
+    let cgroup = Cgroup::open(path)?;
+    match &record.scope {
+        None => cgroup.update(resources),
+        Some(unit) => Scope::named(unit).update(&addresses(), &cgroup, resources),
+    }
+}
+
+/// Takes back what was made.
+///
+/// # Errors
+/// `conflict` if something in it does not die.
+pub(super) fn remove(record: &Record) -> Result<()> {
+    let Some(unit) = &record.scope else {
+        return record.cgroup.as_ref().map_or(Ok(()), |path| take_back(path, &record.cgroup_made));
+    };
+    // A scope goes when its last process does, be it that it was not made whole. If it went, systemd need not be there
+    // any more.
+    let Some(path) = &record.cgroup else { return Ok(()) };
+    match Cgroup::open(path) {
+        Err(error) if error.code == Code::NotFound => return Ok(()),
+        cgroup => cgroup?,
+    };
+    take_back(path, &[])?;
+    Scope::named(unit).stop(&addresses())
+}
+
+/// Where systemd's manager may listen, the best first: its own socket, which needs no bus, then the bus. As the machine's
+/// root it is the machine's; else the user's, whose runtime directory podman and others tell by the environment.
+fn addresses() -> Vec<Address> {
+    let address = |path: PathBuf, is_bus| Address { path, is_bus };
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    if Scope::is_of_the_machine() {
+        return vec![
+            address(PathBuf::from("/run/systemd/private"), false),
+            address(PathBuf::from("/run/dbus/system_bus_socket"), true),
+        ];
+    }
+    let runtime = variable("XDG_RUNTIME_DIR").map_or_else(
+        || PathBuf::from(format!("/run/user/{}", rustix::process::geteuid().as_raw())),
+        PathBuf::from,
+    );
+    let mut addresses = vec![address(runtime.join("systemd/private"), false)];
+    if let Some(bus) = variable("DBUS_SESSION_BUS_ADDRESS") {
+        let path = bus.as_bytes().split(|byte| matches!(byte, b';' | b','));
+        let path = path.filter_map(|part| part.strip_prefix(b"unix:path=")).next();
+        addresses
+            .extend(path.map(|path| address(Path::new(OsStr::from_bytes(path)).to_owned(), true)));
+    }
+    addresses.push(address(runtime.join("bus"), true));
+    addresses
+}
