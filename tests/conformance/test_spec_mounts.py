@@ -273,7 +273,8 @@ def test_default_devices(oci: Rootless) -> None:
     """config-linux.md#default-devices and runtime-linux.md, with and without a mount on /dev."""
     script = (
         "cd /dev; for name in null zero full random urandom tty; do "
-        "busybox stat -c '%n %F %t:%T' $name; done; for name in fd stdin stdout stderr ptmx; do readlink $name; done; : > null"
+        "busybox stat -c '%n %F %t:%T' $name; done; "
+        "for name in fd stdin stdout stderr ptmx; do readlink $name; done; : > null"
     )
     expected = [
         *(f"{name} character special file 1:{n}" for name, n in
