@@ -66,6 +66,7 @@ pub fn validate(spec: &Spec) -> Result<()> {
     check_namespaces(&linux.namespaces)?;
     check_linux(spec, linux)?;
     for (field, name) in [("hostname", &spec.hostname), ("domainname", &spec.domainname)] {
+        check_text(field, name.as_deref().unwrap_or_default())?;
         if name.as_deref().is_some_and(|name| !name.is_empty()) && spec.namespace("uts").is_none() {
             return Err(invalid(field, "", "needs a uts namespace"));
         }
