@@ -91,10 +91,12 @@ def make(mode: str) -> Iterator[Attack]:
     # A copy that this user may write to, as root may write to an installed one.
     oci.runtime = Path(shutil.copy2(oci.runtime, oci.place / "runtime"))
     oci.runtime.chmod(0o755)
-    attack = Attack(oci)
-    yield attack
-    attack.check()
-    oci.close()
+    try:
+        attack = Attack(oci)
+        yield attack
+        attack.check()
+    finally:
+        oci.close()
 
 
 @pytest.fixture(params=list(MODES))
