@@ -158,6 +158,20 @@ def test_sources_are_relative_to_the_bundle(oci: Rootless) -> None:
     )
 
 
+def test_symlinks_that_lead_nowhere(oci: Rootless) -> None:
+    """As /etc/resolv.conf of many images: what they name is made beneath the root, and nowhere else."""
+    (oci.rootfs / "etc/file").symlink_to("../run/there/file")
+    (oci.rootfs / "etc/chain").symlink_to("/etc/../etc/directory")
+    (oci.rootfs / "etc/directory").symlink_to("/../../made/here")
+    (oci.rootfs / "etc/loop").symlink_to("loop")
+    inside = Inside(oci).mount("/etc/file", "bind", str(oci.rootfs / "bin/busybox"), "bind")
+    inside.mount("/etc/chain/below", "tmpfs", "x")
+    assert inside.line_of("/run/there/file")
+    assert inside.line_of("/made/here/below")
+    text = Inside(oci).mount("/etc/loop", "tmpfs", "x").refusal()
+    assert "/etc/loop: too many levels of symbolic links" in text
+
+
 def test_in_the_listed_order(oci: Rootless) -> None:
     inside = Inside(oci).mount("/mnt", "tmpfs", "x").mount("/mnt/below", "tmpfs", "y")
     inside.mount("/mnt", "tmpfs", "z", "ro")
@@ -239,6 +253,17 @@ def test_sysfs_without_a_network_namespace(oci: Rootless) -> None:
     below = [line for line in lines if line[4] == "/sys" or line[4].startswith("/sys/")]
     assert below
     assert all(line[5].startswith("ro,nosuid,nodev,noexec") for line in below)
+
+
+def test_a_read_only_bind_of_sys_is_read_only_all_the_way_down(oci: Rootless) -> None:
+    """CVE-2023-25809: `runc spec --rootless` writes `rbind,ro`."""
+    inside = Inside(oci).share("network")
+    inside.replace("/sys", "none", "/sys", "rbind", "nosuid", "noexec", "nodev", "ro")
+    inside.spec["linux"]["maskedPaths"] = []
+    lines = [line.split() for line in inside.see("cat /proc/self/mountinfo").splitlines()]
+    below = [line for line in lines if line[4] == "/sys" or line[4].startswith("/sys/")]
+    assert below
+    assert all(line[5].split(",")[0] == "ro" for line in below)
 
 
 def test_cgroups(oci: Rootless) -> None:

@@ -61,24 +61,42 @@ pub fn open_host(path: &Path, flags: OFlags) -> Result<OwnedFd> {
 /// # Errors
 /// `kernel` with the path as subject.
 pub fn make_dirs(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
-    let want = OFlags::PATH | OFlags::DIRECTORY;
+    make(root, path, true, 0)
+}
+
+/// The most symlinks that lead nowhere in a row, as in the kernel.
+const SYMLINKS: u32 = 40;
+
+/// Makes a directory, or an empty file, and the directories above it.
+fn make(root: BorrowedFd<'_>, path: &Path, is_dir: bool, symlinks: u32) -> Result<OwnedFd> {
+    let want = if is_dir { OFlags::PATH | OFlags::DIRECTORY } else { OFlags::PATH };
     match try_open_in_root(root, path, want) {
         Err(Errno::NOENT) => {}
-        result => return result.at("mkdir", path),
+        result => return result.at(if is_dir { "mkdir" } else { "open" }, path),
     }
-    let parent = match path.parent() {
-        Some(parent) if parent != Path::new("/") && parent != Path::new("") => {
-            make_dirs(root, parent)?
-        }
-        _ => try_open_in_root(root, Path::new("/"), want).at("open", "/")?,
-    };
+    let above = path.parent().filter(|above| !matches!(above.as_os_str().as_bytes(), b"/" | b""));
+    let above = above.unwrap_or(Path::new("/"));
+    let parent = make(root, above, true, symlinks)?;
     let name = file_name(path)?;
-    match rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755)) {
+    let made = if is_dir {
+        rustix::fs::mkdirat(&parent, name, Mode::from_raw_mode(0o755))
+    } else {
+        // CVE-2026-88264: O_EXCL, which follows nothing.
+        let flags = OFlags::CREATE | OFlags::EXCL | OFlags::RDONLY | OFlags::CLOEXEC;
+        rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(0o644)).map(drop)
+    };
+    match made {
         Ok(()) | Err(Errno::EXIST) => {}
-        Err(errno) => return Err(errno).at("mkdir", path),
+        Err(errno) => return Err(errno).at(if is_dir { "mkdir" } else { "create" }, path),
     }
-    // A dangling symlink of the image at this place stays ENOENT: it would name nothing we may make.
-    try_open_in_root(root, path, want).at("mkdir", path)
+    match (try_open_in_root(root, path, want), rustix::fs::readlinkat(&parent, name, Vec::new())) {
+        // A symlink of the image that leads nowhere, as /etc/resolv.conf to a file below /run: what it names is made
+        // where it leads beneath the root, step by step, as any other path.
+        (Err(Errno::NOENT), Ok(link)) if symlinks < SYMLINKS => {
+            make(root, &above.join(OsStr::from_bytes(link.to_bytes())), is_dir, symlinks + 1)
+        }
+        (result, _) => result.at("open", path),
+    }
 }
 
 /// Makes the mount point for a source that is a directory or not, and opens it.
@@ -86,22 +104,7 @@ pub fn make_dirs(root: BorrowedFd<'_>, path: &Path) -> Result<OwnedFd> {
 /// # Errors
 /// `kernel` with the path as subject.
 pub fn make_mount_point(root: BorrowedFd<'_>, path: &Path, is_dir: bool) -> Result<OwnedFd> {
-    if is_dir {
-        return make_dirs(root, path);
-    }
-    match try_open_in_root(root, path, OFlags::PATH) {
-        Err(Errno::NOENT) => {}
-        result => return result.at("open", path),
-    }
-    let parent = make_dirs(root, path.parent().unwrap_or(Path::new("/")))?;
-    let name = file_name(path)?;
-    // CVE-2026-88264: O_EXCL|O_NOFOLLOW, or a planted dangling symlink would choose where the file is made.
-    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::RDONLY | OFlags::CLOEXEC;
-    match rustix::fs::openat(&parent, name, flags, Mode::from_raw_mode(0o644)) {
-        Ok(_) | Err(Errno::EXIST) => {}
-        Err(errno) => return Err(errno).at("create", path),
-    }
-    open_in_root(root, path, OFlags::PATH)
+    make(root, path, is_dir, 0)
 }
 
 /// The last component, which must be a name.

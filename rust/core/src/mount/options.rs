@@ -174,12 +174,24 @@ impl Options {
             "ridmap" => self.idmap = Some(true),
             "tmpcopyup" => self.copy_up = true,
             // One word of the document may hold several of the file system's, as mount(2) takes them.
-            _ if option.contains(['"', '\\']) => self.data.push(option.to_owned()),
-            _ => self
-                .data
-                .extend(option.split(',').filter(|word| !word.is_empty()).map(String::from)),
+            _ => self.data.extend(split(option)),
         }
     }
+}
+
+/// At the commas that are neither quoted nor escaped: those belong to a label or to a path of an overlay.
+fn split(option: &str) -> Vec<String> {
+    let (mut words, mut quoted, mut escaped) = (vec![String::new()], false, false);
+    for letter in option.chars() {
+        quoted ^= letter == '"' && !escaped;
+        match words.last_mut() {
+            Some(word) if letter != ',' || quoted || escaped => word.push(letter),
+            _ => words.push(String::new()),
+        }
+        escaped = letter == '\\' && !escaped;
+    }
+    words.retain(|word| !word.is_empty());
+    words
 }
 
 fn merge(attr: &mut MountAttr, set: u64, clear: u64) {
@@ -236,7 +248,9 @@ mod tests {
     #[test]
     fn unknown_words_are_the_file_systems() {
         assert_eq!(parse(&["size=1m,mode=755", "sync"]).data, ["size=1m", "mode=755", "sync"]);
-        assert_eq!(parse(&["context=\"a:b,c\""]).data, ["context=\"a:b,c\""]);
+        assert_eq!(parse(&["context=\"a:b,c\",rw"]).data, ["context=\"a:b,c\"", "rw"]);
+        let overlay = parse(&["lowerdir=/a\\:b:/c\\,d,upperdir=/e,,workdir=/f"]).data;
+        assert_eq!(overlay, ["lowerdir=/a\\:b:/c\\,d", "upperdir=/e", "workdir=/f"]);
         assert!(parse(&["rbind", "sync", "silent"]).data.is_empty());
         assert!(parse(&["sync", "rbind"]).data.is_empty());
         let error = try_parse(&["rbind", "size=1m"]).unwrap_err();

@@ -47,7 +47,7 @@ pub(super) fn mount(
     };
     check_special(root, &path, source, fs_type)?;
     let tree = match source {
-        Some(source) => bind(source.as_fd(), &options, name)?,
+        Some(source) => bind(source.as_fd(), &options, &path, name)?,
         None => make(root, &path, mount, &options, linux)?,
     };
     if let Some(recursive) = options.idmap {
@@ -82,9 +82,14 @@ fn make_readonly(mount: BorrowedFd<'_>, name: &str) -> Result<()> {
     mount_setattr(mount, false, &attr).at("make read-only", name)
 }
 
-fn bind(source: BorrowedFd<'_>, options: &Options, name: &str) -> Result<OwnedFd> {
+fn bind(source: BorrowedFd<'_>, options: &Options, path: &Path, name: &str) -> Result<OwnedFd> {
     let tree = clone_tree(source, options.bind == Some(true), name)?;
     mount::set_attributes(tree.as_fd(), options, name)?;
+    if path == Path::new("/sys") && options.attr.attr_set & RDONLY != 0 {
+        // CVE-2023-25809: `runc spec --rootless` binds /sys with `rbind,ro`, and below it are the user's own cgroups.
+        let attr = MountAttr { attr_set: RDONLY, ..MountAttr::default() };
+        mount_setattr(tree.as_fd(), true, &attr).at("make read-only", name)?;
+    }
     Ok(tree)
 }
 
