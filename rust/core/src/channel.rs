@@ -68,17 +68,9 @@ fn send_with(
 /// recvmsg(2)'s.
 pub fn receive_message(socket: impl AsFd, fds: &mut Vec<OwnedFd>) -> Result<Vec<u8>, Errno> {
     let look = RecvFlags::PEEK | RecvFlags::TRUNC;
-    let length = || {
-        rustix::io::retry_on_intr(|| {
-            rustix::net::recv(&socket, &mut [0_u8; 1], look).map(|(_, length)| length)
-        })
-    };
-    let length = match length() {
-        // A peer that died with our message unread resets the connection; what it said before, its error above all,
-        // comes after that.
-        Err(Errno::CONNRESET) => length()?,
-        result => result?,
-    };
+    let length = or_after_reset(|| {
+        rustix::net::recv(&socket, &mut [0_u8; 1], look).map(|(_, length)| length)
+    })?;
     let mut message = vec![0_u8; length];
     if !message.is_empty() {
         let count = receive(&socket, &mut message, fds)?;
@@ -97,12 +89,7 @@ fn receive(socket: impl AsFd, buffer: &mut [u8], fds: &mut Vec<OwnedFd>) -> Resu
     let flags = RecvFlags::CMSG_CLOEXEC;
     let message = {
         let mut parts = [std::io::IoSliceMut::new(buffer)];
-        rustix::io::retry_on_intr(|| rustix::net::recvmsg(&socket, &mut parts, &mut control, flags))
-    };
-    let message = match message {
-        // A peer that died with our message unread resets the connection: that is its end, too.
-        Err(Errno::CONNRESET) => return Ok(0),
-        result => result?,
+        or_after_reset(|| rustix::net::recvmsg(&socket, &mut parts, &mut control, flags))?
     };
     for part in control.drain() {
         if let RecvAncillaryMessage::ScmRights(rights) = part {
@@ -113,4 +100,30 @@ fn receive(socket: impl AsFd, buffer: &mut [u8], fds: &mut Vec<OwnedFd>) -> Resu
         return Err(Errno::MSGSIZE);
     }
     Ok(message.bytes)
+}
+
+/// A peer that died with our message unread resets the connection. The kernel tells that first, and once; what the peer
+/// said before, its error above all, comes after it.
+fn or_after_reset<T>(mut receive: impl FnMut() -> Result<T, Errno>) -> Result<T, Errno> {
+    let mut receive = || rustix::io::retry_on_intr(&mut receive);
+    match receive() {
+        Err(Errno::CONNRESET) => receive(),
+        result => result,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn last_words_are_heard_after_a_reset() {
+        let (ours, theirs) = pair().unwrap();
+        send(&ours, b"unread", &[]).unwrap();
+        send(&theirs, b"why", &[]).unwrap();
+        drop(theirs);
+        let mut fds = Vec::new();
+        assert_eq!(receive_message(&ours, &mut fds).unwrap(), b"why");
+        assert_eq!(receive_message(&ours, &mut fds).unwrap(), b"");
+    }
 }

@@ -66,6 +66,7 @@ pub fn validate(spec: &Spec) -> Result<()> {
     check_namespaces(&linux.namespaces)?;
     check_linux(spec, linux)?;
     for (field, name) in [("hostname", &spec.hostname), ("domainname", &spec.domainname)] {
+        check_text(field, name.as_deref().unwrap_or_default())?;
         if name.as_deref().is_some_and(|name| !name.is_empty()) && spec.namespace("uts").is_none() {
             return Err(invalid(field, "", "needs a uts namespace"));
         }
@@ -113,9 +114,16 @@ fn check_namespaces(namespaces: &[Namespace]) -> Result<()> {
 }
 
 fn check_linux(spec: &Spec, linux: &Linux) -> Result<()> {
-    let refused = [("linux.netDevices", &linux.net_devices), ("linux.intelRdt", &linux.intel_rdt)];
-    for (field, value) in refused {
-        refuse(field, value.as_ref())?;
+    // An empty intelRdt asks for a group, and a device without a name keeps its own.
+    let is_asked = |value: &Option<Value>| {
+        let is_nothing = |value: &Value| value.as_object().is_some_and(serde_json::Map::is_empty);
+        value.as_ref().is_some_and(|value| !value.is_null() && !is_nothing(value))
+    };
+    if is_asked(&linux.net_devices) {
+        return Err(unsupported("linux.netDevices", ""));
+    }
+    if linux.intel_rdt.as_ref().is_some_and(|value| !value.is_null()) {
+        return Err(unsupported("linux.intelRdt", ""));
     }
     clocks::check(spec)?;
     if let Some(policy) = &linux.memory_policy {

@@ -1,0 +1,104 @@
+"""The validation programs of runtime-tools, as uid 0 of a user namespace.
+
+Each makes bundles, runs the runtime that RUNTIME names, and prints TAP. `runtime_tools.toml` names
+those whose result is not plain success, with the reason and the words in which it shows.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+
+EXPECTED: dict[str, dict[str, Any]] = tomllib.loads((HERE / "runtime_tools.toml").read_text())
+
+NOT_OK = re.compile(r"^not ok \d+ - (.*)$", re.MULTILINE)
+
+FAILED_TO_CREATE = "failed to create the container"
+"""What a program says on stderr, to go on as if nothing were wrong."""
+
+PROGRAMS = """
+config_updates_without_affect create default delete delete_only_create_resources delete_resources
+hooks hooks_stdin hostname kill kill_no_effect killsig linux_cgroups_blkio linux_cgroups_cpus
+linux_cgroups_devices linux_cgroups_hugetlb linux_cgroups_memory linux_cgroups_network
+linux_cgroups_pids linux_cgroups_relative_blkio linux_cgroups_relative_cpus
+linux_cgroups_relative_devices linux_cgroups_relative_hugetlb linux_cgroups_relative_memory
+linux_cgroups_relative_network linux_cgroups_relative_pids linux_devices linux_masked_paths
+linux_mount_label linux_ns_itype linux_ns_nopath linux_ns_path linux_ns_path_type
+linux_process_apparmor_profile linux_readonly_paths linux_rootfs_propagation linux_seccomp
+linux_sysctl linux_uid_mappings misc_props mounts pidfile poststart poststart_fail poststop
+poststop_fail prestart prestart_fail process process_capabilities process_capabilities_fail
+process_oom_score_adj process_rlimits process_rlimits_fail process_user root_readonly_true start
+state
+""".split()
+
+
+@pytest.fixture(scope="session")
+def programs() -> Path:
+    """Where tools/validation built them."""
+    place = Path(sys.prefix, "validation")
+    if not (place / ".built").exists():
+        pytest.skip("tools/validation has not built the programs")
+    return place
+
+
+@pytest.fixture
+def temporary() -> Iterator[Path]:
+    """Where a program makes its bundles; files of subordinate IDs are removed by their root."""
+    # Others may pass: what a program maps is not always the owner.
+    place = Path(tempfile.mkdtemp(prefix="validation-", dir="/tmp"))
+    place.chmod(0o755)
+    yield place
+    unshare = ["unshare", "--user", "--map-root-user", "--map-auto"]
+    subprocess.run([*unshare, "rm", "-rf", str(place)], check=False, stderr=subprocess.DEVNULL)
+    shutil.rmtree(place, ignore_errors=True)
+
+
+def test_every_program_is_run(programs: Path) -> None:
+    there = {path.name for path in programs.iterdir() if path.suffix == ""} - {"runtimetest"}
+    assert there - {".built"} == set(PROGRAMS)
+
+
+def test_every_exception_is_of_a_program() -> None:
+    assert EXPECTED.keys() <= set(PROGRAMS)
+    assert all(entry.get("why") for entry in EXPECTED.values())
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_program(program: str, programs: Path, temporary: Path, runtime: Path) -> None:
+    expected = EXPECTED.get(program, {})
+    environment = {
+        "PATH": os.environ["PATH"],
+        "RUNTIME": str(runtime),
+        "TMPDIR": str(temporary),
+        "XDG_RUNTIME_DIR": str(temporary),
+    }
+    command = ["unshare", "--user", "--map-root-user", "--map-auto", "--mount", "--kill-child"]
+    done = subprocess.run(
+        [*command, f"./{program}"],
+        cwd=programs,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == expected.get("exit", 0), said[-3000:]
+    assert sorted(NOT_OK.findall(done.stdout)) == sorted(expected.get("not_ok", [])), said[-6000:]
+    for words in expected.get("shown", []):
+        assert re.search(words, said), f"{words!r} is not in\n{said[-3000:]}"
+    if not expected:
+        assert FAILED_TO_CREATE not in done.stderr, said[-3000:]

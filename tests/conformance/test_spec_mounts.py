@@ -1,0 +1,384 @@
+"""`mounts`, `devices` and what else a container sees of files, from inside (runtime-spec 1.3)."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import Any
+
+import bundles
+import pytest
+from rootless import Result, Rootless
+
+IDS = [{"containerID": 0, "hostID": 1, "size": 1}]
+
+OPTIONS = {
+    "async": "rw,relatime",
+    "atime": "rw,relatime",
+    "defaults": "rw,relatime",
+    "dev": "rw,relatime",
+    "diratime": "rw,relatime",
+    "exec": "rw,relatime",
+    "iversion": "rw,relatime",
+    "loud": "rw,relatime",
+    "noatime": "rw,noatime",
+    "nodev": "rw,nodev,relatime",
+    "nodiratime": "rw,nodiratime,relatime",
+    "noexec": "rw,noexec,relatime",
+    "noiversion": "rw,relatime",
+    "nolazytime": "rw,relatime",
+    "nomand": "rw,relatime",
+    "norelatime": "rw,relatime",
+    "nostrictatime": "rw,relatime",
+    "nosuid": "rw,nosuid,relatime",
+    "nosymfollow": "rw,relatime,nosymfollow",
+    "relatime": "rw,relatime",
+    "ro": "ro,relatime",
+    "rw": "rw,relatime",
+    "silent": "rw,relatime",
+    "strictatime": "rw",
+    "suid": "rw,relatime",
+    "symfollow": "rw,relatime",
+}
+"""Option and what /proc/self/mountinfo then says of the mount (proc_pid_mountinfo(5))."""
+
+
+class Inside:
+    """A document that is built up, and what its container sees."""
+
+    def __init__(self, oci: Rootless) -> None:
+        self.oci = oci
+        self.spec = bundles.document(oci.rootfs, "true", mode=oci.mode)
+        self.spec["root"]["readonly"] = False
+
+    def mount(self, destination: str, kind: str, source: str, *options: str, **more: Any) -> Inside:
+        entry = {"destination": destination, "type": kind, "source": source}
+        self.spec["mounts"].append({**entry, "options": list(options), **more})
+        return self
+
+    def replace(self, destination: str, kind: str, source: str, *options: str) -> Inside:
+        self.without(destination)
+        return self.mount(destination, kind, source, *options)
+
+    def without(self, destination: str) -> Inside:
+        self.spec["mounts"] = [
+            mount for mount in self.spec["mounts"] if mount["destination"] != destination
+        ]
+        return self
+
+    def share(self, kind: str) -> Inside:
+        """Without a namespace of its own of this kind."""
+        self.spec["linux"]["namespaces"] = [
+            namespace for namespace in self.spec["linux"]["namespaces"] if namespace["type"] != kind
+        ]
+        return self
+
+    def device(self, kind: str, path: str, *numbers: int, **more: Any) -> Inside:
+        entry = {"type": kind, "path": path, **more}
+        entry |= dict(zip(("major", "minor"), numbers, strict=False))
+        self.spec["linux"].setdefault("devices", []).append(entry)
+        return self
+
+    def run(self, script: str = "true") -> Result:
+        self.spec["process"]["args"] = ["sh", "-c", script]
+        bundle = bundles.write_bundle(self.oci.place / "bundle", self.spec)
+        return self.oci("run", "--bundle", str(bundle), "inside")
+
+    def see(self, script: str) -> str:
+        result = self.run(script)
+        assert result.code == 0, result
+        return result.out.strip()
+
+    def options_of(self, destination: str) -> str:
+        """The mount's own options, in the kernel's words."""
+        return self.line_of(destination)[5]
+
+    def line_of(self, destination: str) -> list[str]:
+        lines = [line.split() for line in self.see("cat /proc/self/mountinfo").splitlines()]
+        return [line for line in lines if line[4] == destination][-1]
+
+    def refusal(self) -> str:
+        result = self.run()
+        assert result.code == 1, result
+        assert self.oci("list", "-q").out == "", "something was left"
+        return result.err.strip()
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_an_option(single: Rootless, option: str) -> None:
+    seen = Inside(single).mount("/mnt", "tmpfs", "tmpfs", option).options_of("/mnt")
+    assert seen == OPTIONS[option]
+
+
+@pytest.mark.parametrize("option", OPTIONS)
+def test_an_option_all_the_way_down(single: Rootless, option: str) -> None:
+    """`r` before a word; `rro` is what read-only volumes are mounted with."""
+    if option in ("async", "defaults", "iversion", "loud", "silent") or option.startswith("noi"):
+        pytest.skip("not an attribute of mounts")
+    if option in ("nolazytime", "nomand"):
+        pytest.skip("not an attribute of mounts")
+    seen = Inside(single).mount("/mnt", "tmpfs", "tmpfs", f"r{option}").options_of("/mnt")
+    assert seen == OPTIONS[option]
+
+
+@pytest.mark.parametrize("option", ["dirsync", "lazytime", "mand", "sync"])
+def test_an_option_of_the_file_system(single: Rootless, option: str) -> None:
+    line = Inside(single).mount("/mnt", "tmpfs", "tmpfs", option).line_of("/mnt")
+    assert option in line[-1].split(",")
+
+
+def test_data(oci: Rootless) -> None:
+    inside = Inside(oci).mount("/mnt", "tmpfs", "x", "size=1m,mode=711", "nr_inodes=10")
+    assert {"size=1024k", "mode=711", "nr_inodes=10"} <= set(inside.line_of("/mnt")[-1].split(","))
+    assert "invalid argument" in Inside(oci).mount("/mnt", "tmpfs", "x", "no-such").refusal()
+    text = Inside(oci).mount("/mnt", "bind", "/tmp", "bind", "size=1m").refusal()
+    assert "mounts.options /mnt: a bind takes no options of a file system: size=1m" in text
+
+
+def test_a_tmpfs_has_the_mode_of_what_it_covers(oci: Rootless) -> None:
+    (oci.rootfs / "covered").mkdir(mode=0o700)
+    (oci.rootfs / "covered").chmod(0o1711)
+    inside = Inside(oci).mount("/covered", "tmpfs", "x").mount("/new", "tmpfs", "x")
+    assert inside.see("busybox stat -c %a /covered /new") == "1711\n1777"
+
+
+def test_destinations(oci: Rootless) -> None:
+    """Relative ones are from the root, and none leads out of it."""
+    inside = Inside(oci).mount("a/b", "tmpfs", "x").mount("/c/../../d", "tmpfs", "x")
+    assert inside.line_of("/a/b")
+    assert inside.line_of("/d")
+    assert "mounts.destination ..: is the root" in Inside(oci).mount("..", "tmpfs", "x").refusal()
+
+
+def test_sources_are_relative_to_the_bundle(oci: Rootless) -> None:
+    (oci.place / "bundle").mkdir()
+    (oci.place / "bundle" / "shared").write_text("of the bundle")
+    inside = Inside(oci).mount("/mnt/file", "none", "shared", "bind", "ro")
+    assert inside.see("cat /mnt/file; echo x 2> /dev/null > /mnt/file || echo no") == (
+        "of the bundleno"
+    )
+
+
+def test_in_the_listed_order(oci: Rootless) -> None:
+    inside = Inside(oci).mount("/mnt", "tmpfs", "x").mount("/mnt/below", "tmpfs", "y")
+    inside.mount("/mnt", "tmpfs", "z", "ro")
+    assert inside.see("ls /mnt") == ""
+
+
+def test_remount(oci: Rootless) -> None:
+    inside = Inside(oci).mount("/mnt", "tmpfs", "x", "size=1m")
+    line = inside.mount("/mnt", "", "", "remount", "ro", "size=2m").line_of("/mnt")
+    assert line[5] == "ro,relatime"
+    assert "size=2048k" in line[-1]
+    text = Inside(oci).mount("/bin", "", "", "remount", "ro").refusal()
+    assert "nothing is mounted there" in text
+
+
+def test_propagation(oci: Rootless) -> None:
+    inside = Inside(oci).mount("/mnt", "tmpfs", "x", "slave", "shared")
+    assert inside.line_of("/mnt")[6].startswith("shared:")
+    assert Inside(oci).mount("/mnt", "tmpfs", "x", "unbindable").line_of("/mnt")[6] == "unbindable"
+    assert Inside(oci).mount("/mnt", "tmpfs", "x").line_of("/mnt")[6] == "-"
+
+
+@pytest.mark.parametrize("word", ["private", "slave", "shared", "unbindable", "rprivate", "rslave"])
+def test_propagation_of_the_root(oci: Rootless, word: str) -> None:
+    inside = Inside(oci)
+    inside.spec["linux"]["rootfsPropagation"] = word
+    seen = inside.line_of("/")[6]
+    assert seen.split(":")[0] == {"shared": "shared", "unbindable": "unbindable"}.get(word, seen)
+    assert not (word.endswith("private") and seen != "-")
+    inside.spec["linux"]["rootfsPropagation"] = "public"
+    assert "linux.rootfsPropagation public" in inside.refusal()
+
+
+def test_locked_flags_are_kept(oci: Rootless) -> None:
+    """A mount of a namespace above keeps its flags; who wants them cleared is told which."""
+    if oci.mode != "nested":
+        pytest.skip("needs a mount that this user made")
+    place = oci.place / "locked"
+    place.mkdir()
+    flags = "ro,nosuid,nodev,noexec,noatime"
+    subprocess.run([*oci.prefix, "mount", "-t", "tmpfs", "-o", flags, "x", str(place)], check=True)
+
+    def nested(*options: str) -> Inside:
+        inside = Inside(oci).mount("/mnt", "bind", str(place), *options)
+        inside.spec["linux"]["namespaces"].append({"type": "user"})
+        # Split where the map of the namespace above is.
+        whole = [{"containerID": i, "hostID": i, "size": size} for i, size in ((0, 1), (1, 999))]
+        inside.spec["linux"] |= {"uidMappings": whole, "gidMappings": whole}
+        return inside
+
+    for options in (["bind"], ["rbind", "rro"], ["bind", "ro", "nosuid"], ["bind", "noatime"]):
+        assert nested(*options).options_of("/mnt") == flags
+    for option, flag in {"rw": "ro", "suid": "nosuid", "rdev": "nodev", "exec": "noexec"}.items():
+        text = nested("rbind", option).refusal()
+        assert f"operation not permitted (the host's mount has {flag}, and a user name" in text
+    assert "has an atime flag" in nested("bind", "relatime").refusal()
+
+
+def test_id_mapped_mounts(oci: Rootless) -> None:
+    """Of what the container mounts itself; EPERM for the host's file systems."""
+    mapped = {"uidMappings": IDS, "gidMappings": IDS}
+    text = Inside(oci).mount("/mnt", "bind", "/tmp", "bind", **mapped).refusal()
+    assert "map IDs of /mnt: operation not permitted" in text or oci.mode == "single"
+    assert (
+        "map IDs of /mnt" in Inside(oci).mount("/mnt", "bind", "/tmp", "rbind", "ridmap").refusal()
+    )
+    half = Inside(oci).mount("/mnt", "bind", "/tmp", "bind", uidMappings=IDS)
+    assert "mounts.uidMappings /mnt" in half.refusal()
+    if oci.mode != "single":
+        inside = Inside(oci).mount("/mnt", "tmpfs", "x", **mapped)
+        assert inside.options_of("/mnt") == "rw,relatime,idmapped"
+
+
+def test_sysfs_without_a_network_namespace(oci: Rootless) -> None:
+    """CVE-2023-25809: the host's, and nothing of it can be written."""
+    inside = Inside(oci).share("network").replace("/sys", "sysfs", "sysfs")
+    inside.spec["linux"]["maskedPaths"] = []
+    lines = [line.split() for line in inside.see("cat /proc/self/mountinfo").splitlines()]
+    below = [line for line in lines if line[4] == "/sys" or line[4].startswith("/sys/")]
+    assert below
+    assert all(line[5].startswith("ro,nosuid,nodev,noexec") for line in below)
+
+
+def test_cgroups(oci: Rootless) -> None:
+    inside = Inside(oci).mount("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid")
+    line = inside.line_of("/sys/fs/cgroup")
+    assert line[-3] == "cgroup2"
+    assert line[3] == "/"
+    shared = Inside(oci).share("cgroup").mount("/sys/fs/cgroup", "cgroup", "cgroup", "nosuid")
+    lines = [line.split() for line in shared.see("cat /proc/self/mountinfo").splitlines()]
+    below = [line for line in lines if line[4].startswith("/sys/fs/cgroup")]
+    assert below
+    assert all(line[5].startswith("ro,nosuid,nodev,noexec") for line in below)
+
+
+def test_what_belongs_to_a_shared_namespace(oci: Rootless) -> None:
+    text = Inside(oci).share("pid").refusal()
+    assert "mount /proc: operation not permitted (hint: bind /proc, or give" in text
+    text = Inside(oci).share("ipc").refusal()
+    assert "mount /dev/mqueue: operation not permitted (hint: bind /dev/mqueue" in text
+    inside = Inside(oci).share("pid").replace("/proc", "none", "/proc", "rbind")
+    inside.spec["linux"]["maskedPaths"] = []
+    assert inside.see("ls /proc/self/exe") == "/proc/self/exe"
+
+
+def test_unmapped_groups_of_terminals(oci: Rootless) -> None:
+    options = ["newinstance", "ptmxmode=0666", "mode=0620"]
+    inside = Inside(oci).replace("/dev/pts", "devpts", "devpts", *options, "gid=4000000000")
+    assert inside.line_of("/dev/pts")[-1] == "rw,mode=620,ptmxmode=666"
+
+
+def test_default_devices(oci: Rootless) -> None:
+    """config-linux.md#default-devices and runtime-linux.md, with and without a mount on /dev."""
+    script = (
+        "cd /dev; for name in null zero full random urandom tty; do "
+        "busybox stat -c '%n %F %t:%T' $name; done; "
+        "for name in fd stdin stdout stderr ptmx; do readlink $name; done; : > null"
+    )
+    expected = [
+        *(f"{name} character special file 1:{n}" for name, n in
+          [("null", 3), ("zero", 5), ("full", 7), ("random", 8), ("urandom", 9)]),
+        "tty character special file 5:0",
+        "/proc/self/fd",
+        *(f"/proc/self/fd/{number}" for number in range(3)),
+        "pts/ptmx",
+    ]  # fmt: skip
+    assert Inside(oci).see(script).splitlines() == expected
+    bare = Inside(oci)
+    for place in ("/dev/shm", "/dev/mqueue", "/dev/pts", "/dev"):
+        bare.without(place)
+    assert bare.see(script).splitlines() == expected
+
+
+def test_devices(oci: Rootless) -> None:
+    inside = Inside(oci).device("c", "/dev/nothing", 1, 3).device("u", "/dev/null", 1, 3)
+    inside.device("p", "/dev/pipe", fileMode=0o622)
+    script = "busybox stat -c '%F %t:%T' /dev/nothing; busybox stat -c '%F %a' /dev/pipe"
+    assert inside.see(script).splitlines() == ["character special file 1:3", "fifo 622"]
+
+
+@pytest.mark.parametrize(
+    ("words", "device"),
+    [
+        ("is of no type", ("x", "/dev/x")),
+        ("needs major and minor", ("c", "/dev/x")),
+        ("No such file or directory", ("c", "/dev/x", 99, 99)),
+        ("the host's node there is another one", ("b", "/dev/null", 1, 3)),
+        ("the image has something else there", ("c", "/dev/null", 1, 5)),
+        ("the image has something else there", ("c", "/bin/busybox", 1, 3)),
+        ("the image has something else there", ("p", "/bin/busybox")),
+        ("is not the absolute path", ("c", "/dev/../x", 1, 3)),
+        ("is not the absolute path", ("c", "x", 1, 3)),
+    ],
+)
+def test_devices_that_cannot_be(single: Rootless, words: str, device: tuple[Any, ...]) -> None:
+    text = Inside(single).device(*device).refusal()
+    assert f"linux.devices {device[1]}: " in text
+    assert words.lower() in text.lower()
+
+
+def test_sysctl(oci: Rootless) -> None:
+    inside = Inside(oci)
+    inside.spec["linux"]["sysctl"] = {
+        "net/ipv4/conf/lo/rp_filter": "1",
+        "net.ipv4.ip_forward": "1",
+        "kernel.shmmax": "123456",
+        "fs.mqueue.msg_max": "12",
+    }
+    keys = [
+        "net/ipv4/conf/lo/rp_filter",
+        "net/ipv4/ip_forward",
+        "kernel/shmmax",
+        "fs/mqueue/msg_max",
+    ]
+    script = "".join(f"cat /proc/sys/{key};" for key in keys)
+    assert inside.see(script).split() == ["1", "1", "123456", "12"]
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "kernel.core_pattern",
+        "vm.swappiness",
+        "net..x",
+        "net.ipv4.ip_forward=1",
+        "kernel.hostname",
+        "../x",
+    ],
+)
+def test_sysctl_of_the_machine(single: Rootless, key: str) -> None:
+    inside = Inside(single)
+    inside.spec["linux"]["sysctl"] = {key: "1"}
+    assert f"linux.sysctl {key}: " in inside.refusal()
+
+
+def test_sysctl_needs_the_namespace(single: Rootless) -> None:
+    inside = Inside(single).share("network")
+    inside.spec["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1"}
+    assert "linux.sysctl net.ipv4.ip_forward: needs a new network namespace" in inside.refusal()
+
+
+def test_read_only_root(oci: Rootless) -> None:
+    inside = Inside(oci)
+    inside.spec["root"]["readonly"] = True
+    assert inside.see("echo x 2> /dev/null > /x || echo no") == "no"
+    assert inside.options_of("/").split(",")[0] == "ro"
+
+
+def test_masked_and_read_only_paths(oci: Rootless) -> None:
+    (oci.rootfs / "secret").write_text("secret")
+    (oci.rootfs / "secrets").mkdir()
+    (oci.rootfs / "secrets/one").write_text("secret")
+    inside = Inside(oci)
+    inside.spec["linux"]["maskedPaths"] = ["/secret", "/secrets", "/absent"]
+    inside.spec["linux"]["readonlyPaths"] = ["/tmp", "/absent"]
+    script = "cat /secret; ls -A /secrets; echo x 2> /dev/null > /tmp/x || echo no"
+    assert inside.see(script) == "no"
+
+
+def test_the_document_of_another_platform(single: Rootless) -> None:
+    for section in ("windows", "solaris", "vm", "zos", "freebsd"):
+        inside = Inside(single)
+        inside.spec[section] = {"some": "thing"}
+        assert f"{section}: not supported" in inside.refusal()
