@@ -6,7 +6,14 @@ use std::process::Command;
 
 /// Static: no loader, no libc of another distribution, 0.25 ms less per start. Not position independent: relocated
 /// pages would be private memory of every monitor (100 kB each), and the binary is memory-safe code.
-const RUSTFLAGS: &str = "-Ctarget-feature=+crt-static -Crelocation-model=static";
+const RUSTFLAGS: [&str; 3] = [
+    "-Ctarget-feature=+crt-static",
+    "-Crelocation-model=static",
+    "-Clink-arg=-Wl,--no-eh-frame-hdr",
+];
+
+/// Keeps the tables of unwinding out.
+const LINKER_SCRIPT: &str = "../runtime/discard-unwinding.ld";
 
 const BINARY: &str = "pyrt-runtime";
 
@@ -27,6 +34,9 @@ fn build() {
     // A directory of its own: the outer cargo holds the lock of its own. Beside it rather than in OUT_DIR, so that
     // the dependencies are compiled once for all builds there, from whatever place.
     let target_dir = out.ancestors().nth(4).unwrap_or(&out).join("pyrt-runtime");
+    let here = PathBuf::from(variable("CARGO_MANIFEST_DIR"));
+    let mut flags = RUSTFLAGS.map(str::to_owned).to_vec();
+    flags.push(format!("-Clink-arg=-Wl,-T,{}", here.join(LINKER_SCRIPT).display()));
     let status = Command::new(variable("CARGO"))
         .args([
             "build",
@@ -40,8 +50,7 @@ fn build() {
         ])
         .arg(&target_dir)
         .current_dir("../..")
-        .env("RUSTFLAGS", RUSTFLAGS)
-        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
         .env_remove("CARGO_BUILD_TARGET")
         .env_remove("PYO3_CONFIG_FILE")
         .status();

@@ -79,6 +79,13 @@ impl Sets {
         Self { bounding, effective, inheritable, permitted, ambient }
     }
 
+    /// The same, and what seccomp(2) needs without no_new_privs.
+    #[must_use]
+    pub fn with_system_administration(self) -> Self {
+        let bit = CapabilitySet::SYS_ADMIN.bits();
+        Self { effective: self.effective | bit, permitted: self.permitted | bit, ..self }
+    }
+
     /// Drops from the bounding set; needs CAP_SETPCAP, so it comes before the change of IDs.
     ///
     /// # Errors

@@ -14,7 +14,7 @@ use rustix::process::{Signal, WaitId, WaitIdOptions};
 use crate::error::{At, Code, Error, Result};
 use crate::paths::{c_string, memory_file, read_all};
 use crate::process;
-use crate::spec::{Hook, Spec};
+use crate::spec::{Hook, Process, Spec};
 use crate::sync::{Message, Sync};
 use crate::sys::{self, fork::Fork};
 
@@ -106,7 +106,7 @@ fn become_hook(
         sys::files::place(fd, number).at("dup2", "hook")?;
     }
     sys::files::close_all_but(3, [Some(sync.as_fd())]).at("close_range", "")?;
-    let refusal = match process::make_trampoline(sync, None)? {
+    let refusal = match process::make_trampoline(sync, &Process::default(), None)? {
         Some(trampoline) => trampoline.execute(program, args, env, sync.as_fd()),
         None => sys::exec::execve(program, args, env),
     };

@@ -67,18 +67,17 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     sys::files::close_all_but(3 + plan.kept_fds, [Some(sync.as_fd()), plan.start, profile, label])
         .at("close_range", "")?;
     schedule(process, Some(linux))?; // late, or our own steps would wait behind others; before a filter that forbids it
-    // no_new_privs first: it is what lets the filter be loaded last, with no capability left.
-    let filter = load_filter_early(process, plan.filter, sync)?;
-    let trampoline = process::make_trampoline(sync, filter)?;
+    process::forbid_new_privileges(process)?; // with it, no capability is needed to load the filter
+    let trampoline = process::make_trampoline(sync, process, plan.filter)?;
     let trampoline = trampoline.filter(|_| !labels.hold_for_one_program());
     process::set_rlimits(&process.rlimits)?; // after everything that opens files
-    process::become_user(process, plan.may_set_groups())?; // after the last step that needs CAP_SYS_ADMIN
+    process::become_user(process, plan.may_set_groups(), plan.filter)?; // after what needs privileges
     follow_parent(plan)?; // again: a change of IDs forgets it
     process::enter_directory(&process.cwd)?; // as the user: a directory it may not enter is an error
     set_umask(process);
     let program = Program::find(process)?; // as the user, so that create reports it missing, not start
     set_dumpable(plan.joinable)?;
-    let filter = load_asking(filter, sync)?; // while our parent is there to bring the agent what it listens on
+    let filter = load_asking(plan.filter, sync)?; // while our parent is there to bring the agent what it listens on
     sync.send(&Message::Created(program.path()))?;
     if let Some(start) = plan.start {
         sync.continue_on(start)?; // our parent does not stay: `start` is somebody else
@@ -90,7 +89,7 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     }
     labels.apply()?; // for the next program, which must not be a hook
     // Loads the filter last: from here on we only execute, or report and exit.
-    Err(program.become_it(sync, trampoline.as_ref(), filter))
+    Err(program.become_it(process, sync, trampoline.as_ref(), filter))
 }
 
 /// How the program is scheduled, where its memory lies and what it takes the machine for.
@@ -255,22 +254,6 @@ fn give_pipe(fd: BorrowedFd<'_>, process: &Process) -> Result<()> {
         Ok(()) | Err(Errno::PERM | Errno::INVAL) => Ok(()),
         Err(errno) => Err(errno).at("chown", "stdio"),
     }
-}
-
-/// Sets no_new_privs; without it, loads the filter now, while we still have CAP_SYS_ADMIN.
-///
-/// # Errors
-/// `kernel`.
-pub fn load_filter_early<'a>(
-    process: &Process,
-    filter: Option<&'a Filter>,
-    sync: &Sync,
-) -> Result<Option<&'a Filter>> {
-    if process.no_new_privileges {
-        rustix::thread::set_no_new_privs(true).at("set no_new_privs", "")?;
-        return Ok(filter);
-    }
-    load_filter(filter, sync).map(|()| None)
 }
 
 /// Loads a filter that asks an agent now; the trampoline could not send what the kernel gives for it.

@@ -10,7 +10,7 @@ use rustix::thread::ThreadNameSpaceType;
 use crate::console::Console;
 use crate::create::{end, host_pid};
 use crate::error::{At, Code, Error, Result};
-use crate::init::{load_asking, load_filter_early, place_stdio, schedule, set_umask};
+use crate::init::{load_asking, place_stdio, schedule, set_umask};
 use crate::lsm::{self, Labels};
 use crate::paths::open_host;
 use crate::process::{self, Program};
@@ -160,16 +160,16 @@ fn enter(
     let affinity = process.exec_cpu_affinity.as_ref().unwrap_or(&UNBOUND);
     scheduling::set_affinity("process.execCPUAffinity.final", &affinity.last)?;
     schedule(process, plan.linux)?;
-    let filter = load_filter_early(process, plan.filter, sync)?;
-    let trampoline = process::make_trampoline(sync, filter)?;
+    process::forbid_new_privileges(process)?;
+    let trampoline = process::make_trampoline(sync, process, plan.filter)?;
     let trampoline = trampoline.filter(|_| !labels.hold_for_one_program());
     process::set_rlimits(&process.rlimits)?;
-    process::become_user(process, plan.may_set_groups)?;
+    process::become_user(process, plan.may_set_groups, plan.filter)?;
     process::enter_directory(&process.cwd)?;
     set_umask(process);
     let program = Program::find(process)?;
-    let filter = load_asking(filter, sync)?;
+    let filter = load_asking(plan.filter, sync)?;
     sync.send(&Message::Created(program.path()))?;
     labels.apply()?;
-    Err(program.become_it(sync, trampoline.as_ref(), filter))
+    Err(program.become_it(process, sync, trampoline.as_ref(), filter))
 }

@@ -66,7 +66,7 @@ pub fn set_rlimits(limits: &[Rlimit]) -> Result<()> {
 ///
 /// # Errors
 /// `kernel`; EINVAL for an ID that is not mapped.
-pub fn become_user(process: &Process, may_set_groups: bool) -> Result<()> {
+pub fn become_user(process: &Process, may_set_groups: bool, filter: Option<&Filter>) -> Result<()> {
     let sets = process.capabilities.as_ref().map(caps::Sets::parse);
     if let Some(sets) = &sets {
         sets.limit_bounding()?; // before the change of IDs: it needs CAP_SETPCAP
@@ -75,10 +75,22 @@ pub fn become_user(process: &Process, may_set_groups: bool) -> Result<()> {
     rustix::thread::set_keep_capabilities(true).at("keep capabilities", "")?;
     set_ids(&process.user, may_set_groups)?;
     rustix::thread::set_keep_capabilities(false).at("keep capabilities", "")?;
-    match &sets {
-        Some(sets) => sets.apply(),
-        None => caps::Sets::default().apply(),
+    let sets = sets.unwrap_or_default();
+    if filter.is_some() && !process.no_new_privileges {
+        return sets.with_system_administration().apply(); // until the filter is loaded
     }
+    sets.apply()
+}
+
+/// Sets no_new_privs where the document wants it.
+///
+/// # Errors
+/// `kernel`.
+pub fn forbid_new_privileges(process: &Process) -> Result<()> {
+    if !process.no_new_privileges {
+        return Ok(());
+    }
+    rustix::thread::set_no_new_privs(true).at("set no_new_privs", "")
 }
 
 /// Supplementary groups first (CVE-2022-2989: the caller's must not remain), then the group, then the user.
@@ -159,14 +171,25 @@ impl Program {
 
     /// Loads the filter and replaces this process, by way of the trampoline; returns only if that cannot be had.
     ///
-    /// A refusal of the program itself comes from the trampoline, over `sync`.
+    /// A refusal of the program itself comes from the trampoline, over `sync`. Without no_new_privs the filter is loaded
+    /// here, with the capability that [`become_user`] left for it, and then that is dropped: profiles are written for
+    /// runtimes that call little after the filter, and may allow neither openat2(2) nor memfd_create(2).
     #[must_use]
     pub fn become_it(
         &self,
+        process: &Process,
         sync: &Sync,
         trampoline: Option<&Trampoline>,
         filter: Option<&Filter>,
     ) -> Error {
+        let mut filter = filter;
+        if !process.no_new_privileges {
+            let sets = process.capabilities.as_ref().map(caps::Sets::parse).unwrap_or_default();
+            let loaded = load_filter(filter.take(), sync);
+            if let Err(error) = loaded.and_then(|()| sets.apply()) {
+                return error;
+            }
+        }
         let errno = match trampoline {
             Some(trampoline) => {
                 trampoline.execute(&self.path, &self.args, &self.env, sync.as_fd()).raw_os_error()
@@ -174,8 +197,8 @@ impl Program {
             None => Some(libc::EACCES),
         };
         match errno {
-            // The machine forbids executing memory (vm.memfd_noexec), or a filter of the user's own without
-            // no_new_privs forbids execveat: then as well as it can be had.
+            // The machine forbids executing memory (vm.memfd_noexec), or a filter forbids execveat: then as well as it
+            // can be had.
             Some(libc::EACCES | libc::EPERM | libc::ENOSYS) => match load_filter(filter, sync) {
                 Ok(()) => self.execute(),
                 Err(error) => error,
@@ -202,9 +225,13 @@ impl Program {
 ///
 /// # Errors
 /// `kernel`.
-pub fn make_trampoline(sync: &Sync, filter: Option<&Filter>) -> Result<Option<Trampoline>> {
+pub fn make_trampoline(
+    sync: &Sync,
+    process: &Process,
+    filter: Option<&Filter>,
+) -> Result<Option<Trampoline>> {
     // One that asks an agent is not for it: see `load_asking`.
-    let filter = filter.filter(|filter| !filter.has_listener());
+    let filter = filter.filter(|filter| process.no_new_privileges && !filter.has_listener());
     let filter = filter.map(|filter| (&filter.program[..], filter.flags));
     match Trampoline::make(sync.as_fd(), filter) {
         Err(error) if matches!(error.raw_os_error(), Some(libc::EACCES | libc::EPERM)) => Ok(None),

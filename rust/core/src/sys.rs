@@ -9,6 +9,7 @@ pub mod fork;
 pub mod memory;
 pub mod mount;
 pub mod scheduling;
+pub mod sealed;
 pub mod seccomp;
 pub mod signal;
 pub mod spawn;

@@ -70,8 +70,13 @@ const VERBS: [Verb; 19] = [
     verb("version", &[], |_, _| Ok(crate::print(VERSION))),
 ];
 
-const VERSION: &str =
-    concat!("pyrt-runtime version ", env!("CARGO_PKG_VERSION"), "\nspec: 1.3.0\n");
+const VERSION: &str = concat!(
+    "pyrt-runtime version ",
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit: ",
+    env!("CARGO_PKG_VERSION"),
+    "\nspec: 1.3.0\n"
+);
 
 const USAGE: &str = "\
 pyrt-runtime: an OCI runtime that needs no root

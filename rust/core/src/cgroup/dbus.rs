@@ -154,20 +154,20 @@ impl Connection {
         rustix::net::connect(&socket, &address).at("connect", path)?;
         let end = Instant::now() + TIMEOUT;
         let mut connection = Self { socket, serial: 0, input: Vec::new(), jobs: Vec::new(), end };
-        connection.send(b"\0AUTH EXTERNAL\r\nDATA\r\n")?;
+        // BEGIN at once, and nothing behind it until the answer: what systemd reads together with BEGIN it forgets until
+        // more comes (252; its own clients do as we do).
+        connection.send(b"\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n")?;
         loop {
             let line = connection.line()?;
             if line == "DATA" {
                 continue; // it asks for an identity; the second line gave an empty one
             }
             if line.starts_with("OK ") {
-                break;
+                return Ok(connection);
             }
             let message = format!("does not let us in: {line}");
             return Err(Error::new(Code::Denied, "connect", path.to_string_lossy(), message));
         }
-        connection.send(b"BEGIN\r\n")?;
-        Ok(connection)
     }
 
     /// Calls a method and waits for its reply.

@@ -142,7 +142,9 @@ impl Cgroup {
         }
         let swap = match (limit, swap) {
             (Some(-1), None) => Some(-1), // version 1: no limit of memory and swap, either
-            (Some(limit), None) if limit > 0 => self.keep_total(limit)?,
+            (Some(limit), None) => {
+                self.total_limit()?.map(|total| swap_max(Some(limit), total)).transpose()?
+            }
             (limit, Some(swap)) => {
                 Some(swap_max(limit.or(self.current_limit("memory.max")?), swap)?)
             }
@@ -162,15 +164,12 @@ impl Cgroup {
         Ok(())
     }
 
-    /// The total of memory and swap is what was limited, so with a new limit of memory that of swap changes. None
-    /// where neither was limited.
-    fn keep_total(&self, limit: i64) -> Result<Option<i64>> {
-        let (Some(memory), Some(swap)) =
-            (self.current_limit("memory.max")?, self.current_limit("memory.swap.max")?)
-        else {
-            return Ok(None);
-        };
-        swap_max(Some(limit), memory.saturating_add(swap)).map(Some)
+    /// Memory and swap together, as they are limited now; None where one is not. The total is what a document limits, so
+    /// with a new limit of memory alone that of swap changes.
+    pub(super) fn total_limit(&self) -> Result<Option<i64>> {
+        let swap = self.current_limit("memory.swap.max")?;
+        let memory = self.current_limit("memory.max")?;
+        Ok(memory.zip(swap).map(|(memory, swap)| memory.saturating_add(swap)))
     }
 
     fn current_limit(&self, file: &str) -> Result<Option<i64>> {

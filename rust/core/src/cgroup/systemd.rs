@@ -115,13 +115,14 @@ impl Scope {
         body.text("replace");
         body.properties(&properties);
         body.array(8, |_| {}); // no further units
-        let mut start =
-            || connection.call(MANAGER, "StartTransientUnit", "ssa(sv)a(sa(sv))", &body);
-        match start() {
+        let start = |connection: &mut Connection| {
+            connection.call(MANAGER, "StartTransientUnit", "ssa(sv)a(sa(sv))", &body)
+        };
+        match start(&mut connection) {
             // What an earlier container of this name left behind when it failed.
             Err(error) if error.code == Code::Exists => {
                 connection.reset(&self.unit)?;
-                connection.call(MANAGER, "StartTransientUnit", "ssa(sv)a(sa(sv))", &body)?;
+                start(&mut connection)?;
             }
             result => result?,
         }
@@ -164,14 +165,19 @@ impl Scope {
     ) -> Result<()> {
         let now = cgroup.read("cpu.max")?.unwrap_or_default();
         let period = now.split_whitespace().nth(1).and_then(|word| word.parse().ok());
-        let memory = cgroup.number("memory.max")?.and_then(|bytes| i64::try_from(bytes).ok());
-        let properties = limits(resources, period.unwrap_or(PERIOD_US), memory)?;
+        let memory_now = cgroup.number("memory.max")?.and_then(|bytes| i64::try_from(bytes).ok());
+        let mut resources = resources.clone();
+        let memory = &mut resources.memory;
+        if memory.limit.is_some_and(|limit| limit > 0) && memory.swap.is_none() {
+            memory.swap = cgroup.total_limit()?; // before systemd writes the one and the sum is another
+        }
+        let properties = limits(&resources, period.unwrap_or(PERIOD_US), memory_now)?;
         let mut body = Body::default();
         body.text(&self.unit);
         body.bool(true); // until the end of the unit, not in files
         body.properties(&properties);
         connect(addresses)?.call(MANAGER, "SetUnitProperties", "sba(sv)", &body)?;
-        cgroup.update(resources)
+        cgroup.update(&resources)
     }
 
     /// Ends the scope and all in it. One that is gone is done: it goes when its last process does.

@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr;
 
 /// Replaces this process by `program`; returns only the refusal.
@@ -14,6 +15,27 @@ pub fn execve(program: &CStr, args: &[CString], env: &[CString]) -> io::Error {
     // SAFETY: both arrays are null-terminated, their strings are borrowed from live CStrings, and on
     // success nothing of this process remains to be misused.
     unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
+    io::Error::last_os_error()
+}
+
+/// Replaces this process by an open file; returns only the refusal.
+#[must_use]
+pub fn execute_file(file: &OwnedFd, args: &[CString], env: &[CString]) -> io::Error {
+    let mut argv: Vec<*const libc::c_char> = args.iter().map(|arg| arg.as_ptr()).collect();
+    argv.push(ptr::null());
+    let mut envp: Vec<*const libc::c_char> = env.iter().map(|var| var.as_ptr()).collect();
+    envp.push(ptr::null());
+    // SAFETY: as in `execve`; the empty path is a C string.
+    unsafe {
+        libc::syscall(
+            libc::SYS_execveat,
+            file.as_raw_fd(),
+            c"".as_ptr(),
+            argv.as_ptr(),
+            envp.as_ptr(),
+            libc::AT_EMPTY_PATH,
+        );
+    }
     io::Error::last_os_error()
 }
 

@@ -8,8 +8,7 @@
 
 use std::ffi::CString;
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
-use std::ptr;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
 
 use libc::sock_filter;
 
@@ -181,44 +180,19 @@ fn execute_file(
     env: &[CString],
     socket: BorrowedFd<'_>,
 ) -> io::Error {
-    let mut argv: Vec<*const libc::c_char> = vec![path.as_ptr()];
-    argv.extend(args.iter().map(|arg| arg.as_ptr()));
-    argv.push(ptr::null());
-    let mut envp: Vec<*const libc::c_char> = env.iter().map(|var| var.as_ptr()).collect();
-    envp.push(ptr::null());
-    // SAFETY: fcntl takes integers. Both arrays are null-terminated and borrowed from live CStrings, the empty path
-    // is a C string; on success nothing of this process remains to be misused.
-    unsafe {
-        libc::fcntl(socket.as_raw_fd(), libc::F_SETFD, 0);
-        libc::syscall(
-            libc::SYS_execveat,
-            file.as_raw_fd(),
-            c"".as_ptr(),
-            argv.as_ptr(),
-            envp.as_ptr(),
-            libc::AT_EMPTY_PATH,
-        );
-        let error = io::Error::last_os_error();
-        libc::fcntl(socket.as_raw_fd(), libc::F_SETFD, libc::FD_CLOEXEC);
-        error
-    }
+    let words: Vec<CString> = std::iter::once(path).chain(args).cloned().collect();
+    let number = socket.as_raw_fd();
+    // SAFETY: fcntl takes integers, and the owner of the socket outlives both calls.
+    unsafe { libc::fcntl(number, libc::F_SETFD, 0) };
+    let error = super::exec::execute_file(file, &words, env);
+    // SAFETY: as above.
+    unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    error
 }
 
 /// The program as a file in memory, with its parameters and the filter in it.
 fn make(socket: BorrowedFd<'_>, filter: Option<(&[sock_filter], u32)>) -> io::Result<OwnedFd> {
-    let flags = libc::MFD_CLOEXEC | libc::MFD_EXEC;
-    // SAFETY: the name is a C string; the result is checked before it is owned.
-    let mut fd = unsafe { libc::memfd_create(c"exec".as_ptr(), flags) };
-    if fd < 0 && io::Error::last_os_error().raw_os_error() == Some(libc::EINVAL) {
-        // Before Linux 6.3 every memory file may be executed, and the flag is unknown.
-        // SAFETY: as above.
-        fd = unsafe { libc::memfd_create(c"exec".as_ptr(), libc::MFD_CLOEXEC) };
-    }
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the kernel just made this descriptor for us and nobody else knows it.
-    let file = unsafe { OwnedFd::from_raw_fd(fd) };
+    let file = super::sealed::executable_memory(c"exec", 0)?;
     crate::paths::write_all(&file, &image(socket.as_raw_fd(), filter))?;
     Ok(file)
 }

@@ -1,12 +1,13 @@
 //! `create`, `run` and `start`: from a bundle to a process that waits, and from there to the program.
 
+use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use pyrt_core::bundle::parse_spec;
 use pyrt_core::create::{self, Created, Gate, Plan};
 use pyrt_core::namespaces::Joins;
-use pyrt_core::paths::{open_host, read_all, read_host, write_whole};
+use pyrt_core::paths::{c_string, open_host, read_all, read_host, write_whole};
 use pyrt_core::relay::Signals;
 use pyrt_core::spec::Spec;
 use pyrt_core::state::now;
@@ -82,6 +83,9 @@ impl Order {
         let mut spec = parse_spec(&document)?;
         validate::validate(&spec)?;
         check_privilege(&spec)?;
+        if !spec.makes("pid") {
+            seal(&here)?;
+        }
         let Some(process) = &mut spec.process else {
             return Err(invalid("process property must not be empty"));
         };
@@ -116,6 +120,23 @@ impl Order {
 
 fn current_directory() -> Result<PathBuf> {
     std::env::current_dir().at("getcwd", "")
+}
+
+/// Goes on as a sealed copy of ourselves: others in the container's pid namespace will see us.
+fn seal(directory: &Path) -> Result<()> {
+    let text = |word: OsString| c_string(&word, "argument");
+    let args = std::env::args_os().map(text).collect::<Result<Vec<_>>>()?;
+    let variable = |(mut name, value): (OsString, OsString)| {
+        name.push("=");
+        name.push(value);
+        text(name)
+    };
+    let env = std::env::vars_os().map(variable).collect::<Result<Vec<_>>>()?;
+    let before = current_directory()?;
+    // Relative paths of the command line are those of where it was given.
+    rustix::process::chdir(directory).at("chdir", directory)?;
+    sys::sealed::ensure(&args, &env).at("memfd", "pyrt-runtime")?;
+    rustix::process::chdir(&before).at("chdir", &before)
 }
 
 /// How many descriptors were handed over by socket activation.

@@ -60,6 +60,7 @@ pub(super) fn main(globals: &Globals, words: &Words) -> Result<i32> {
     if !process.terminal && console.is_some() {
         return Err(invalid("--console-socket: the process has no terminal"));
     }
+    globals.log.open()?;
     // All of the host that is needed later is opened now: once we have joined, it is out of reach.
     let connect = |path: Option<&OsStr>| path.map(Path::new).map(sockets::connect).transpose();
     let console = connect(console)?;

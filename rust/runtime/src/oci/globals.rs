@@ -1,6 +1,8 @@
 //! Global options, the root, and where errors are told.
 
+use std::cell::OnceCell;
 use std::ffi::{OsStr, OsString};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -46,6 +48,8 @@ pub(super) struct Globals {
 pub(super) struct Log {
     target: Option<OsString>,
     is_json: bool,
+    /// The file, opened while it is within reach.
+    file: OnceCell<OwnedFd>,
 }
 
 /// Splits the global options off.
@@ -65,7 +69,7 @@ pub(super) fn parse(args: &[OsString]) -> Result<(Globals, Vec<OsString>)> {
     }
     let globals = Globals {
         root: words.value("root").map_or_else(default_root, PathBuf::from),
-        log: Log { target, is_json },
+        log: Log { target, is_json, file: OnceCell::new() },
         systemd_cgroup: words.is_on("systemd-cgroup")? || manager == "systemd",
         no_cgroup: manager == "disabled",
         wants_version: words.is_on("version")?,
@@ -120,9 +124,8 @@ impl Log {
             let identifier = if identifier.is_empty() { "pyrt-runtime" } else { identifier };
             return send_datagram("/dev/log", &format!("<11>{identifier}: {text}"));
         }
-        let path = Path::new(target.strip_prefix("file:").unwrap_or(&target));
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC;
-        let file = rustix::fs::open(path, flags, Mode::from_raw_mode(0o600)).at("open", path)?;
+        self.open()?;
+        let Some(file) = self.file.get() else { return Ok(()) };
         let time = now();
         let line = if self.is_json {
             let object = serde_json::json!({"level": "error", "msg": text, "time": time});
@@ -130,7 +133,22 @@ impl Log {
         } else {
             format!("time={time:?} level=error msg={text:?}\n")
         };
-        write_all(&file, line.as_bytes()).at("write", path)
+        write_all(file, line.as_bytes()).at("write", "log")
+    }
+
+    /// Opens the file: whoever joins a container's mount namespace would not find it any more.
+    pub(super) fn open(&self) -> Result<()> {
+        let target = self.target.as_deref().map(OsStr::to_string_lossy).unwrap_or_default();
+        let is_socket = target.starts_with("journald:") || target.starts_with("syslog:");
+        if target.is_empty() || is_socket || self.file.get().is_some() {
+            return Ok(());
+        }
+        let path = Path::new(target.strip_prefix("file:").unwrap_or(&target));
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC;
+        let file = rustix::fs::open(path, flags, Mode::from_raw_mode(0o600)).at("open", path)?;
+        // It was empty just now.
+        let _ = self.file.set(file);
+        Ok(())
     }
 }
 
