@@ -19,6 +19,7 @@ mod globals;
 mod kill;
 mod list;
 mod notify;
+mod order;
 mod ps;
 mod sockets;
 mod spec;
@@ -49,8 +50,8 @@ const fn verb(
 }
 
 const VERBS: [Verb; 19] = [
-    verb("create", &birth::CREATE_FLAGS, birth::create),
-    verb("run", &birth::RUN_FLAGS, birth::run),
+    verb("create", &order::CREATE_FLAGS, birth::create),
+    verb("run", &order::RUN_FLAGS, birth::run),
     verb("start", &[], birth::start),
     Verb { name: "exec", flags: &exec::FLAGS, ends_at_id: true, run: exec::main },
     Verb { name: "kill", flags: &["all,a"], ends_at_id: true, run: kill::main },

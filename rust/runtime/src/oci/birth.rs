@@ -1,182 +1,27 @@
 //! `create`, `run` and `start`: from a bundle to a process that waits, and from there to the program.
 
-use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use pyrt_core::bundle::parse_spec;
 use pyrt_core::create::{self, Created, Gate, Plan};
 use pyrt_core::namespaces::Joins;
-use pyrt_core::paths::{c_string, open_host, read_all, read_host, write_whole};
+use pyrt_core::paths::{open_host, read_all, write_whole};
 use pyrt_core::relay::Signals;
-use pyrt_core::spec::Spec;
 use pyrt_core::state::now;
-use pyrt_core::{At, Code, Error, Result, channel, hooks, seccomp, sys, validate};
+use pyrt_core::{At, Code, Error, Result, channel, hooks, seccomp, validate};
 use rustix::fs::OFlags;
 
 use super::cgroups::Cgroups;
 use super::command_line::{Words, invalid};
 use super::container::{Container, Directory, Record, Status, begun};
 use super::globals::{Globals, Log};
+use super::order::Order;
 use super::{delete, foreground, notify, sockets};
-
-pub(super) const CREATE_FLAGS: [&str; 9] = [
-    "bundle,b=",
-    "config,f=",
-    "console-socket=",
-    "pidfd-socket=",
-    "pid-file=",
-    "no-pivot",
-    "no-new-keyring",
-    "preserve-fds=",
-    "detach,d",
-];
-
-pub(super) const RUN_FLAGS: [&str; 11] = [
-    "bundle,b=",
-    "config,f=",
-    "console-socket=",
-    "pidfd-socket=",
-    "pid-file=",
-    "no-pivot",
-    "no-new-keyring",
-    "preserve-fds=",
-    "detach,d",
-    "keep",
-    "no-subreaper",
-];
-
-/// A config.json with a seccomp profile has 40 kB.
-const DOCUMENT_BYTES: usize = 16 << 20;
-
-/// What was asked for, read and checked before anything is made.
-struct Order {
-    id: String,
-    bundle: PathBuf,
-    /// config.json as it was read.
-    document: Vec<u8>,
-    spec: Spec,
-    pid_file: Option<PathBuf>,
-    console_socket: Option<PathBuf>,
-    pidfd_socket: Option<PathBuf>,
-    kept_fds: u32,
-    pivots: bool,
-    new_keyring: bool,
-    /// Whether we leave before the container ends.
-    leaves: bool,
-}
-
-impl Order {
-    fn read(verb: &str, words: &Words, leaves: bool) -> Result<Self> {
-        let kept_fds = kept_descriptors(words)?;
-        let id = words.only_id(verb)?.to_owned();
-        let here = current_directory()?;
-        let path = |name| words.value(name).filter(|path| !path.is_empty()).map(|p| here.join(p));
-        let (pid_file, console_socket) = (path("pid-file"), path("console-socket"));
-        let (pidfd_socket, config) = (path("pidfd-socket"), path("config"));
-        let bundle = path("bundle").unwrap_or_else(|| here.clone());
-        // Hooks begin where their document lies, and paths in messages are those of the bundle.
-        rustix::process::chdir(&bundle).at("chdir", &bundle)?;
-        let bundle = current_directory()?;
-        let config = config.unwrap_or_else(|| bundle.join("config.json"));
-        let document = read_host(&config, DOCUMENT_BYTES)?;
-        let mut spec = parse_spec(&document)?;
-        validate::validate(&spec)?;
-        check_privilege(&spec)?;
-        if !spec.makes("pid") {
-            seal(&here)?;
-        }
-        let Some(process) = &mut spec.process else {
-            return Err(invalid("process property must not be empty"));
-        };
-        if process.terminal && leaves && console_socket.is_none() {
-            return Err(invalid(
-                "process.terminal: needs --console-socket where the runtime leaves",
-            ));
-        }
-        if !process.terminal && console_socket.is_some() {
-            return Err(invalid("--console-socket: process.terminal is not set"));
-        }
-        if let Some(listen) = listen_fds() {
-            process.env.push(format!("LISTEN_FDS={listen}"));
-            process.env.push("LISTEN_PID=1".to_owned());
-        }
-        let (pivots, new_keyring) = (!words.is_on("no-pivot")?, !words.is_on("no-new-keyring")?);
-        Ok(Self {
-            id,
-            bundle,
-            document,
-            spec,
-            pid_file,
-            console_socket,
-            pidfd_socket,
-            kept_fds,
-            pivots,
-            new_keyring,
-            leaves,
-        })
-    }
-}
-
-fn current_directory() -> Result<PathBuf> {
-    std::env::current_dir().at("getcwd", "")
-}
-
-/// Goes on as a sealed copy of ourselves: others in the container's pid namespace will see us.
-fn seal(directory: &Path) -> Result<()> {
-    let text = |word: OsString| c_string(&word, "argument");
-    let args = std::env::args_os().map(text).collect::<Result<Vec<_>>>()?;
-    let variable = |(mut name, value): (OsString, OsString)| {
-        name.push("=");
-        name.push(value);
-        text(name)
-    };
-    let env = std::env::vars_os().map(variable).collect::<Result<Vec<_>>>()?;
-    let before = current_directory()?;
-    // Relative paths of the command line are those of where it was given.
-    rustix::process::chdir(directory).at("chdir", directory)?;
-    sys::sealed::ensure(&args, &env).at("memfd", "pyrt-runtime")?;
-    rustix::process::chdir(&before).at("chdir", &before)
-}
-
-/// How many descriptors were handed over by socket activation.
-fn listen_fds() -> Option<u32> {
-    std::env::var("LISTEN_FDS").ok()?.parse().ok().filter(|&count| count > 0)
-}
-
-/// How many descriptors after stdio go to the program; all must be open now, before we open any of our own, or ours
-/// would be handed in (CVE-2024-21626).
-pub(super) fn kept_descriptors(words: &Words) -> Result<u32> {
-    let count = words.count("preserve-fds")?.saturating_add(listen_fds().unwrap_or(0));
-    match (3..3_u32.saturating_add(count)).find(|&fd| !sys::files::is_open(fd.cast_signed())) {
-        Some(fd) => Err(invalid(&format!("--preserve-fds: descriptor {fd} is not open"))),
-        None => Ok(count),
-    }
-}
-
-/// A container needs a user namespace that is not the machine's: its own, or the one that we are in.
-fn check_privilege(spec: &Spec) -> Result<()> {
-    /// include/uapi/linux/nsfs.h: the machine's user namespace.
-    const INITIAL_USER_NAMESPACE: u64 = 0xeffffffd;
-    if spec.namespace("user").is_some() {
-        return Ok(());
-    }
-    let own = rustix::fs::stat("/proc/self/ns/user").at("stat", "/proc/self/ns/user")?;
-    let message = if !rustix::process::geteuid().is_root() {
-        "rootless containers require user namespaces"
-    } else if own.st_ino == INITIAL_USER_NAMESPACE {
-        "root's containers require user namespaces, too: device rules without one need eBPF"
-    } else {
-        return Ok(());
-    };
-    Err(Error::new(Code::Unsupported, "linux.namespaces", "user", message))
-}
 
 /// `create [flags] ID`
 pub(super) fn create(globals: &Globals, words: &Words) -> Result<i32> {
     let order = Order::read("create", words, true)?;
-    let listens = true;
-    make(globals, &order, listens)?;
+    make(globals, &order, true)?;
     Ok(0)
 }
 
@@ -196,7 +41,8 @@ pub(super) fn run(globals: &Globals, words: &Words) -> Result<i32> {
         create::end(created.pidfd.as_fd());
     }
     if code.is_err() || (!order.leaves && !words.is_on("keep")?) {
-        delete::destroy(&container)?;
+        let destroyed = delete::destroy(&container);
+        return code.and_then(|code| destroyed.map(|()| code));
     }
     code
 }
@@ -237,7 +83,8 @@ fn started(container: &Container, gate: &Gate, process: &OwnedFd) -> Result<()> 
     })
 }
 
-/// Everything up to *created*; whatever fails, all of it is taken back.
+/// Everything up to *created*; whatever fails, all of it is taken back. With `listens`, init waits for `start`, and not
+/// for us.
 fn make(
     globals: &Globals,
     order: &Order,
@@ -287,6 +134,9 @@ fn make_in(
     let filter = seccomp::of(&spec, Some(&globals.root.join(".cache/seccomp")))?;
     let cgroups = Cgroups::make(globals, &spec, &order.id)?;
     cgroups.record(record); // whatever fails from here on, it is taken back
+    if record.cgroup.is_some() {
+        directory.write_record(record)?; // and by `delete`, if we are killed
+    }
     let start = listens.then(|| listen(directory)).transpose()?;
     let joins = Joins::open(&spec)?;
     joins.enter()?;

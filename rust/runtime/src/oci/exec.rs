@@ -13,7 +13,7 @@ use pyrt_core::spec::{Process, Spec};
 use pyrt_core::{At, Code, Error, Result, create, hooks, seccomp, validate};
 use rustix::fs::OFlags;
 
-use super::birth::{PidFile, kept_descriptors};
+use super::birth::PidFile;
 use super::command_line::{Words, invalid};
 use super::container::{Container, Status};
 use super::globals::{Globals, Log};
