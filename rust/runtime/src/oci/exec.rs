@@ -17,6 +17,7 @@ use super::birth::PidFile;
 use super::command_line::{Words, invalid};
 use super::container::{Container, Status};
 use super::globals::{Globals, Log};
+use super::order::kept_descriptors;
 use super::{foreground, sockets};
 
 pub(super) const FLAGS: [&str; 17] = [
