@@ -15,6 +15,7 @@ def run(oci: Rootless, script: str, **linux: Any) -> Result:
     spec = bundles.document(oci.rootfs, "sh", "-c", script, mode=oci.mode)
     spec["process"] |= linux.pop("process", {})
     spec["annotations"] = linux.pop("annotations", {})
+    spec["ociVersion"] = linux.pop("version", "1.3.0")
     for kind in linux.pop("namespaces", []):
         spec["linux"]["namespaces"].append({"type": kind})
     spec["linux"] |= linux
@@ -164,12 +165,15 @@ def test_exec_affinity(oci: Rootless) -> None:
 
 
 def test_unknown_capabilities_are_a_warning(oci: Rootless) -> None:
+    """Since version 1.1 of the specification; before it, an error."""
     sets = {name: ["CAP_KILL", "CAP_NO_SUCH"] for name in ("bounding", "effective", "permitted")}
     result = run(oci, "busybox grep CapEff /proc/1/status", process={"capabilities": sets})
     assert result.code == 0, result
     assert result.out.split() == ["CapEff:", f"{1 << 5:016x}"]
     assert result.err.count("warning: process.capabilities.") == 3
     assert "process.capabilities.effective CAP_NO_SUCH: unknown, not granted" in result.err
+    text = refusal(oci, process={"capabilities": sets}, version="1.0.2")
+    assert "process.capabilities.bounding CAP_NO_SUCH: unknown capability" in text
 
 
 def test_inheritable_and_ambient_capabilities(oci: Rootless) -> None:

@@ -120,7 +120,6 @@ pub fn add(root: BorrowedFd<'_>, device: &Device) -> Result<()> {
         "b" => FileType::BlockDevice,
         _ => FileType::CharacterDevice,
     };
-    let source = find_node(device, want)?;
     match try_open_in_root(root, path, OFlags::PATH) {
         Err(Errno::NOENT) => {}
         found => {
@@ -133,9 +132,35 @@ pub fn add(root: BorrowedFd<'_>, device: &Device) -> Result<()> {
             }
         }
     }
+    let source = match find_node(device, want) {
+        Ok(source) => source,
+        Err(error) => return make_node(root, path, device, want).map_err(|own| join(own, error)),
+    };
     let target = make_mount_point(root, path, false)?;
     let node = clone_tree(source.as_fd(), false, &device.path)?;
     attach(node.as_fd(), target.as_fd(), &device.path)
+}
+
+/// What is left where the host has no node to bind; the kernel says EPERM, except to the machine's root.
+fn make_node(root: BorrowedFd<'_>, path: &Path, device: &Device, want: FileType) -> Result<()> {
+    let parent = make_dirs(root, path.parent().unwrap_or(Path::new("/")))?;
+    let mode = Mode::from_raw_mode(device.file_mode.unwrap_or(0o666) & 0o7777);
+    let number = |number: Option<i64>| number.and_then(|number| u32::try_from(number).ok());
+    let (Some(major), Some(minor)) = (number(device.major), number(device.minor)) else {
+        return Err(refuse(device, "major and minor are no numbers of a device"));
+    };
+    let number = rustix::fs::makedev(major, minor);
+    let name = path.file_name().unwrap_or_default();
+    rustix::fs::mknodat(&parent, name, want, mode, number).at("linux.devices", path)
+}
+
+/// Why neither would do.
+fn join(own: Error, bind: Error) -> Error {
+    if own.errno == Some(libc::EEXIST) {
+        return bind; // the mount point is there already
+    }
+    let message = [&own.message, " (and to bind: ", &bind.message, ")"].concat();
+    Error { message, ..own }
 }
 
 /// The host's node: at the same path, or at the one that udev or the kernel gives this number.

@@ -97,8 +97,11 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
 /// # Errors
 /// `kernel` naming the property.
 pub fn schedule(process: &Process, linux: Option<&Linux>) -> Result<()> {
-    personality::apply(linux.and_then(|linux| linux.personality.as_ref()))?;
-    memory_policy::apply(linux.and_then(|linux| linux.memory_policy.as_ref()))?;
+    if let Some(linux) = linux {
+        personality::apply(linux.personality.as_ref())?;
+        memory_policy::apply(linux.memory_policy.as_ref())?;
+        scheduling::forget_affinity(linux)?;
+    }
     scheduling::apply(process)
 }
 

@@ -157,9 +157,9 @@ fn enter(
     let [profile, label] = labels.descriptors();
     sys::files::close_all_but(3 + plan.kept_fds, [Some(sync.as_fd()), profile, label])
         .at("close_range", "")?;
+    schedule(process, plan.linux)?;
     let affinity = process.exec_cpu_affinity.as_ref().unwrap_or(&UNBOUND);
     scheduling::set_affinity("process.execCPUAffinity.final", &affinity.last)?;
-    schedule(process, plan.linux)?;
     process::forbid_new_privileges(process)?;
     let trampoline = process::make_trampoline(sync, process, plan.filter)?;
     let trampoline = trampoline.filter(|_| !labels.hold_for_one_program());

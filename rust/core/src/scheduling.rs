@@ -2,7 +2,7 @@
 
 use crate::cpuset;
 use crate::error::{At, Code, Error, Result};
-use crate::spec::{CpuAffinity, IoPriority, Process, Scheduler};
+use crate::spec::{CpuAffinity, IoPriority, Linux, Process, Scheduler};
 use crate::sys::scheduling::{self, SchedAttr};
 
 /// The position is the kernel's number (linux/sched.h); 4 is reserved there, and refused.
@@ -52,6 +52,22 @@ pub fn set_affinity(field: &str, list: &str) -> Result<()> {
     }
     scheduling::set_affinity(&mask).at(field, list)
 }
+
+/// Takes back what our caller is bound to: where the document names CPUs, those are the container's, and not what is left
+/// of them on ours. The cpuset of the cgroup still holds.
+///
+/// # Errors
+/// `kernel`.
+pub fn forget_affinity(linux: &Linux) -> Result<()> {
+    let cpus = linux.resources.as_ref().and_then(|resources| resources.pointer("/cpu/cpus"));
+    if cpus.and_then(serde_json::Value::as_str).is_none_or(str::is_empty) {
+        return Ok(());
+    }
+    scheduling::set_affinity(&[u64::MAX; MOST_CPUS / 64]).at("linux.resources.cpu.cpus", "")
+}
+
+/// What a kernel can be built for at most (NR_CPUS); it takes no notice of bits beyond its own.
+const MOST_CPUS: usize = 8192;
 
 /// Refuses what cannot mean anything, as runc does.
 ///

@@ -71,7 +71,21 @@ pub fn validate(spec: &Spec) -> Result<()> {
             return Err(invalid(field, "", "needs a uts namespace"));
         }
     }
+    if spec.oci_version.starts_with("1.0.") {
+        check_capabilities(spec)?;
+    }
     spec.process.as_ref().map_or(Ok(()), check_process)
+}
+
+/// Until version 1.1 a capability that is none MUST be an error; since then it must not.
+fn check_capabilities(spec: &Spec) -> Result<()> {
+    let names = spec.process.as_ref().and_then(|process| process.capabilities.as_ref());
+    match names.into_iter().flat_map(caps::unknown).next() {
+        Some((set, name)) => {
+            Err(invalid(&format!("process.capabilities.{set}"), name, "unknown capability"))
+        }
+        None => Ok(()),
+    }
 }
 
 fn check_hook(kind: &str, hook: &Hook) -> Result<()> {
@@ -222,9 +236,24 @@ pub fn check_process(process: &Process) -> Result<()> {
     Ok(())
 }
 
-/// What a document says that is neither applied nor refused, since the specification wants a warning for it.
+/// What a document says that is neither applied nor refused: the specification, or mount(2), has no error for it.
 #[must_use]
-pub fn warnings(process: &Process) -> Vec<String> {
+pub fn warnings(spec: &Spec) -> Vec<String> {
+    let mut texts: Vec<String> = Vec::new();
+    for mount in &spec.mounts {
+        let options = Options::parse(mount).unwrap_or_default();
+        for option in options.unheard() {
+            let place = ["mounts.options ", &mount.destination, ": ", option].concat();
+            texts.push(place + " is the file system's, which a bind does not mount");
+        }
+    }
+    texts.extend(spec.process.iter().flat_map(process_warnings));
+    texts
+}
+
+/// [`warnings`] of a process, of a container or of exec.
+#[must_use]
+pub fn process_warnings(process: &Process) -> Vec<String> {
     let names = process.capabilities.as_ref();
     names
         .into_iter()

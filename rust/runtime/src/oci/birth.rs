@@ -90,7 +90,7 @@ fn make(
     order: &Order,
     listens: bool,
 ) -> Result<(Container, Created, Option<notify::Proxy>)> {
-    Log::warn(&order.spec.process.as_ref().map(validate::warnings).unwrap_or_default());
+    Log::warn(&validate::warnings(&order.spec));
     let directory = Directory::make(globals, &order.id)?;
     let mut record = Record {
         oci_version: order.spec.oci_version.clone(),

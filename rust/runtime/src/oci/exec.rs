@@ -52,7 +52,7 @@ pub(super) fn main(globals: &Globals, words: &Words) -> Result<i32> {
     let spec = container.directory.spec()?;
     let process = process(words, &spec)?;
     validate::check_process(&process)?;
-    Log::warn(&validate::warnings(&process));
+    Log::warn(&validate::process_warnings(&process));
     let detach = words.is_on("detach")?;
     let console = words.value("console-socket").filter(|path| !path.is_empty());
     if process.terminal && detach && console.is_none() {
