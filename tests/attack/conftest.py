@@ -26,7 +26,7 @@ class Attack:
         self.canary = oci.place / "canary"
         self.canary.mkdir()
         for name in ("ptmx", "null", "console", "secret"):
-            (self.canary / name).write_text(name)
+            (self.canary / name).write_text("of the host")
         self.before = (self.look(), mounts())
 
     def look(self) -> dict[str, Any]:

@@ -150,8 +150,10 @@ class Rootless:
         """Delete what is left of containers, by the runtime and by force."""
         for root in ([], ["--root", str(self.root)]):
             listed = self(*root, "list", "-q")
-            for name in listed.out.split():
+            # The last first: a pid namespace ends when its members are reaped, and they are ours.
+            for name in reversed(listed.out.split()):
                 self(*root, "delete", "--force", name)
+                reap_all()
         if self.holder is not None:
             self.holder.kill()
             self.holder.wait()

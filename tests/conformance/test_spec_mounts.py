@@ -159,7 +159,7 @@ def test_sources_are_relative_to_the_bundle(oci: Rootless) -> None:
 
 
 def test_symlinks_that_lead_nowhere(oci: Rootless) -> None:
-    """As /etc/resolv.conf of many images: what they name is made beneath the root, and nowhere else."""
+    """As /etc/resolv.conf of many images: what they name is made beneath the root."""
     (oci.rootfs / "etc/file").symlink_to("../run/there/file")
     (oci.rootfs / "etc/chain").symlink_to("/etc/../etc/directory")
     (oci.rootfs / "etc/directory").symlink_to("/../../made/here")
