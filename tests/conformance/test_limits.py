@@ -179,3 +179,57 @@ def test_a_container_limits_a_part_of_itself(guest: dict[str, Any]) -> None:
 
 def test_nothing_is_left(guest: dict[str, Any]) -> None:
     assert guest["left"] == ["login"]
+
+
+@pytest.fixture
+def scopes(guest: dict[str, Any]) -> dict[str, Any]:
+    """What happened with cgroups by systemd."""
+    seen: dict[str, Any] | None = guest["scopes"]
+    if seen is None:
+        pytest.skip("no systemd")
+    assert "failed" not in seen, seen
+    return seen
+
+
+def test_systemd_makes_a_scope_with_its_limits(scopes: dict[str, Any]) -> None:
+    for step in ("created", "started"):
+        assert scopes[step] == {"code": 0, "out": "", "err": ""}
+    assert scopes["files"] == {
+        "memory.max": str(32 << 20),
+        "memory.swap.max": str(16 << 20),
+        "pids.max": "50",
+        "cpu.max": "25500 100000",
+        "cpu.weight": "174",
+    }
+    assert scopes["properties"] == {
+        "MemoryMax": str(32 << 20),
+        "MemorySwapMax": str(16 << 20),
+        "TasksMax": "50",
+        "CPUQuotaPerSecUSec": "260ms",  # it rounds to whole percents
+        "CPUWeight": "174",
+        "Delegate": "yes",
+    }
+    assert scopes["exec"]["out"] == "0::/\n", scopes["exec"]
+
+
+def test_an_update_is_told_to_systemd(scopes: dict[str, Any]) -> None:
+    assert "memory+swap limit should be >= memory limit" in scopes["too much"]["err"]
+    assert scopes["updated"]["code"] == 0, scopes["updated"]
+    after = scopes["files after"]
+    assert (after["memory.max"], after["memory.swap.max"]) == (str(40 << 20), str(8 << 20))
+    assert after["cpu.max"] == "50000 100000"
+
+
+def test_a_scope_goes_with_its_container(scopes: dict[str, Any]) -> None:
+    assert scopes["taken"]["code"] == 1
+    assert "libpod-box.scope" in scopes["taken"]["err"]
+    assert scopes["deleted"]["code"] == 0, scopes["deleted"]
+    assert not scopes["is there"]
+    assert [done["code"] for done in scopes["again"]] == [0, 0, 0], scopes["again"]
+
+
+def test_what_systemd_cannot_be_asked_is_refused(scopes: dict[str, Any]) -> None:
+    assert scopes["absent"]["code"] == 1
+    assert "no manager listens" in scopes["absent"]["err"]
+    assert scopes["no scope"]["code"] == 1
+    assert "slice:prefix:name" in scopes["no scope"]["err"]

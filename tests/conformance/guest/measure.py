@@ -212,6 +212,50 @@ def delegation() -> Any:
     return {"begun": begun, "limit": limit, "inner": inner}
 
 
+def scopes() -> Any:
+    """A user's systemd makes the cgroups. It also takes ours: nothing comes after this."""
+    program = Path("/lib/systemd/systemd")
+    if not program.exists():
+        return None
+    listens = Path(os.environ["XDG_RUNTIME_DIR"], "systemd/private")
+    systemd = ("--systemd-cgroup",)
+    resources: dict[str, Any] = {
+        "memory": {"limit": 32 << 20, "swap": 48 << 20},
+        "pids": {"limit": 50},
+        "cpu": {"quota": 25500, "period": 100000, "shares": 2048},
+    }
+    place: dict[str, Any] = {"cgroupsPath": "user.slice:libpod:box", "resources": resources}
+    bundle("sleep", "100", **place)
+    seen: dict[str, Any] = {"absent": runtime(*systemd, "run", "box")}
+    manager = subprocess.Popen([program, "--user"], stderr=subprocess.DEVNULL)
+    end = time.monotonic() + 10
+    while not listens.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    seen["created"] = runtime(*systemd, "create", "box")
+    seen["started"] = runtime("start", "box")
+    [cgroup] = USER.rglob("libpod-box.scope")
+    names = ("memory.max", "memory.swap.max", "pids.max", "cpu.max", "cpu.weight")
+    seen["files"] = {name: (cgroup / name).read_text().strip() for name in names}
+    properties = "MemoryMax MemorySwapMax TasksMax CPUQuotaPerSecUSec CPUWeight Delegate".split()
+    show = ["systemctl", "--user", "show", "libpod-box.scope", "-p", ",".join(properties)]
+    shown = subprocess.run(show, capture_output=True, text=True, check=False, timeout=20).stdout
+    seen["properties"] = dict(line.split("=", 1) for line in shown.split())
+    seen["exec"] = runtime("exec", "box", "cat", "/proc/self/cgroup")
+    seen["too much"] = runtime("update", "--memory", "64m", "box")
+    seen["updated"] = runtime("update", "--memory", "40m", "--cpu-quota", "50000", "box")
+    seen["files after"] = {name: (cgroup / name).read_text().strip() for name in names}
+    seen["taken"] = runtime(*systemd, "create", "other")
+    seen["deleted"] = runtime("delete", "--force", "box")
+    seen["is there"] = cgroup.exists()
+    bundle("true", **place)
+    seen["again"] = [runtime(*systemd, "run", "box") for _ in range(3)]
+    place["cgroupsPath"] = "/a/b"
+    bundle("true", **place)
+    seen["no scope"] = runtime(*systemd, "run", "box")
+    manager.kill()
+    return seen
+
+
 def main() -> None:
     results: dict[str, Any] = {}
     steps: list[Callable[[], Any]] = [
@@ -224,6 +268,10 @@ def main() -> None:
             results[step.__name__] = {"failed": repr(error)}
         runtime("delete", "--force", "box")
     results["left"] = sorted(path.name for path in USER.glob("*/"))
+    try:
+        results["scopes"] = scopes()
+    except Exception as error:
+        results["scopes"] = {"failed": repr(error)}
     print("RESULT " + json.dumps(results), flush=True)
 
 
