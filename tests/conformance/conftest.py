@@ -24,9 +24,11 @@ PEERS = {
         "names": "crun 1.8 takes blanks and colons in names",
         "users": "crun 1.8 takes any number (CVE-2026-30892 is of this kind)",
         "spec": "crun leaves the mappings of a rootless document to itself",
+        "cgroups": "crun 1.8 makes none without controllers",
         "processes": "crun finds processes by cgroup only, and makes none here",
     },
     "runc": {
+        "cgroups": "runc 1.1 looks for version 1 first",
         "pidfd": "runc 1.1 has no such option",
         "names": "runc takes a point as the first letter",
         "users": "runc 1.1 takes any number",

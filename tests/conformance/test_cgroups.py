@@ -18,6 +18,8 @@ import bundles
 import pytest
 from rootless import WAIT_S, Rootless, ending, wait_for_end
 
+pytestmark = pytest.mark.needs("cgroups")
+
 MOUNTS = (Path("/sys/fs/cgroup"), Path("/sys/fs/cgroup/unified"))
 
 

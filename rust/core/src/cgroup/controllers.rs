@@ -14,8 +14,10 @@ use crate::paths::read_host;
 /// error only if a limit needs it. Above `base` only what is needed is asked for: it is others' place.
 pub(super) fn enable(base: &Path, target: &Path, mount: &Path, needed: &[&str]) -> Result<()> {
     let mut top = base;
-    while top != mount && !is_subset(needed, &controllers(top, "cgroup.controllers")?) {
-        top = top.parent().unwrap_or(mount);
+    if !needed.is_empty() {
+        while top != mount && !is_subset(needed, &controllers(top, "cgroup.controllers")?) {
+            top = top.parent().unwrap_or(mount);
+        }
     }
     let mut levels: Vec<&Path> =
         target.ancestors().skip(1).take_while(|level| level.starts_with(top)).collect();

@@ -11,37 +11,25 @@ use crate::error::{At, Code, Error, Result};
 /// How long killed processes may take to be gone.
 const DEATH_LIMIT: Duration = Duration::from_secs(10);
 
-/// Takes a container's cgroup back: ends what is left in it, and removes what [`Place::make`](super::Place::make) made. Done twice, it is
-/// done.
+/// Takes a container's cgroup back: ends what is left in it, and removes what [`Place::make`](super::Place::make)
+/// made. Done twice, it is done.
 ///
 /// # Errors
 /// `conflict` if something in it does not die; `kernel`.
 pub fn take_back(path: &Path, made: &[PathBuf]) -> Result<()> {
-    match Cgroup::open(path) {
-        Ok(cgroup) => {
-            if cgroup.is_populated()? {
-                cgroup.kill()?;
-                if !cgroup.wait_empty(DEATH_LIMIT)? {
-                    let message = "a process in it does not die";
-                    return Err(Error::new(
-                        Code::Conflict,
-                        "remove cgroup",
-                        path.to_string_lossy(),
-                        message,
-                    ));
-                }
-            }
-            // L7: what was there before stays, without what the container made in it.
-            remove_below(&cgroup)?;
+    let (own, parents) = match made.split_last() {
+        Some((last, parents)) if last == path => (true, parents),
+        _ => (false, made),
+    };
+    // Most often its processes are gone, and it has nothing below.
+    let is_gone = own && matches!(rustix::fs::rmdir(path), Ok(()) | Err(Errno::NOENT));
+    if !is_gone {
+        empty(path)?;
+        if own {
+            remove_one(path)?;
         }
-        Err(error) if error.code == Code::NotFound => {}
-        Err(error) => return Err(error),
     }
-    let mut deepest_first = made.iter().rev();
-    if let Some(own) = deepest_first.next() {
-        remove_one(own)?;
-    }
-    for parent in deepest_first {
+    for parent in parents.iter().rev() {
         match rustix::fs::rmdir(parent) {
             Ok(()) | Err(Errno::NOENT) => {}
             // Others made theirs in it since.
@@ -49,6 +37,23 @@ pub fn take_back(path: &Path, made: &[PathBuf]) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Ends all processes in a cgroup, and removes what the container made below it. If it was there before, it stays (runtime.md#delete).
+fn empty(path: &Path) -> Result<()> {
+    let cgroup = match Cgroup::open(path) {
+        Err(error) if error.code == Code::NotFound => return Ok(()),
+        cgroup => cgroup?,
+    };
+    if cgroup.is_populated()? {
+        cgroup.kill()?;
+        if !cgroup.wait_empty(DEATH_LIMIT)? {
+            let message = "a process in it does not die";
+            let path = path.to_string_lossy();
+            return Err(Error::new(Code::Conflict, "remove cgroup", path, message));
+        }
+    }
+    remove_below(&cgroup)
 }
 
 fn remove_below(cgroup: &Cgroup) -> Result<()> {
