@@ -201,7 +201,7 @@ fn cgroup(container: &Container, words: &Words) -> Result<Option<pyrt_core::cgro
         };
     };
     match words.text("cgroup")? {
-        None => Ok(Some(cgroup)),
+        None => cgroup.for_exec(container.record.pid).map(Some),
         Some(path) => cgroup.open_below(path.trim_start_matches('/')).map(Some),
     }
 }
