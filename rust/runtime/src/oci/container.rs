@@ -99,7 +99,10 @@ impl Directory {
             result => result,
         };
         match made {
-            Ok(()) => Self::open(path, id),
+            Ok(()) => Self::open(path.clone(), id).inspect_err(|_| {
+                // The first error is the one to tell, and there is nothing in it yet.
+                let _ = rustix::fs::rmdir(&path);
+            }),
             Err(Errno::EXIST) => {
                 let message = format!("container with id {id:?} already exists");
                 Err(Error::new(Code::Exists, "", "", message))
