@@ -57,7 +57,15 @@ impl Place {
     /// # Errors
     /// `invalid_spec` for a path that leads elsewhere; `conflict` if processes are in it; `denied`, naming the
     /// controller, if limits cannot be set. Nothing is left.
-    pub fn make(path: Option<&str>, id: &str, resources: &Resources) -> Result<Option<Self>> {
+    ///
+    /// `note` hears of the cgroup and of the directories to be made for it before they are: whoever is killed in between
+    /// has left word of them.
+    pub fn make(
+        path: Option<&str>,
+        id: &str,
+        resources: &Resources,
+        note: impl Fn(&Path, &[PathBuf]) -> Result<()>,
+    ) -> Result<Option<Self>> {
         let name = format!("pyrt-{id}");
         let path = path.filter(|path| !path.is_empty()).unwrap_or(&name);
         check_path("linux.cgroupsPath", path)?;
@@ -68,6 +76,10 @@ impl Place {
         let mut refusal = Errno::NOENT;
         for parent in parents(path, own.as_deref()) {
             let target = join(&join(&mount, parent), path);
+            let missing = missing(&mount, &target);
+            if !missing.is_empty() {
+                note(&target, &missing)?;
+            }
             match Self::try_make(&mount, &target, own.as_deref()) {
                 Ok(place) => return place.settle(&mount, resources).map(Some),
                 Err(errno @ (Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::NOENT)) => {
@@ -233,6 +245,15 @@ pub(super) fn join(base: &Path, path: &str) -> PathBuf {
     path.split('/')
         .filter(|part| !part.is_empty())
         .fold(base.to_owned(), |base, part| base.join(part))
+}
+
+/// The directories on the way that are not there yet, the topmost first.
+fn missing(mount: &Path, target: &Path) -> Vec<PathBuf> {
+    let above = target.ancestors().take_while(|path| path.starts_with(mount));
+    let absent = above.filter(|path| rustix::fs::access(*path, Access::EXISTS).is_err());
+    let mut missing: Vec<PathBuf> = absent.map(Path::to_owned).collect();
+    missing.reverse();
+    missing
 }
 
 fn make_all(

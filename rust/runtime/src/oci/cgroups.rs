@@ -11,7 +11,7 @@ use pyrt_core::cgroup::{Cgroup, Place, Resources, take_back};
 use pyrt_core::spec::Spec;
 use pyrt_core::{Code, Result};
 
-use super::container::Record;
+use super::container::{Directory, Record};
 use super::globals::Globals;
 
 /// A container's cgroup while it is created.
@@ -29,7 +29,17 @@ impl Cgroups {
     ///
     /// # Errors
     /// Limits that cannot be; nothing is left.
-    pub(super) fn make(globals: &Globals, spec: &Spec, id: &str) -> Result<Self> {
+    pub(super) fn make(
+        globals: &Globals,
+        spec: &Spec,
+        directory: &Directory,
+        record: &Record,
+    ) -> Result<Self> {
+        let id = record.id.as_str();
+        let note = |cgroup: &Path, made: &[PathBuf]| {
+            let (cgroup, cgroup_made) = (Some(cgroup.to_owned()), made.to_vec());
+            directory.write_record(&Record { cgroup, cgroup_made, ..record.clone() })
+        };
         let resources = Resources::of(spec)?;
         let path = spec.linux.as_ref().and_then(|linux| linux.cgroups_path.as_deref());
         let (mut place, mut scope) = (None, None);
@@ -38,7 +48,7 @@ impl Cgroups {
         } else if globals.systemd_cgroup {
             scope = Some(Scope::parse(path, id)?);
         } else {
-            place = Place::make(path, id, &resources)?;
+            place = Place::make(path, id, &resources, note)?;
         }
         if let Some(place) = &place {
             place.give(spec)?;
