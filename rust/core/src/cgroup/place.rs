@@ -141,13 +141,29 @@ impl Place {
         first.parent().unwrap_or(first)
     }
 
-    /// Limits, pause and kill of the container would hit whoever else is in it.
+    /// Limits, pause and kill of the container would hit whoever else is in it. The real root says nothing of this, and is
+    /// no container's either.
     fn check_empty(&self) -> Result<()> {
-        if self.made.is_empty() && self.cgroup.is_populated()? {
-            let path = self.cgroup.path().to_string_lossy();
-            return Err(Error::new(Code::Conflict, "cgroup", path, "is not empty"));
+        if self.is_ours() || self.cgroup.keyed("cgroup.events", "populated")? == Some(0) {
+            return Ok(());
         }
-        Ok(())
+        let path = self.cgroup.path().to_string_lossy();
+        Err(Error::new(Code::Conflict, "cgroup", path, "is not empty"))
+    }
+
+    /// Whether it was not there before.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.made.last().is_some_and(|last| last == self.cgroup.path())
+    }
+
+    /// Moves a process in.
+    ///
+    /// # Errors
+    /// `kernel`.
+    pub fn enter(&self, pid: u32) -> Result<()> {
+        let path = self.cgroup.path().join("cgroup.procs");
+        self.cgroup.write("cgroup.procs", &pid.to_string()).at("move into", path)
     }
 
     /// Gives the cgroup to the user that the program runs as, if it sees it as a root of its own and may write there

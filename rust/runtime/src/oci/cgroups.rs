@@ -51,21 +51,26 @@ impl Cgroups {
             place = Place::make(path, id, &resources, note)?;
         }
         if let Some(place) = &place {
-            place.give(spec)?;
+            // The first error is the one to tell; what was made was empty.
+            place.give(spec).inspect_err(|_| drop(take_back(place.cgroup.path(), &place.made)))?;
         }
         Ok(Self { resources, place, scope, scope_path: OnceCell::new() })
     }
 
-    /// For `CLONE_INTO_CGROUP`.
+    /// For `CLONE_INTO_CGROUP`: a cgroup that was not there before. One that was may have been killed once, and Linux 6.18
+    /// kills at birth what is cloned into such.
     pub(super) fn birthplace(&self) -> Option<BorrowedFd<'_>> {
-        self.place.as_ref().map(|place| place.cgroup.as_fd())
+        self.place.as_ref().filter(|place| place.is_ours()).map(|place| place.cgroup.as_fd())
     }
 
-    /// Has systemd put init where it belongs, before it goes on.
+    /// Puts init where it belongs if it was not born there, before it goes on.
     ///
     /// # Errors
-    /// systemd's, or the limits'.
+    /// The kernel's, systemd's, or the limits'.
     pub(super) fn settle(&self, pid: u32) -> Result<()> {
+        if let Some(place) = self.place.as_ref().filter(|place| !place.is_ours()) {
+            return place.enter(pid);
+        }
         let Some(scope) = &self.scope else { return Ok(()) };
         let cgroup = scope.start(&addresses(), pid, &self.resources)?;
         self.scope_path.get_or_init(|| cgroup.path().to_owned());
