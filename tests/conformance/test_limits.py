@@ -175,6 +175,7 @@ def test_a_container_limits_a_part_of_itself(guest: dict[str, Any]) -> None:
     assert delegation["begun"]["code"] == 0, delegation
     assert delegation["limit"] == {"one/pids.max": "9", "pids.max": "20"}
     assert delegation["inner"]["out"] == "0::/one\n", delegation
+    assert delegation["plain"]["out"] == "0::/one\n", "where init is: its root gives controllers on"
 
 
 def test_nothing_is_left(guest: dict[str, Any]) -> None:

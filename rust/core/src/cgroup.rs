@@ -22,7 +22,7 @@ use rustix::fs::{AtFlags, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
 use crate::error::{At, Code, Error, Result};
-use crate::paths::{open_host, write_all};
+use crate::paths::{open_host, read_host, write_all};
 
 mod controllers;
 mod dbus;
@@ -95,6 +95,27 @@ impl Cgroup {
                 _ => error,
             })?;
         Ok(Self { path: whole, dir })
+    }
+
+    /// Where a process that joins the container is born: in it, or, if the container has parted itself, where its init is.
+    /// Into a cgroup that gives controllers to those below it nothing may be cloned (EBUSY; cgroup-v2.rst, No Internal
+    /// Process Constraint).
+    ///
+    /// # Errors
+    /// `kernel`.
+    pub fn for_exec(self, init: u32) -> Result<Self> {
+        if self.read("cgroup.subtree_control")?.is_none_or(|text| text.trim().is_empty()) {
+            return Ok(self);
+        }
+        let text = read_host(Path::new(&format!("/proc/{init}/cgroup")), 65536)?;
+        let text = String::from_utf8_lossy(&text);
+        let (Some(inner), Some(mount)) = (place::parse_own(&text), place::find_mount()?) else {
+            return Ok(self);
+        };
+        match place::join(&mount, inner).strip_prefix(&self.path) {
+            Ok(below) => self.open_below(&below.to_string_lossy()),
+            Err(_) => Ok(self), // it left, and the kernel's refusal is the one to tell
+        }
     }
 
     /// Where it is.

@@ -59,7 +59,8 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     rootfs::set_propagation(linux)?; // only now: the kernel pivots to no shared root
     let process = spec.process.as_ref().ok_or_else(missing_process)?;
     take_stdio(console, plan, process)?;
-    let labels = Labels::open(host.as_ref(), process)?; // the host's /proc, which is closed next
+    let labels = Labels::open(host.as_ref(), process)?;
+    drop(host); // before the next step closes it under us
     let [profile, label] = labels.descriptors();
     // CVE-2024-21626: before any path of the document is resolved, or /proc/self/fd would lead it, and a symlink or
     // an interpreter of the image, out through a directory of the host. Close-on-exec would be too late: execve

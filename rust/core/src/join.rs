@@ -86,7 +86,7 @@ pub fn join(plan: &JoinPlan<'_>) -> Result<Joined> {
     // Ours, inherited: the process has it before it is in the container's cgroup.
     scheduling::set_affinity("process.execCPUAffinity.initial", &affinity.initial)?;
     let (ours, theirs) = Sync::pair()?;
-    match sys::fork::fork_single(0, plan.cgroup).at("clone", "exec")? {
+    match sys::fork::fork_single(0, plan.cgroup).at("clone", "exec").map_err(explain_clone)? {
         Fork::Child => {
             drop(ours);
             let error = match enter(plan, host.as_ref(), &theirs) {
@@ -108,6 +108,16 @@ pub fn join(plan: &JoinPlan<'_>) -> Result<Joined> {
                 }
             }
         }
+    }
+}
+
+/// A process may only be put where its own cgroup and the other have a delegated one above them.
+fn explain_clone(error: Error) -> Error {
+    match error.errno {
+        Some(libc::EACCES) => error.with_hint(
+            "run it where the container's cgroup is delegated, as by `systemd-run --user --scope`",
+        ),
+        _ => error,
     }
 }
 

@@ -209,7 +209,8 @@ def delegation() -> Any:
     time.sleep(0.3)
     limit = read("one/pids.max", "pids.max")
     inner = runtime("exec", "--cgroup", "/one", "box", "cat", "/proc/self/cgroup")
-    return {"begun": begun, "limit": limit, "inner": inner}
+    plain = runtime("exec", "box", "cat", "/proc/self/cgroup")
+    return {"begun": begun, "limit": limit, "inner": inner, "plain": plain}
 
 
 def scopes() -> Any:

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::event::Timespec;
 use rustix::io::Errno;
 
 use crate::cgroup::Cgroup;
@@ -68,7 +69,11 @@ fn remove_below(cgroup: &Cgroup) -> Result<()> {
 fn remove_one(path: &Path) -> Result<()> {
     for pause_ms in [1, 4, 16, 64, 256] {
         match rustix::fs::rmdir(path) {
-            Err(Errno::BUSY) => std::thread::sleep(Duration::from_millis(pause_ms)),
+            Err(Errno::BUSY) => {
+                let pause = Timespec { tv_sec: 0, tv_nsec: pause_ms * 1_000_000 };
+                // With nothing to wait for it is the time alone; a signal may shorten it.
+                let _ = rustix::event::poll(&mut [], Some(&pause));
+            }
             Ok(()) | Err(Errno::NOENT) => return Ok(()),
             result => return result.at("remove cgroup", path),
         }

@@ -1,3 +1,5 @@
+//! The conversions and refusals that need no kernel.
+
 use serde_json::json;
 
 use super::limits::{cpu_weight, io_weight, swap_max};

@@ -75,7 +75,7 @@ pub(super) fn main(globals: &Globals, words: &Words) -> Result<i32> {
         let (record, status) = (&container.record, "running");
         agent.state = hooks::state(&spec, &record.id, &record.bundle, record.pid, status);
     }
-    let may_set_groups = allows_setgroups(container.record.pid)?;
+    let may_set_groups = !spec.keeps_groups() && allows_setgroups(container.record.pid)?;
     let signals = if detach { None } else { Some(Signals::take()?) };
     let mut joined = join(&JoinPlan {
         init: init.as_fd(),
@@ -201,7 +201,7 @@ fn cgroup(container: &Container, words: &Words) -> Result<Option<pyrt_core::cgro
         };
     };
     match words.text("cgroup")? {
-        None => Ok(Some(cgroup)),
+        None => cgroup.for_exec(container.record.pid).map(Some),
         Some(path) => cgroup.open_below(path.trim_start_matches('/')).map(Some),
     }
 }
