@@ -94,7 +94,7 @@ fn refusal(verb: &str) -> Error {
     }
 }
 
-/// `criu check`: its first complaint, or none.
+/// `criu check`: its last complaint, or none.
 fn check(criu: &Path) -> Result<Option<String>> {
     let program = c_string(criu.as_os_str(), "criu")?;
     let args = [CString::from(c"criu"), CString::from(c"check")];
@@ -112,6 +112,6 @@ fn check(criu: &Path) -> Result<Option<String>> {
     rustix::fs::seek(&output, SeekFrom::Start(0)).at("seek", "criu")?;
     let text = read_all(&output, Path::new("criu"), 1 << 20)?;
     let text = String::from_utf8_lossy(&text);
-    let complaint = text.lines().find(|line| line.starts_with("Error")).or(text.lines().next());
+    let complaint = text.lines().rfind(|line| line.starts_with("Error")).or(text.lines().next());
     Ok(Some(complaint.unwrap_or("criu check fails without a word").to_owned()))
 }
