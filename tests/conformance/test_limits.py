@@ -4,72 +4,20 @@ machine has. One boot for all of them (guest/measure.py), some seconds.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
-import shutil
-import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
+import guests
 import pytest
 
 pytestmark = pytest.mark.needs("cgroups")
-
-GUEST = Path(__file__).parent / "guest"
-BOOT_S = 120
 
 
 @pytest.fixture(scope="module")
 def guest(runtime: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What happened in the guest."""
-    kernel = shutil.which("linux.uml")
-    if kernel is None:
-        pytest.skip("no linux.uml: the Debian package is user-mode-linux")
-    disk = tmp_path_factory.mktemp("guest") / "disk"
-    with disk.open("wb") as file:
-        file.truncate(8 << 20)
-    settings = {
-        "script": GUEST / "measure.py",
-        "python": sys.executable,
-        "runtime": runtime,
-        "uid": os.getuid(),
-        "gid": os.getgid(),
-    }
-    command = [
-        kernel,
-        "mem=512M",
-        "rootfstype=hostfs",
-        "rootflags=/",
-        "ro",
-        f"init={GUEST / 'init'}",
-        f"ubd0={disk}",
-        "cgroup_no_v1=all",
-        "con=null",
-        "con0=fd:0,fd:1",
-        "quiet",
-        *(f"{name}={value}" for name, value in settings.items()),
-    ]
-    # A session of its own: a kernel is several processes, and none of them stays.
-    process = subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        lines = process.communicate(timeout=BOOT_S)[0].decode("utf-8", "replace").splitlines()
-    finally:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    results = [line.removeprefix("RESULT ") for line in lines if line.startswith("RESULT ")]
-    assert results, lines[-30:]
-    measured: dict[str, Any] = json.loads(results[0])
-    return measured
+    return guests.boot(runtime, "measure.py", tmp_path_factory.mktemp("guest"))
 
 
 def test_too_much_memory_is_a_kill_and_an_event(guest: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pyrt_core::bundle::parse_spec;
 use pyrt_core::paths::{c_string, read_host};
-use pyrt_core::spec::Spec;
+use pyrt_core::spec::{Process, Spec};
 use pyrt_core::{At, Code, Error, Result, sys, validate};
 
 use super::command_line::{Words, invalid};
@@ -80,9 +80,9 @@ impl Order {
         if !spec.makes("pid") {
             seal(&here)?;
         }
-        let Some(process) = &mut spec.process else {
-            return Err(invalid("process property must not be empty"));
-        };
+        // Without a process it is `start` that fails.
+        let mut nothing = Process::default();
+        let process = spec.process.as_mut().unwrap_or(&mut nothing);
         if process.terminal && leaves && console_socket.is_none() {
             return Err(invalid(
                 "process.terminal: needs --console-socket where the runtime leaves",
