@@ -50,11 +50,14 @@ class Machine:
             raise SystemExit(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
         return done.stdout
 
-    def prepare(self) -> str:
-        """Make the image for both; the OCI runtime that podman works with, "" without podman."""
+    def prepare(self) -> None:
+        """Make the directories and the root file system."""
         for name in ("data", "run", "config/containers"):
             (self.directory / name).mkdir(parents=True, mode=0o700)
         self._make_rootfs()
+
+    def make_images(self) -> str:
+        """Make the image for both; the OCI runtime that podman works with, "" without podman."""
         archive = str(self.directory / "rootfs.tar")
         self.run(
             "tar",

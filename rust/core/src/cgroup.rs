@@ -38,7 +38,7 @@ pub mod systemd;
 mod tests;
 pub mod watch;
 
-pub use place::{Driver, Place};
+pub use place::Place;
 pub use removal::take_back;
 pub use resources::Resources;
 
@@ -232,14 +232,15 @@ impl Cgroup {
         rustix::fs::openat(&self.dir, ".", flags, Mode::empty()).at("open", &self.path)
     }
 
-    /// The pids of all processes in it and below it, as our own pid namespace counts them; one of another is 0 there.
+    /// The pids of all processes in it and below it, as our own pid namespace counts them; those of others are left out.
     ///
     /// # Errors
     /// `kernel`.
     pub fn processes(&self) -> Result<Vec<u32>> {
         // A threaded cgroup lists its processes in the domain above it.
         let text = self.read("cgroup.procs")?.unwrap_or_default();
-        let mut pids: Vec<u32> = text.lines().filter_map(|line| line.parse().ok()).collect();
+        let pids = text.lines().filter_map(|line| line.parse().ok());
+        let mut pids: Vec<u32> = pids.filter(|pid| *pid != 0).collect();
         for child in self.children()? {
             pids.extend(child.processes()?);
         }

@@ -57,7 +57,7 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     rootfs::pivot(&root, plan.pivots)?; // after this no host path can be named
     drop(root);
     rootfs::set_propagation(linux)?; // only now: the kernel pivots to no shared root
-    let process = spec.process.as_ref().ok_or_else(missing_process)?;
+    let Some(process) = &spec.process else { return Err(wait_without_program(plan, sync)) };
     take_stdio(console, plan, process)?;
     let labels = Labels::open(host.as_ref(), process)?;
     drop(host); // before the next step closes it under us
@@ -79,12 +79,7 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     let program = Program::find(process)?; // as the user, so that create reports it missing, not start
     set_dumpable(plan.joinable)?;
     let filter = load_asking(plan.filter, sync)?; // while our parent is there to bring the agent what it listens on
-    sync.send(&Message::Created(program.path()))?;
-    if let Some(start) = plan.start {
-        sync.continue_on(start)?; // our parent does not stay: `start` is somebody else
-        sync.send(&Message::Created(program.path()))?;
-    }
-    expect_start(sync)?;
+    wait_for_start(plan, sync, &program.path())?;
     if let Some(all) = &spec.hooks {
         hooks::run_inside("startContainer", &all.start_container, &state)?;
     }
@@ -110,8 +105,14 @@ fn missing_linux() -> Error {
     Error::new(Code::InvalidSpec, "linux", "", "missing")
 }
 
-fn missing_process() -> Error {
-    Error::new(Code::InvalidSpec, "process", "", "missing")
+/// config.md#process: a document may lack it until `start`, which then must fail (runtime.md#start).
+fn wait_without_program(plan: &Plan<'_>, sync: &Sync) -> Error {
+    let waited = sys::files::close_all_but(3, [Some(sync.as_fd()), plan.start])
+        .at("close_range", "")
+        .and_then(|()| wait_for_start(plan, sync, ""));
+    let missing =
+        || Error::new(Code::InvalidSpec, "process", "", "process property must not be empty");
+    waited.err().unwrap_or_else(missing)
 }
 
 /// Without a pid namespace of its own above it, a container is tied to its monitor by this signal alone; it is
@@ -150,7 +151,13 @@ fn run_hooks_before_pivot(spec: &Spec, sync: &Sync, state: &[u8]) -> Result<()> 
     hooks::run("createContainer", &all.create_container, state)
 }
 
-fn expect_start(sync: &Sync) -> Result<()> {
+/// Says that nothing is left to do, and waits for the word.
+fn wait_for_start(plan: &Plan<'_>, sync: &Sync, program: &str) -> Result<()> {
+    sync.send(&Message::Created(program.to_owned()))?;
+    if let Some(start) = plan.start {
+        sync.continue_on(start)?; // our parent does not stay: `start` is somebody else
+        sync.send(&Message::Created(program.to_owned()))?;
+    }
     match sync.receive()? {
         Message::Start => Ok(()),
         _ => Err(abandoned()),

@@ -68,13 +68,20 @@ impl Cgroup {
     /// Kills all processes in it and below it. They are dead or dying afterwards; [`Cgroup::wait_empty`] waits.
     ///
     /// # Errors
-    /// `kernel`; `conflict` if processes multiply faster than they are killed.
+    /// `kernel`, `conflict`.
     pub fn kill(&self) -> Result<()> {
         match self.write("cgroup.kill", "1") {
             // Made by another user, as a scope of systemd is, which delegates cgroup.procs but not this one.
-            Err(Errno::ACCESS | Errno::PERM | Errno::NOENT | Errno::OPNOTSUPP) => {}
-            result => return result.at("kill", self.path()),
+            Err(Errno::ACCESS | Errno::PERM | Errno::NOENT | Errno::OPNOTSUPP) => self.kill_each(),
+            result => result.at("kill", self.path()),
         }
+    }
+
+    /// Kills them one by one, until none is left.
+    ///
+    /// # Errors
+    /// As [`Cgroup::kill`]; `conflict` if processes multiply faster than they are killed.
+    pub fn kill_each(&self) -> Result<()> {
         for _ in 0..KILL_ROUNDS {
             self.signal(Signal::KILL)?;
             if self.wait_empty(Duration::from_millis(20))? {

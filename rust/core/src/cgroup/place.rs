@@ -31,17 +31,6 @@ const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
 /// The three files of a cgroup that move processes and hand out controllers, where the kernel has no list.
 const DELEGATED: &str = "cgroup.procs\ncgroup.threads\ncgroup.subtree_control\n";
 
-/// Who makes cgroups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Driver {
-    /// We do, by mkdir.
-    Cgroupfs,
-    /// systemd does, as scopes.
-    Systemd,
-    /// Nobody: the container stays where its runtime is.
-    Disabled,
-}
-
 /// A container's cgroup, and what was made for it.
 #[derive(Debug)]
 pub struct Place {
@@ -57,7 +46,15 @@ impl Place {
     /// # Errors
     /// `invalid_spec` for a path that leads elsewhere; `conflict` if processes are in it; `denied`, naming the
     /// controller, if limits cannot be set. Nothing is left.
-    pub fn make(path: Option<&str>, id: &str, resources: &Resources) -> Result<Option<Self>> {
+    ///
+    /// `note` hears of the cgroup and of the directories to be made for it before they are: whoever is killed in between
+    /// has left word of them.
+    pub fn make(
+        path: Option<&str>,
+        id: &str,
+        resources: &Resources,
+        note: impl Fn(&Path, &[PathBuf]) -> Result<()>,
+    ) -> Result<Option<Self>> {
         let name = format!("pyrt-{id}");
         let path = path.filter(|path| !path.is_empty()).unwrap_or(&name);
         check_path("linux.cgroupsPath", path)?;
@@ -68,6 +65,10 @@ impl Place {
         let mut refusal = Errno::NOENT;
         for parent in parents(path, own.as_deref()) {
             let target = join(&join(&mount, parent), path);
+            let missing = missing(&mount, &target);
+            if !missing.is_empty() {
+                note(&target, &missing)?;
+            }
             match Self::try_make(&mount, &target, own.as_deref()) {
                 Ok(place) => return place.settle(&mount, resources).map(Some),
                 Err(errno @ (Errno::ACCESS | Errno::PERM | Errno::ROFS | Errno::NOENT)) => {
@@ -129,13 +130,29 @@ impl Place {
         first.parent().unwrap_or(first)
     }
 
-    /// Limits, pause and kill of the container would hit whoever else is in it.
+    /// Limits, pause and kill of the container would hit whoever else is in it. The real root says nothing of this, and is
+    /// no container's either.
     fn check_empty(&self) -> Result<()> {
-        if self.made.is_empty() && self.cgroup.is_populated()? {
-            let path = self.cgroup.path().to_string_lossy();
-            return Err(Error::new(Code::Conflict, "cgroup", path, "is not empty"));
+        if self.is_ours() || self.cgroup.keyed("cgroup.events", "populated")? == Some(0) {
+            return Ok(());
         }
-        Ok(())
+        let path = self.cgroup.path().to_string_lossy();
+        Err(Error::new(Code::Conflict, "cgroup", path, "is not empty"))
+    }
+
+    /// Whether it was not there before.
+    #[must_use]
+    pub fn is_ours(&self) -> bool {
+        self.made.last().is_some_and(|last| last == self.cgroup.path())
+    }
+
+    /// Moves a process in.
+    ///
+    /// # Errors
+    /// `kernel`.
+    pub fn enter(&self, pid: u32) -> Result<()> {
+        let path = self.cgroup.path().join("cgroup.procs");
+        self.cgroup.write("cgroup.procs", &pid.to_string()).at("move into", path)
     }
 
     /// Gives the cgroup to the user that the program runs as, if it sees it as a root of its own and may write there
@@ -233,6 +250,15 @@ pub(super) fn join(base: &Path, path: &str) -> PathBuf {
     path.split('/')
         .filter(|part| !part.is_empty())
         .fold(base.to_owned(), |base, part| base.join(part))
+}
+
+/// The directories on the way that are not there yet, the topmost first.
+fn missing(mount: &Path, target: &Path) -> Vec<PathBuf> {
+    let above = target.ancestors().take_while(|path| path.starts_with(mount));
+    let absent = above.filter(|path| rustix::fs::access(*path, Access::EXISTS).is_err());
+    let mut missing: Vec<PathBuf> = absent.map(Path::to_owned).collect();
+    missing.reverse();
+    missing
 }
 
 fn make_all(

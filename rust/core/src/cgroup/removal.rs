@@ -24,10 +24,17 @@ pub fn take_back(path: &Path, made: &[PathBuf]) -> Result<()> {
     };
     // Most often its processes are gone, and it has nothing below.
     let is_gone = own && matches!(rustix::fs::rmdir(path), Ok(()) | Err(Errno::NOENT));
-    if !is_gone {
-        empty(path)?;
-        if own {
-            remove_one(path)?;
+    match Cgroup::open(path) {
+        _ if is_gone => {}
+        Err(error) if error.code == Code::NotFound => {}
+        cgroup => {
+            let cgroup = cgroup?;
+            end_all(&cgroup, own)?;
+            // runtime.md#delete: what was there before stays, and what is in it is not ours to judge.
+            if own {
+                remove_below(&cgroup)?;
+                remove_one(path)?;
+            }
         }
     }
     for parent in parents.iter().rev() {
@@ -40,21 +47,23 @@ pub fn take_back(path: &Path, made: &[PathBuf]) -> Result<()> {
     Ok(())
 }
 
-/// Ends all processes in a cgroup, and removes what the container made below it. If it was there before, it stays (runtime.md#delete).
-fn empty(path: &Path) -> Result<()> {
-    let cgroup = match Cgroup::open(path) {
-        Err(error) if error.code == Code::NotFound => return Ok(()),
-        cgroup => cgroup?,
-    };
-    if cgroup.is_populated()? {
-        cgroup.kill()?;
-        if !cgroup.wait_empty(DEATH_LIMIT)? {
-            let message = "a process in it does not die";
-            let path = path.to_string_lossy();
-            return Err(Error::new(Code::Conflict, "remove cgroup", path, message));
-        }
+/// Ends all processes in a cgroup, which had none when the container came.
+fn end_all(cgroup: &Cgroup, own: bool) -> Result<()> {
+    if !cgroup.is_populated()? {
+        return Ok(());
     }
-    remove_below(&cgroup)
+    if own {
+        cgroup.kill()?;
+    } else {
+        // Not through cgroup.kill: Linux 6.18 remembers that, and would kill at birth what is cloned into it later.
+        cgroup.kill_each()?;
+    }
+    if cgroup.wait_empty(DEATH_LIMIT)? {
+        return Ok(());
+    }
+    let message = "a process in it does not die";
+    let path = cgroup.path().to_string_lossy();
+    Err(Error::new(Code::Conflict, "remove cgroup", path, message))
 }
 
 fn remove_below(cgroup: &Cgroup) -> Result<()> {

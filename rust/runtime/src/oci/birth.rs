@@ -132,11 +132,8 @@ fn make_in(
     let mut spec = order.spec.clone();
     let proxies = notify::prepare(directory, &mut spec)?;
     let filter = seccomp::of(&spec, Some(&globals.root.join(".cache/seccomp")))?;
-    let cgroups = Cgroups::make(globals, &spec, &order.id)?;
+    let cgroups = Cgroups::make(globals, &spec, directory, record)?;
     cgroups.record(record); // whatever fails from here on, it is taken back
-    if record.cgroup.is_some() {
-        directory.write_record(record)?; // and by `delete`, if we are killed
-    }
     let start = listens.then(|| listen(directory)).transpose()?;
     let joins = Joins::open(&spec)?;
     joins.enter()?;

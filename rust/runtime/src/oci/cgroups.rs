@@ -11,7 +11,7 @@ use pyrt_core::cgroup::{Cgroup, Place, Resources, take_back};
 use pyrt_core::spec::Spec;
 use pyrt_core::{Code, Result};
 
-use super::container::Record;
+use super::container::{Directory, Record};
 use super::globals::Globals;
 
 /// A container's cgroup while it is created.
@@ -29,7 +29,17 @@ impl Cgroups {
     ///
     /// # Errors
     /// Limits that cannot be; nothing is left.
-    pub(super) fn make(globals: &Globals, spec: &Spec, id: &str) -> Result<Self> {
+    pub(super) fn make(
+        globals: &Globals,
+        spec: &Spec,
+        directory: &Directory,
+        record: &Record,
+    ) -> Result<Self> {
+        let id = record.id.as_str();
+        let note = |cgroup: &Path, made: &[PathBuf]| {
+            let (cgroup, cgroup_made) = (Some(cgroup.to_owned()), made.to_vec());
+            directory.write_record(&Record { cgroup, cgroup_made, ..record.clone() })
+        };
         let resources = Resources::of(spec)?;
         let path = spec.linux.as_ref().and_then(|linux| linux.cgroups_path.as_deref());
         let (mut place, mut scope) = (None, None);
@@ -38,24 +48,29 @@ impl Cgroups {
         } else if globals.systemd_cgroup {
             scope = Some(Scope::parse(path, id)?);
         } else {
-            place = Place::make(path, id, &resources)?;
+            place = Place::make(path, id, &resources, note)?;
         }
         if let Some(place) = &place {
-            place.give(spec)?;
+            // The first error is the one to tell; what was made was empty.
+            place.give(spec).inspect_err(|_| drop(take_back(place.cgroup.path(), &place.made)))?;
         }
         Ok(Self { resources, place, scope, scope_path: OnceCell::new() })
     }
 
-    /// For `CLONE_INTO_CGROUP`.
+    /// For `CLONE_INTO_CGROUP`: a cgroup that was not there before. One that was may have been killed once, and Linux 6.18
+    /// kills at birth what is cloned into such.
     pub(super) fn birthplace(&self) -> Option<BorrowedFd<'_>> {
-        self.place.as_ref().map(|place| place.cgroup.as_fd())
+        self.place.as_ref().filter(|place| place.is_ours()).map(|place| place.cgroup.as_fd())
     }
 
-    /// Has systemd put init where it belongs, before it goes on.
+    /// Puts init where it belongs if it was not born there, before it goes on.
     ///
     /// # Errors
-    /// systemd's, or the limits'.
+    /// The kernel's, systemd's, or the limits'.
     pub(super) fn settle(&self, pid: u32) -> Result<()> {
+        if let Some(place) = self.place.as_ref().filter(|place| !place.is_ours()) {
+            return place.enter(pid);
+        }
         let Some(scope) = &self.scope else { return Ok(()) };
         let cgroup = scope.start(&addresses(), pid, &self.resources)?;
         self.scope_path.get_or_init(|| cgroup.path().to_owned());

@@ -32,7 +32,7 @@ use super::globals::{self, Globals};
 const FILE_BYTES: usize = 16 << 20;
 
 /// `state.json`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Record {
     pub(super) oci_version: String,
     pub(super) id: String,

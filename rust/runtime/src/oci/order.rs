@@ -5,22 +5,10 @@ use std::path::{Path, PathBuf};
 
 use pyrt_core::bundle::parse_spec;
 use pyrt_core::paths::{c_string, read_host};
-use pyrt_core::spec::Spec;
+use pyrt_core::spec::{Process, Spec};
 use pyrt_core::{At, Code, Error, Result, sys, validate};
 
 use super::command_line::{Words, invalid};
-
-pub(super) const CREATE_FLAGS: [&str; 9] = [
-    "bundle,b=",
-    "config,f=",
-    "console-socket=",
-    "pidfd-socket=",
-    "pid-file=",
-    "no-pivot",
-    "no-new-keyring",
-    "preserve-fds=",
-    "detach,d",
-];
 
 pub(super) const RUN_FLAGS: [&str; 11] = [
     "bundle,b=",
@@ -35,6 +23,9 @@ pub(super) const RUN_FLAGS: [&str; 11] = [
     "keep",
     "no-subreaper",
 ];
+
+/// All but the last two: they are about the end.
+pub(super) const CREATE_FLAGS: &[&str] = RUN_FLAGS.split_at(RUN_FLAGS.len() - 2).0;
 
 /// A config.json with a seccomp profile has 40 kB.
 const DOCUMENT_BYTES: usize = 16 << 20;
@@ -80,9 +71,9 @@ impl Order {
         if !spec.makes("pid") {
             seal(&here)?;
         }
-        let Some(process) = &mut spec.process else {
-            return Err(invalid("process property must not be empty"));
-        };
+        // Without a process it is `start` that fails.
+        let mut nothing = Process::default();
+        let process = spec.process.as_mut().unwrap_or(&mut nothing);
         if process.terminal && leaves && console_socket.is_none() {
             return Err(invalid(
                 "process.terminal: needs --console-socket where the runtime leaves",
