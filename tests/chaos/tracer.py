@@ -22,8 +22,8 @@ WALL = 0x40000000
 SYSCALL_STOP = signal.SIGTRAP | 0x80
 # struct user of x86_64: where the number of the call is, and what it returns.
 ORIG_RAX, RAX = 15 * 8, 10 * 8
-# These never fail, and nobody asks whether they did: rt_sigreturn, exit, exit_group; getpid, getuid,
-# getgid, geteuid, getegid, getppid, umask.
+# These never fail, and nobody asks whether they did: rt_sigreturn, exit, exit_group; getpid,
+# getuid, getgid, geteuid, getegid, getppid, umask.
 UNFAILING = {15, 60, 231, 39, 102, 104, 107, 108, 110, 95}
 
 libc = ctypes.CDLL(None, use_errno=True)
