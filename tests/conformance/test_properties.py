@@ -246,3 +246,20 @@ def test_what_is_refused_is_named(walk: Walk) -> None:
 def test_what_holds_anyway_is_accepted(walk: Walk) -> None:
     for path, entry in TABLE["satisfied"].items():
         assert walk.accepts(change(path, entry["value"])) == "", path
+
+
+def test_features_promise_what_is_here(single: Rootless) -> None:
+    """CRI-O and containerd read both streams as one document."""
+    done = single("features")
+    assert (done.code, done.err) == (0, "")
+    features = json.loads(done.out)
+    assert features["ociVersionMax"] == "1.3.0"
+    assert sorted(features["hooks"]) == sorted(WHOLE["hooks"])
+    kinds = {namespace["type"] for namespace in WHOLE["linux"]["namespaces"]}
+    assert set(features["linux"]["namespaces"]) == kinds | {"cgroup"}
+    assert {"rro", "idmap", "ridmap", "tmpcopyup"} <= set(features["mountOptions"])
+    refused = TABLE["refused"]
+    for name in ("netDevices", "intelRdt"):
+        assert features["linux"][name]["enabled"] is (f"linux.{name}" not in refused)
+    assert features["linux"]["cgroup"]["v1"] is False
+    assert features["linux"]["seccomp"]["enabled"] is True
