@@ -38,7 +38,7 @@ pub mod systemd;
 mod tests;
 pub mod watch;
 
-pub use place::{Driver, Place};
+pub use place::Place;
 pub use removal::take_back;
 pub use resources::Resources;
 

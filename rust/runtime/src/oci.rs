@@ -50,7 +50,7 @@ const fn verb(
 }
 
 const VERBS: [Verb; 19] = [
-    verb("create", &order::CREATE_FLAGS, birth::create),
+    verb("create", order::CREATE_FLAGS, birth::create),
     verb("run", &order::RUN_FLAGS, birth::run),
     verb("start", &[], birth::start),
     Verb { name: "exec", flags: &exec::FLAGS, ends_at_id: true, run: exec::main },

@@ -31,17 +31,6 @@ const CGROUP2_SUPER_MAGIC: u64 = 0x6367_7270;
 /// The three files of a cgroup that move processes and hand out controllers, where the kernel has no list.
 const DELEGATED: &str = "cgroup.procs\ncgroup.threads\ncgroup.subtree_control\n";
 
-/// Who makes cgroups.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Driver {
-    /// We do, by mkdir.
-    Cgroupfs,
-    /// systemd does, as scopes.
-    Systemd,
-    /// Nobody: the container stays where its runtime is.
-    Disabled,
-}
-
 /// A container's cgroup, and what was made for it.
 #[derive(Debug)]
 pub struct Place {

@@ -5,13 +5,15 @@ use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::ptr;
 
+/// The null-terminated array that execve(2) takes, of strings that must outlive it.
+fn pointers(strings: &[CString]) -> Vec<*const libc::c_char> {
+    strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect()
+}
+
 /// Replaces this process by `program`; returns only the refusal.
 #[must_use]
 pub fn execve(program: &CStr, args: &[CString], env: &[CString]) -> io::Error {
-    let mut argv: Vec<*const libc::c_char> = args.iter().map(|arg| arg.as_ptr()).collect();
-    argv.push(ptr::null());
-    let mut envp: Vec<*const libc::c_char> = env.iter().map(|var| var.as_ptr()).collect();
-    envp.push(ptr::null());
+    let (argv, envp) = (pointers(args), pointers(env));
     // SAFETY: both arrays are null-terminated, their strings are borrowed from live CStrings, and on
     // success nothing of this process remains to be misused.
     unsafe { libc::execve(program.as_ptr(), argv.as_ptr(), envp.as_ptr()) };
@@ -21,10 +23,7 @@ pub fn execve(program: &CStr, args: &[CString], env: &[CString]) -> io::Error {
 /// Replaces this process by an open file; returns only the refusal.
 #[must_use]
 pub fn execute_file(file: &OwnedFd, args: &[CString], env: &[CString]) -> io::Error {
-    let mut argv: Vec<*const libc::c_char> = args.iter().map(|arg| arg.as_ptr()).collect();
-    argv.push(ptr::null());
-    let mut envp: Vec<*const libc::c_char> = env.iter().map(|var| var.as_ptr()).collect();
-    envp.push(ptr::null());
+    let (argv, envp) = (pointers(args), pointers(env));
     // SAFETY: as in `execve`; the empty path is a C string.
     unsafe {
         libc::syscall(

@@ -10,18 +10,6 @@ use pyrt_core::{At, Code, Error, Result, sys, validate};
 
 use super::command_line::{Words, invalid};
 
-pub(super) const CREATE_FLAGS: [&str; 9] = [
-    "bundle,b=",
-    "config,f=",
-    "console-socket=",
-    "pidfd-socket=",
-    "pid-file=",
-    "no-pivot",
-    "no-new-keyring",
-    "preserve-fds=",
-    "detach,d",
-];
-
 pub(super) const RUN_FLAGS: [&str; 11] = [
     "bundle,b=",
     "config,f=",
@@ -35,6 +23,9 @@ pub(super) const RUN_FLAGS: [&str; 11] = [
     "keep",
     "no-subreaper",
 ];
+
+/// All but the last two: they are about the end.
+pub(super) const CREATE_FLAGS: &[&str] = RUN_FLAGS.split_at(RUN_FLAGS.len() - 2).0;
 
 /// A config.json with a seccomp profile has 40 kB.
 const DOCUMENT_BYTES: usize = 16 << 20;
