@@ -33,7 +33,8 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 runtime = "{runtime}"
 runtime_supports_json = ["{name}", "{runtime}"]
-runtime_supports_nocgroups = ["{name}", "{runtime}"]
+# So spelled by podman 4.3.
+runtime_supports_nocgroup = ["{name}", "{runtime}"]
 """
 
 POLICY = {"default": [{"type": "insecureAcceptAnything"}]}

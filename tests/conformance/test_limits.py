@@ -126,6 +126,12 @@ def test_a_container_limits_a_part_of_itself(guest: dict[str, Any]) -> None:
     assert delegation["plain"]["out"] == "0::/one\n", "where init is: its root gives controllers on"
 
 
+def test_a_joined_cgroup_namespace_hides_the_runtimes_cgroup(guest: dict[str, Any]) -> None:
+    joined = guest["joined"]
+    assert joined["begun"]["code"] == 0, joined
+    assert joined["second"]["out"] == "0::/../second\n", joined
+
+
 def test_nothing_is_left(guest: dict[str, Any]) -> None:
     assert guest["left"] == ["login"]
 

@@ -84,7 +84,9 @@ def test_program(program: str, programs: Path, temporary: Path, runtime: Path) -
         "TMPDIR": str(temporary),
         "XDG_RUNTIME_DIR": str(temporary),
     }
-    command = ["unshare", "--user", "--map-root-user", "--map-auto", "--mount", "--kill-child"]
+    # In a pid namespace too: some programs leave containers behind, which end with it.
+    command = ["unshare", "--user", "--map-root-user", "--map-auto", "--mount", "--pid"]
+    command += ["--fork", "--kill-child", "--mount-proc"]
     done = subprocess.run(
         [*command, f"./{program}"],
         cwd=programs,

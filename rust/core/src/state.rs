@@ -100,7 +100,8 @@ pub fn lock_holder(path: &Path) -> Result<Option<(OwnedFd, Pid)>> {
     for _ in 0..16 {
         let Some(pid) = lock_owner(&file, path)? else { return Ok(None) };
         let pidfd = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-            Err(Errno::SRCH) => continue,
+            // EINVAL: before Linux 6.9, of a pid that lives on as the number of a session only.
+            Err(Errno::SRCH | Errno::INVAL) => continue,
             result => result.at("pidfd_open", path)?,
         };
         if lock_owner(&file, path)? == Some(pid) {

@@ -23,6 +23,13 @@ use pyrt_core::{Error, Result};
 /// What only our own code starts; everything else is an OCI runtime's command line.
 const OURS: [&str; 5] = ["monitor", "holder", "join", "tree", "init"];
 
+/// Runs this process's own command line; the exit status.
+#[must_use]
+pub fn main() -> i32 {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    run(&words)
+}
+
 /// Runs one verb; the exit status.
 #[must_use]
 pub fn run(args: &[OsString]) -> i32 {

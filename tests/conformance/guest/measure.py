@@ -213,6 +213,24 @@ def delegation() -> Any:
     return {"begun": begun, "limit": limit, "inner": inner, "plain": plain}
 
 
+def joined() -> Any:
+    """A container in another one's cgroup namespace, where its runtime is not seen."""
+    begun = start("sleep", "100")
+    pid = json.loads(runtime("state", "box")["out"])["pid"]
+    namespaces = [
+        {"type": kind, "path": f"/proc/{pid}/ns/{kind}"} for kind in ("user", "cgroup")
+    ] + [{"type": kind} for kind in ("pid", "ipc", "uts", "mount")]
+    bundle(
+        "cat",
+        "/proc/self/cgroup",
+        namespaces=namespaces,
+        cgroupsPath="/user/second",
+        uidMappings=[],
+        gidMappings=[],
+    )
+    return {"begun": begun, "second": runtime("run", "second")}
+
+
 def scopes() -> Any:
     """A user's systemd makes the cgroups. It also takes ours: nothing comes after this."""
     program = Path("/lib/systemd/systemd")
@@ -261,6 +279,7 @@ def main() -> None:
     results: dict[str, Any] = {}
     steps: list[Callable[[], Any]] = [
         memory, small_memory, cpu, pids, disk, updates, unified, missing, delegation,
+        joined,
     ]  # fmt: skip
     for step in steps:
         try:

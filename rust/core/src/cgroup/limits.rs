@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 use crate::cgroup::controllers::enable;
 use crate::cgroup::place::find_mount;
-use crate::cgroup::resources::{BlockIo, Cpu, Device, Memory, Resources};
+use crate::cgroup::resources::{BlockIo, Cpu, Device, Memory, NORMAL_SHARES, Resources};
 use crate::cgroup::{Cgroup, Place, absent};
 use crate::error::{Code, Error, Result};
 
@@ -195,7 +195,8 @@ impl Cgroup {
                 self.set("cpu.idle", &idle.to_string())?;
             }
         }
-        if let Some(shares) = cpu.shares {
+        let asks = |&shares: &u64| shares != NORMAL_SHARES || self.has("cpu.weight");
+        if let Some(shares) = cpu.shares.filter(asks) {
             self.set("cpu.weight", &cpu_weight(shares).to_string())?;
         }
         let sets_quota = cpu.quota.is_some() || cpu.period.is_some();

@@ -146,15 +146,6 @@ impl Place {
         self.made.last().is_some_and(|last| last == self.cgroup.path())
     }
 
-    /// Moves a process in.
-    ///
-    /// # Errors
-    /// `kernel`.
-    pub fn enter(&self, pid: u32) -> Result<()> {
-        let path = self.cgroup.path().join("cgroup.procs");
-        self.cgroup.write("cgroup.procs", &pid.to_string()).at("move into", path)
-    }
-
     /// Gives the cgroup to the user that the program runs as, if it sees it as a root of its own and may write there
     /// (config-linux.md#cgroup-ownership).
     ///

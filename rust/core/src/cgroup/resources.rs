@@ -164,7 +164,7 @@ impl Resources {
             ("memory", is_limit(limit) || is_limit(reservation) || is_limit(swap)),
             (
                 "cpu",
-                cpu.shares.is_some()
+                cpu.shares.is_some_and(|shares| shares != NORMAL_SHARES)
                     || is_limit(cpu.quota)
                     || cpu.idle == Some(1)
                     || cpu.burst > Some(0),
@@ -212,6 +212,10 @@ impl Resources {
         Ok(())
     }
 }
+
+/// What every cgroup has that nobody gave another weight: Docker and ctr ask for it with each container, also where no
+/// cgroup can be had, and are given it by its absence.
+pub(super) const NORMAL_SHARES: u64 = 1024;
 
 /// null, zero, full, random, urandom, tty.
 const DEFAULT_DEVICES: [(i64, i64); 6] = [(1, 3), (1, 5), (1, 7), (1, 8), (1, 9), (5, 0)];

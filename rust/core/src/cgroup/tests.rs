@@ -55,6 +55,7 @@ fn what_says_nothing_needs_nothing() {
         json!({}),
         json!({"memory": null, "cpu": {}, "pids": {"limit": null}, "blockIO": {"weight": 0}}),
         json!({"memory": {"limit": -1, "swap": -1, "swappiness": null, "disableOOMKiller": false}}),
+        json!({"cpu": {"shares": 1024}}),
         json!({"cpu": {"shares": 0, "quota": 0, "period": 100_000, "cpus": "", "realtimeRuntime": 0}}),
         json!({"pids": {"limit": -1}, "cpu": {"quota": -1}}),
         json!({"devices": [{"allow": false, "access": "rwm"}]}),

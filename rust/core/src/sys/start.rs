@@ -5,7 +5,7 @@ use std::os::fd::IntoRawFd;
 
 use rustix::fs::{Mode, OFlags};
 
-/// Makes `main` of a function from the words after argv[0] to the exit status.
+/// Makes `main` of a function that gives the exit status.
 #[macro_export]
 macro_rules! main {
     ($run:path) => {
@@ -13,8 +13,7 @@ macro_rules! main {
         #[unsafe(no_mangle)]
         extern "C" fn main() -> i32 {
             $crate::sys::start::prepare();
-            let words: Vec<std::ffi::OsString> = std::env::args_os().skip(1).collect();
-            $run(&words)
+            $run()
         }
     };
 }

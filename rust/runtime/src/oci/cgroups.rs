@@ -2,14 +2,16 @@
 
 use std::cell::OnceCell;
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use pyrt_core::cgroup::systemd::{Address, Scope};
 use pyrt_core::cgroup::{Cgroup, Place, Resources, take_back};
+use pyrt_core::paths::{open_host, write_all};
 use pyrt_core::spec::Spec;
-use pyrt_core::{Code, Result};
+use pyrt_core::{At, Code, Result};
+use rustix::fs::OFlags;
 
 use super::container::{Directory, Record};
 use super::globals::Globals;
@@ -19,6 +21,8 @@ pub(super) struct Cgroups {
     resources: Resources,
     /// Made by us, before init.
     place: Option<Place>,
+    /// Where init is moved in, if it cannot be born there.
+    entrance: Option<OwnedFd>,
     /// Made by systemd, of init.
     scope: Option<Scope>,
     scope_path: OnceCell<PathBuf>,
@@ -50,17 +54,21 @@ impl Cgroups {
         } else {
             place = Place::make(path, id, &resources, note)?;
         }
-        if let Some(place) = &place {
+        let entrance = match &place {
             // The first error is the one to tell; what was made was empty.
-            place.give(spec).inspect_err(|_| drop(take_back(place.cgroup.path(), &place.made)))?;
-        }
-        Ok(Self { resources, place, scope, scope_path: OnceCell::new() })
+            Some(place) => place
+                .give(spec)
+                .and_then(|()| entrance(place, spec))
+                .inspect_err(|_| drop(take_back(place.cgroup.path(), &place.made)))?,
+            None => None,
+        };
+        Ok(Self { resources, place, entrance, scope, scope_path: OnceCell::new() })
     }
 
-    /// For `CLONE_INTO_CGROUP`: a cgroup that was not there before. One that was may have been killed once, and Linux 6.18
-    /// kills at birth what is cloned into such.
+    /// For `CLONE_INTO_CGROUP`.
     pub(super) fn birthplace(&self) -> Option<BorrowedFd<'_>> {
-        self.place.as_ref().filter(|place| place.is_ours()).map(|place| place.cgroup.as_fd())
+        let place = self.place.as_ref().filter(|_| self.entrance.is_none());
+        place.map(|place| place.cgroup.as_fd())
     }
 
     /// Puts init where it belongs if it was not born there, before it goes on.
@@ -68,8 +76,8 @@ impl Cgroups {
     /// # Errors
     /// The kernel's, systemd's, or the limits'.
     pub(super) fn settle(&self, pid: u32) -> Result<()> {
-        if let Some(place) = self.place.as_ref().filter(|place| !place.is_ours()) {
-            return place.enter(pid);
+        if let Some(entrance) = &self.entrance {
+            return write_all(entrance, pid.to_string().as_bytes()).at("move into", "cgroup.procs");
         }
         let Some(scope) = &self.scope else { return Ok(()) };
         let cgroup = scope.start(&addresses(), pid, &self.resources)?;
@@ -88,6 +96,17 @@ impl Cgroups {
             record.cgroup = self.scope_path.get().cloned();
         }
     }
+}
+
+/// The way in that takes 10 ms longer. A cgroup that was there before may have been killed once, and Linux 6.18 kills at
+/// birth what is cloned into such. And once we are in a cgroup namespace that was given by its path, our own cgroup is out
+/// of sight, and nothing can be cloned out of it; what counts for a file is where it was opened.
+fn entrance(place: &Place, spec: &Spec) -> Result<Option<OwnedFd>> {
+    let joins = spec.namespace("cgroup").is_some_and(|namespace| namespace.path.is_some());
+    if place.is_ours() && !joins {
+        return Ok(None);
+    }
+    open_host(&place.cgroup.path().join("cgroup.procs"), OFlags::WRONLY).map(Some)
 }
 
 /// New limits for a container that lives.

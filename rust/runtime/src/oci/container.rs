@@ -220,7 +220,8 @@ impl Container {
             return Ok(None);
         };
         let pidfd = match rustix::process::pidfd_open(pid, PidfdFlags::empty()) {
-            Err(Errno::SRCH) => return Ok(None),
+            // EINVAL: before Linux 6.9, of a pid that lives on as the number of a session only.
+            Err(Errno::SRCH | Errno::INVAL) => return Ok(None),
             result => result.at("pidfd_open", self.record.pid.to_string())?,
         };
         // Held first and looked at then: it is this process that the file describes, or it is gone.
