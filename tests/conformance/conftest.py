@@ -33,6 +33,7 @@ PEERS = {
         "names": "runc takes a point as the first letter",
         "users": "runc 1.1 takes any number",
         "null": "runc 1.1 panics",
+        "shares": "runc wants the cpu controller for the normal number of shares",
     },
 }
 """What other runtimes are known not to have; a test is marked with its word by `needs`."""

@@ -18,6 +18,8 @@ import pytest
 from engines import Engines, owned_by_root
 from rootless import ending
 
+pytestmark = pytest.mark.needs("shares")
+
 IMAGE = "docker.io/library/image:latest"
 
 CONFIG = """\
@@ -80,9 +82,9 @@ class Containerd:
         return done.stdout
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`ctr run`; without the shares that it asks for by default, which want a controller."""
-        options = ["--cpu-shares", "0", "--snapshotter", "native"]
-        return self.ctr("run", *options, "--runc-binary", str(self.engines.runtime), *arguments)
+        """`ctr run`, which asks for the normal number of CPU shares each time."""
+        options = ["--snapshotter", "native", "--runc-binary", str(self.engines.runtime)]
+        return self.ctr("run", *options, *arguments)
 
     def status(self, name: str) -> str:
         rows = [line.split() for line in self.ok("task", "ls").splitlines()]
