@@ -35,12 +35,13 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     sys::signal::reset_all(); // first: what our caller blocks or ignores is not the program's
     rustix::process::setsid().at("setsid", "")?; // no terminal of the host can be controlling
     follow_parent(plan)?;
-    plan.joins.enter_mount()?; // the paths of the document are then those of that namespace
-    let sources = Sources::open(spec, plan.bundle, plan.rootfs)?; // as the user, before any change of IDs
+    plan.joins.enter_mount()?; // the paths of the document are those of that namespace
     let host = lsm::Host::look(spec.process.as_ref())?; // while /proc and /sys are the host's
     clocks::enter(spec)?; // likewise, and before anything that reads a clock
     set_oom_score(spec)?; // while /proc/self is ours: a change of IDs gives it to root
     let state = proceed(sync)?; // the maps are written
+    // As the user, before any change of IDs; and not before the maps, or a directory of an ID that only they name is closed.
+    let sources = Sources::open(spec, plan.bundle, plan.rootfs)?;
     become_root(plan)?; // mounts belong to the container's root
     leave_keyring(plan)?; // as the container's root, who owns the new one
     unshare_cgroup(spec)?; // after the clone into its cgroup, which becomes the root of what it sees
