@@ -6,6 +6,7 @@ those whose result is not plain success, with the reason and the words in which 
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import shutil
@@ -63,6 +64,11 @@ def temporary() -> Iterator[Path]:
     unshare = ["unshare", "--user", "--map-root-user", "--map-auto"]
     subprocess.run([*unshare, "rm", "-rf", str(place)], check=False, stderr=subprocess.DEVNULL)
     shutil.rmtree(place, ignore_errors=True)
+    # A program that gives up deletes no container; its IDs are UUIDs.
+    for mount in ("/sys/fs/cgroup", "/sys/fs/cgroup/unified"):
+        for cgroup in Path(mount).glob("**/pyrt-????????-????-????-????-????????????"):
+            with contextlib.suppress(OSError):
+                cgroup.rmdir()
 
 
 def test_every_program_is_run(programs: Path) -> None:

@@ -8,6 +8,7 @@ use rustix::net::SocketAddrUnix;
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
 use crate::bundle::Rootfs;
+use crate::channel;
 use crate::error::{At, Code, Error, Result};
 use crate::hooks;
 use crate::idmap;
@@ -42,7 +43,7 @@ pub struct Plan<'a> {
     pub cgroup: Option<BorrowedFd<'a>>,
     /// Whether a helper joins init's namespaces between created and started.
     pub joinable: bool,
-    /// The namespaces by path; the caller is in all but the mount namespace.
+    /// The namespaces by path.
     pub joins: &'a Joins,
     /// Whether the user's own namespace denies setgroups.
     pub single_id: bool,
@@ -66,6 +67,9 @@ impl Plan<'_> {
             return false;
         }
         let maps_many = self.spec.linux.as_ref().is_some_and(init::may_set_groups);
+        if self.joins.denies_groups() {
+            return false;
+        }
         if self.spec.makes("user") { maps_many && !self.single_id } else { !self.single_id }
     }
 }
@@ -111,7 +115,12 @@ pub fn begin(plan: &Plan<'_>) -> Result<Beginning> {
     let mut agent = Agent::connect(plan.spec, plan.filter)?;
     let (ours, theirs) = Sync::pair()?;
     // One clone3: the kernel makes the user namespace first and the others belong to it.
-    match fork::fork_single(flags, plan.cgroup).at("clone", "init").map_err(explain_clone)? {
+    let born = if plan.joins.is_empty() {
+        fork::fork_single(flags, plan.cgroup).at("clone", "init").map_err(explain_clone)?
+    } else {
+        clone_elsewhere(plan, flags)?
+    };
+    match born {
         Fork::Child => {
             drop(ours);
             let error = match init::enter(plan, &theirs) {
@@ -147,6 +156,44 @@ pub fn begin(plan: &Plan<'_>) -> Result<Beginning> {
                 }
             }
         }
+    }
+}
+
+/// Makes init by way of a process that joins the namespaces by path: we stay in our own, where the hooks are run that are
+/// not the container's, and where nobody of a joined one can look into us.
+fn clone_elsewhere(plan: &Plan<'_>, flags: u64) -> Result<Fork> {
+    let (ours, theirs) = channel::pair()?;
+    let Fork::Parent { pidfd: middle, .. } =
+        fork::fork_single(0, None).at("clone", "namespaces")?
+    else {
+        let clone = || {
+            fork::fork_single(flags | fork::CLONE_PARENT, plan.cgroup)
+                .at("clone", "init")
+                .map_err(explain_clone)
+        };
+        match plan.joins.enter().and_then(|()| clone()) {
+            Ok(Fork::Child) => return Ok(Fork::Child),
+            Ok(Fork::Parent { pidfd, .. }) => {
+                // If nobody listens any more, init hears of it, too.
+                let _ = channel::send(&theirs, b"P", &[pidfd.as_fd()]);
+            }
+            Err(error) => {
+                let report = serde_json::to_vec(&error).unwrap_or_default();
+                let _ = channel::send(&theirs, &report, &[]);
+            }
+        }
+        fork::exit_now(0);
+    };
+    drop(theirs);
+    let mut fds = Vec::new();
+    let message = channel::receive_message(&ours, &mut fds).at("clone", "init");
+    let wait = || rustix::process::waitid(WaitId::PidFd(middle.as_fd()), WaitIdOptions::EXITED);
+    rustix::io::retry_on_intr(wait).at("wait", "namespaces")?;
+    match fds.pop() {
+        Some(pidfd) => Ok(Fork::Parent { pidfd, pid: 0 }),
+        None => Err(serde_json::from_slice(&message?).unwrap_or_else(|_| {
+            Error::new(Code::Kernel, "clone", "init", "ended before it was there")
+        })),
     }
 }
 

@@ -12,8 +12,10 @@ use rustix::fs::SeekFrom;
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
 use crate::error::{At, Code, Error, Result};
+use crate::init::load_filter;
 use crate::paths::{c_string, memory_file, read_all};
 use crate::process;
+use crate::seccomp::Filter;
 use crate::spec::{Hook, Process, Spec};
 use crate::sync::{Message, Sync};
 use crate::sys::{self, fork::Fork};
@@ -59,10 +61,10 @@ pub fn run(kind: &str, hooks: &[Hook], state: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// As [`run`].
-pub fn run_inside(kind: &str, hooks: &[Hook], state: &[u8]) -> Result<()> {
+pub fn run_inside(kind: &str, hooks: &[Hook], state: &[u8], filter: Option<&Filter>) -> Result<()> {
     hooks.iter().try_for_each(|hook| {
         Running::start(kind, hook, state, |program, args, env, stdio| {
-            execute_inside(program, args, env, stdio)
+            execute_inside(program, args, env, stdio, filter)
         })?
         .finish()
     })
@@ -73,11 +75,12 @@ fn execute_inside(
     args: &[CString],
     env: &[CString],
     stdio: [BorrowedFd<'_>; 3],
+    filter: Option<&Filter>,
 ) -> Result<OwnedFd> {
     let (ours, theirs) = Sync::pair()?;
     match sys::fork::fork_single(0, None).at("clone", "hook")? {
         Fork::Child => {
-            let Err(error) = become_hook(program, args, env, stdio, &theirs);
+            let Err(error) = become_hook(program, args, env, stdio, filter, &theirs);
             // With nobody listening there is nobody to tell; the status says it, too.
             let _ = theirs.send(&Message::Failed(error));
             sys::fork::exit_now(127);
@@ -100,13 +103,16 @@ fn become_hook(
     args: &[CString],
     env: &[CString],
     stdio: [BorrowedFd<'_>; 3],
+    filter: Option<&Filter>,
     sync: &Sync,
 ) -> Result<Infallible> {
     for (number, fd) in (0..3).zip(stdio) {
         sys::files::place(fd, number).at("dup2", "hook")?;
     }
     sys::files::close_all_but(3, [Some(sync.as_fd())]).at("close_range", "")?;
-    let refusal = match process::make_trampoline(sync, &Process::default(), None)? {
+    let trampoline = process::make_trampoline(sync, &Process::default(), None, false)?;
+    load_filter(filter, sync)?; // the image's program is under the container's filter, as the container's own is
+    let refusal = match trampoline {
         Some(trampoline) => trampoline.execute(program, args, env, sync.as_fd()),
         None => sys::exec::execve(program, args, env),
     };

@@ -38,7 +38,7 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     plan.joins.enter_mount()?; // the paths of the document are those of that namespace
     let host = lsm::Host::look(spec.process.as_ref())?; // while /proc and /sys are the host's
     clocks::enter(spec)?; // likewise, and before anything that reads a clock
-    set_oom_score(spec)?; // while /proc/self is ours: a change of IDs gives it to root
+    set_oom_score(spec.process.as_ref())?; // while /proc/self is ours: a change of IDs gives it to root
     let state = proceed(sync)?; // the maps are written
     // As the user, before any change of IDs; and not before the maps, or a directory of an ID that only they name is closed.
     let sources = Sources::open(spec, plan.bundle, plan.rootfs)?;
@@ -50,10 +50,10 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     drop(sources); // descriptors of the host are closed before the host is left
     rootfs::set_sysctls(&root, linux)?; // through our procfs, before /proc/sys is sealed
     run_hooks_before_pivot(spec, sync, &state)?; // they may still mount and write
-    rootfs::protect(&root, spec, linux)?; // after all mounts, or a later mount would uncover them
     if plan.create_workdir {
-        make_workdir(&root, spec)?;
+        make_workdir(&root, spec)?; // while the root can be written to
     }
+    rootfs::protect(&root, spec, linux)?; // after all mounts, or a later mount would uncover them
     let console = open_console(&root, spec, sync)?; // in the container's devpts, bound while we may mount
     rootfs::pivot(&root, plan.pivots)?; // after this no host path can be named
     drop(root);
@@ -69,8 +69,9 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     sys::files::close_all_but(3 + plan.kept_fds, [Some(sync.as_fd()), plan.start, profile, label])
         .at("close_range", "")?;
     schedule(process, Some(linux))?; // late, or our own steps would wait behind others; before a filter that forbids it
+    let has_peers = !spec.makes("pid");
     process::forbid_new_privileges(process)?; // with it, no capability is needed to load the filter
-    let trampoline = process::make_trampoline(sync, process, plan.filter)?;
+    let trampoline = process::make_trampoline(sync, process, plan.filter, has_peers)?;
     let trampoline = trampoline.filter(|_| !labels.hold_for_one_program());
     process::set_rlimits(&process.rlimits)?; // after everything that opens files
     process::become_user(process, plan.may_set_groups(), plan.filter)?; // after what needs privileges
@@ -82,11 +83,11 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     let filter = load_asking(plan.filter, sync)?; // while our parent is there to bring the agent what it listens on
     wait_for_start(plan, sync, &program.path())?;
     if let Some(all) = &spec.hooks {
-        hooks::run_inside("startContainer", &all.start_container, &state)?;
+        hooks::run_inside("startContainer", &all.start_container, &state, filter)?;
     }
     labels.apply()?; // for the next program, which must not be a hook
     // Loads the filter last: from here on we only execute, or report and exit.
-    Err(program.become_it(process, sync, trampoline.as_ref(), filter))
+    Err(program.become_it(process, sync, trampoline.as_ref(), filter, has_peers))
 }
 
 /// How the program is scheduled, where its memory lies and what it takes the machine for.
@@ -125,8 +126,12 @@ fn follow_parent(plan: &Plan<'_>) -> Result<()> {
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).at("set death signal", "")
 }
 
-fn set_oom_score(spec: &Spec) -> Result<()> {
-    let Some(score) = spec.process.as_ref().and_then(|process| process.oom_score_adj) else {
+/// Through the host's procfs.
+///
+/// # Errors
+/// `kernel`; EACCES below what it is.
+pub fn set_oom_score(process: Option<&Process>) -> Result<()> {
+    let Some(score) = process.and_then(|process| process.oom_score_adj) else {
         return Ok(());
     };
     let path = Path::new("/proc/self/oom_score_adj");
@@ -184,11 +189,18 @@ fn leave_keyring(plan: &Plan<'_>) -> Result<()> {
     if !plan.new_keyring {
         return Ok(());
     }
-    let name = c_string(OsStr::new(&format!("_ses.{}", plan.id)), "id")?;
-    match sys::exec::new_session_keyring(&name) {
+    new_keyring(&format!("_ses.{}", plan.id))
+}
+
+/// Leaves the caller's session keyring, with its tickets and secrets.
+///
+/// # Errors
+/// `kernel`; EDQUOT where the user has too many keys.
+pub fn new_keyring(name: &str) -> Result<()> {
+    match sys::exec::new_session_keyring(&c_string(OsStr::new(name), "id")?) {
         Err(error) if error.raw_os_error() == Some(libc::ENOSYS) => Ok(()),
         result => result
-            .at("join session keyring", plan.id)
+            .at("join session keyring", name)
             .map_err(|error| error.with_hint("raise the limit: sysctl kernel.keys.maxkeys=20000")),
     }
 }

@@ -10,7 +10,7 @@ use rustix::thread::ThreadNameSpaceType;
 use crate::console::Console;
 use crate::create::{end, host_pid};
 use crate::error::{At, Code, Error, Result};
-use crate::init::{load_asking, place_stdio, schedule, set_umask};
+use crate::init::{load_asking, new_keyring, place_stdio, schedule, set_oom_score, set_umask};
 use crate::lsm::{self, Labels};
 use crate::paths::open_host;
 use crate::process::{self, Program};
@@ -75,6 +75,7 @@ pub fn join(plan: &JoinPlan<'_>) -> Result<Joined> {
     // /proc of the host is out of reach after setns, and the number is for display.
     let fdinfo = open_host(Path::new("/proc/self/fdinfo"), OFlags::PATH | OFlags::DIRECTORY)?;
     let host = lsm::Host::look(Some(plan.process))?;
+    set_oom_score(Some(plan.process))?; // ours, inherited; while /proc is the host's
     // CVE-2019-5736: once inside, nobody in there may open our executable or memory through /proc.
     rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable).at("set dumpable", "")?;
     // All namespaces at once, through the descriptor: no pid can be reused in between, and the user
@@ -151,6 +152,7 @@ fn enter(
     let process = plan.process;
     sys::signal::reset_all();
     rustix::process::setsid().at("setsid", "")?;
+    new_keyring("_ses")?; // in the container's user namespace, before the change of IDs
     let late = plan.late_namespaces();
     if !late.is_empty() {
         rustix::thread::move_into_thread_name_spaces(plan.init, late).at("setns", "cgroup")?;
@@ -171,7 +173,7 @@ fn enter(
     let affinity = process.exec_cpu_affinity.as_ref().unwrap_or(&UNBOUND);
     scheduling::set_affinity("process.execCPUAffinity.final", &affinity.last)?;
     process::forbid_new_privileges(process)?;
-    let trampoline = process::make_trampoline(sync, process, plan.filter)?;
+    let trampoline = process::make_trampoline(sync, process, plan.filter, true)?;
     let trampoline = trampoline.filter(|_| !labels.hold_for_one_program());
     process::set_rlimits(&process.rlimits)?;
     process::become_user(process, plan.may_set_groups, plan.filter)?;
@@ -181,5 +183,5 @@ fn enter(
     let filter = load_asking(plan.filter, sync)?;
     sync.send(&Message::Created(program.path()))?;
     labels.apply()?;
-    Err(program.become_it(process, sync, trampoline.as_ref(), filter))
+    Err(program.become_it(process, sync, trampoline.as_ref(), filter, true))
 }

@@ -1,5 +1,6 @@
 //! The kinds of namespaces, and joining those that the document names by path (runtime-spec config-linux.md#namespaces).
 
+use std::cell::Cell;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
@@ -8,7 +9,7 @@ use rustix::process::DumpableBehavior;
 use rustix::thread::ThreadNameSpaceType as Kind;
 
 use crate::error::{At, Code, Error, Result};
-use crate::paths::open_host;
+use crate::paths::{open_host, read_all};
 use crate::spec::Spec;
 use crate::sys;
 use crate::sys::fork::{
@@ -69,7 +70,11 @@ fn is_our_user_namespace(path: &Path) -> Result<bool> {
 }
 
 /// The namespaces by path, opened.
-pub struct Joins(Vec<(OwnedFd, Kind, String)>);
+pub struct Joins {
+    files: Vec<(OwnedFd, Kind, String)>,
+    /// Whether the user namespace among them denies setgroups(2); known when it is joined.
+    denies_groups: Cell<bool>,
+}
 
 impl Joins {
     /// Opens them and asks the kernel what they are.
@@ -95,22 +100,41 @@ impl Joins {
             }
             joins.push((file, flag, format!("{kind} namespace {path}")));
         }
-        Ok(Self(joins))
+        Ok(Self { files: joins, denies_groups: Cell::new(false) })
     }
 
-    /// Joins them in the parent, for good: a child is born in all of them. The mount namespace is left to the child,
-    /// since our own paths are the host's.
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+
+    /// Whether a joined user namespace denies setgroups(2).
+    #[must_use]
+    pub fn denies_groups(&self) -> bool {
+        self.denies_groups.get()
+    }
+
+    /// Joins them for good: a child is born in all of them. The mount namespace is left to the child, since the paths
+    /// until then are the host's.
     ///
     /// CVE-2019-5736, CVE-2024-21626's class: in a user namespace of others we are closed to them before we are there.
     ///
     /// # Errors
     /// `kernel`; EPERM for a namespace of a user namespace above.
     pub fn enter(&self) -> Result<()> {
-        if self.0.iter().any(|(_, kind, _)| *kind == Kind::USER) {
+        let has_user = self.files.iter().any(|(_, kind, _)| *kind == Kind::USER);
+        if has_user {
             rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
                 .at("set dumpable", "")?;
         }
-        self.join(|kind| kind != Kind::MOUNT)
+        self.join(|kind| kind != Kind::MOUNT)?;
+        if has_user {
+            let path = Path::new("/proc/self/setgroups");
+            let word = read_all(open_host(path, OFlags::RDONLY)?, path, 64)?;
+            self.denies_groups.set(word.starts_with(b"deny"));
+        }
+        Ok(())
     }
 
     /// Joins the mount namespace, in the child.
@@ -122,7 +146,7 @@ impl Joins {
     }
 
     fn join(&self, is_wanted: impl Fn(Kind) -> bool) -> Result<()> {
-        for (file, kind, name) in self.0.iter().filter(|(_, kind, _)| is_wanted(*kind)) {
+        for (file, kind, name) in self.files.iter().filter(|(_, kind, _)| is_wanted(*kind)) {
             rustix::thread::move_into_thread_name_spaces(file.as_fd(), *kind).at("setns", name)?;
         }
         Ok(())

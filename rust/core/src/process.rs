@@ -67,15 +67,13 @@ pub fn set_rlimits(limits: &[Rlimit]) -> Result<()> {
 /// # Errors
 /// `kernel`; EINVAL for an ID that is not mapped.
 pub fn become_user(process: &Process, may_set_groups: bool, filter: Option<&Filter>) -> Result<()> {
-    let sets = process.capabilities.as_ref().map(caps::Sets::parse);
-    if let Some(sets) = &sets {
-        sets.limit_bounding()?; // before the change of IDs: it needs CAP_SETPCAP
-    }
+    // Without the property no capability at all, and none to be had: execve as uid 0 takes what the bounding set allows.
+    let sets = process.capabilities.as_ref().map(caps::Sets::parse).unwrap_or_default();
+    sets.limit_bounding()?; // before the change of IDs: it needs CAP_SETPCAP
     // setuid from 0 would drop what the document grants; apply() below cuts down to it.
     rustix::thread::set_keep_capabilities(true).at("keep capabilities", "")?;
     set_ids(&process.user, may_set_groups)?;
     rustix::thread::set_keep_capabilities(false).at("keep capabilities", "")?;
-    let sets = sets.unwrap_or_default();
     if filter.is_some() && !process.no_new_privileges {
         return sets.with_system_administration().apply(); // until the filter is loaded
     }
@@ -171,9 +169,9 @@ impl Program {
 
     /// Loads the filter and replaces this process, by way of the trampoline; returns only if that cannot be had.
     ///
-    /// A refusal of the program itself comes from the trampoline, over `sync`. Without no_new_privs the filter is loaded
-    /// here, with the capability that [`become_user`] left for it, and then that is dropped: profiles are written for
-    /// runtimes that call little after the filter, and may allow neither openat2(2) nor memfd_create(2).
+    /// A refusal of the program itself comes from the trampoline, over `sync`. Without no_new_privs, and among peers, the
+    /// filter is loaded here, with the capability that [`become_user`] left for it, and then that is dropped: profiles are
+    /// written for runtimes that call little after the filter, and may allow neither openat2(2) nor memfd_create(2).
     #[must_use]
     pub fn become_it(
         &self,
@@ -181,31 +179,33 @@ impl Program {
         sync: &Sync,
         trampoline: Option<&Trampoline>,
         filter: Option<&Filter>,
+        has_peers: bool,
     ) -> Error {
         let mut filter = filter;
+        let mut loaded = Ok(());
+        if !leaves_filter(process, has_peers) {
+            loaded = load_filter(filter.take(), sync);
+        }
         if !process.no_new_privileges {
             let sets = process.capabilities.as_ref().map(caps::Sets::parse).unwrap_or_default();
-            let loaded = load_filter(filter.take(), sync);
-            if let Err(error) = loaded.and_then(|()| sets.apply()) {
-                return error;
-            }
+            loaded = loaded.and_then(|()| sets.apply());
         }
-        let errno = match trampoline {
-            Some(trampoline) => {
-                trampoline.execute(&self.path, &self.args, &self.env, sync.as_fd()).raw_os_error()
-            }
-            None => Some(libc::EACCES),
+        if let Err(error) = loaded {
+            return error;
+        }
+        let Some(trampoline) = trampoline else {
+            // The machine forbids executing memory (vm.memfd_noexec): then as well as it can be had.
+            return load_filter(filter, sync).err().unwrap_or_else(|| self.execute());
         };
+        let refusal = trampoline.execute(&self.path, &self.args, &self.env, sync.as_fd());
+        let errno = refusal.raw_os_error().unwrap_or(libc::EIO);
+        let error = Error::kernel("exec", self.path(), errno).with_code(Code::Exec);
         match errno {
-            // The machine forbids executing memory (vm.memfd_noexec), or a filter forbids execveat: then as well as it
-            // can be had.
-            Some(libc::EACCES | libc::EPERM | libc::ENOSYS) => match load_filter(filter, sync) {
-                Ok(()) => self.execute(),
-                Err(error) => error,
-            },
-            errno => {
-                Error::kernel("exec", self.path(), errno.unwrap_or(libc::EIO)).with_code(Code::Exec)
+            // Not by execve instead: what it resolves may be our own executable (CVE-2019-5736).
+            libc::EPERM | libc::ENOSYS | libc::EACCES => {
+                error.with_hint("allow execveat in the seccomp profile, beside execve")
             }
+            _ => error,
         }
     }
 
@@ -229,14 +229,23 @@ pub fn make_trampoline(
     sync: &Sync,
     process: &Process,
     filter: Option<&Filter>,
+    has_peers: bool,
 ) -> Result<Option<Trampoline>> {
     // One that asks an agent is not for it: see `load_asking`.
-    let filter = filter.filter(|filter| process.no_new_privileges && !filter.has_listener());
+    let is_left = leaves_filter(process, has_peers);
+    let filter = filter.filter(|filter| is_left && !filter.has_listener());
     let filter = filter.map(|filter| (&filter.program[..], filter.flags));
     match Trampoline::make(sync.as_fd(), filter) {
         Err(error) if matches!(error.raw_os_error(), Some(libc::EACCES | libc::EPERM)) => Ok(None),
         result => result.at("memfd", "exec").map(Some),
     }
+}
+
+/// Whether the trampoline loads the filter, so that the program's own calls are the first under it. That takes
+/// no_new_privs, and nobody else in the pid namespace: execve makes a process dumpable, and a peer could take it before it
+/// has its filter (the class of CVE-2016-9962).
+fn leaves_filter(process: &Process, has_peers: bool) -> bool {
+    process.no_new_privileges && !has_peers
 }
 
 /// What a report of the trampoline means.

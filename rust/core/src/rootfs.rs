@@ -4,7 +4,7 @@ mod entry;
 
 use entry::destination;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
@@ -283,5 +283,8 @@ pub fn sysctl_path(key: &str) -> String {
 /// # Errors
 /// `kernel`.
 pub fn make_directory(root: &OwnedFd, path: &str) -> Result<()> {
+    if Path::new(path).components().all(|part| !matches!(part, Component::Normal(_))) {
+        return Ok(()); // the root, by whatever name
+    }
     make_dirs(root.as_fd(), &destination(path)?).map(drop)
 }

@@ -188,7 +188,7 @@ fn check_sysctl(spec: &Spec, key: &str) -> Result<()> {
     }
     let dotted = rootfs::sysctl_path(key).replace('/', ".");
     match SYSCTLS.iter().find(|(prefix, _)| dotted.starts_with(prefix)) {
-        Some((_, namespace)) if spec.makes(namespace) => Ok(()),
+        Some((_, namespace)) if spec.namespace(namespace).is_some() => Ok(()),
         Some((_, namespace)) => {
             let message = format!("needs a new {namespace} namespace");
             Err(invalid("linux.sysctl", key, &message))

@@ -45,7 +45,7 @@ pub(super) fn mount(
         Some(_) => "",
         None => mount.fs_type.as_deref().unwrap_or_default(),
     };
-    check_special(root, &path, source, fs_type)?;
+    let special = check_special(root, &path, source, fs_type)?;
     let tree = match source {
         Some(source) => bind(source.as_fd(), &options, &path, name)?,
         None => make(root, &path, mount, &options, linux)?,
@@ -57,7 +57,7 @@ pub(super) fn mount(
         copy_up(root, &path, tree.as_fd(), &options.data)?;
     }
     let is_tree = source.map_or(Ok(true), |source| is_dir(source, &path))?;
-    let target = make_mount_point(root, &path, is_tree)?;
+    let target = special.map_or_else(|| make_mount_point(root, &path, is_tree), Ok)?;
     check_covered(&target, &path, fs_type)?;
     attach(tree.as_fd(), target.as_fd(), name)?;
     if path == Path::new("/dev") && fs_type == "tmpfs" {
@@ -230,10 +230,10 @@ fn check_special(
     path: &Path,
     source: Option<&OwnedFd>,
     fs_type: &str,
-) -> Result<()> {
+) -> Result<Option<OwnedFd>> {
     let is_proc = path == Path::new("/proc");
     if !is_proc && path != Path::new("/sys") && !matches!(fs_type, "proc" | "sysfs") {
-        return Ok(());
+        return Ok(None);
     }
     if is_proc {
         let is_procfs = match source {
@@ -250,12 +250,19 @@ fn check_special(
     }
     let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_SYMLINKS;
-    match rustix::fs::openat2(root, path, flags, Mode::empty(), resolve) {
-        Err(Errno::NOENT) => Ok(()),
-        Err(errno) => Err(errno).at("mount", path),
-        Ok(place) if FileType::from_raw_mode(stat(&place, path)?.st_mode).is_dir() => Ok(()),
-        Ok(_) => Err(Errno::NOTDIR).at("mount", path),
+    let open = || rustix::fs::openat2(root, path, flags, Mode::empty(), resolve);
+    let place = match open() {
+        Err(Errno::NOENT) => {
+            make_mount_point(root, path, true)?;
+            open()
+        }
+        place => place,
+    };
+    let place = place.at("mount", path)?;
+    if FileType::from_raw_mode(stat(&place, path)?.st_mode).is_dir() {
+        return Ok(Some(place)); // what was looked at is what is mounted on
     }
+    Err(Errno::NOTDIR).at("mount", path)
 }
 
 /// include/linux/proc_ns.h: the inode of a procfs's root, and of nothing else in it.

@@ -11,6 +11,8 @@ const CLONE_VM: u64 = 0x100;
 const CLONE_VFORK: u64 = 0x4000;
 /// New time namespace, for children.
 pub const CLONE_NEWTIME: u64 = 0x80;
+/// The child is a sibling: the caller's parent is its parent.
+pub const CLONE_PARENT: u64 = 0x8000;
 /// New mount namespace.
 pub const CLONE_NEWNS: u64 = 0x0002_0000;
 /// New cgroup namespace.
@@ -74,7 +76,8 @@ pub unsafe fn fork(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> io::Result<For
     let args = CloneArgs {
         flags: flags | CLONE_PIDFD | cgroup.map_or(0, |_| CLONE_INTO_CGROUP),
         pidfd: &raw mut pidfd as u64,
-        exit_signal: libc::SIGCHLD as u64,
+        // A sibling has the caller's own, and none may be named.
+        exit_signal: if flags & CLONE_PARENT == 0 { libc::SIGCHLD as u64 } else { 0 },
         cgroup: cgroup.map_or(0, |fd| fd.as_raw_fd() as u64),
         ..CloneArgs::default()
     };

@@ -10,7 +10,8 @@ use std::os::fd::{FromRawFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags, SealFlags};
 
-const SEALS: SealFlags =
+/// Nothing of it can change any more.
+pub(super) const SEALS: SealFlags =
     SealFlags::SEAL.union(SealFlags::SHRINK).union(SealFlags::GROW).union(SealFlags::WRITE);
 
 /// Executes this program anew from a sealed copy, unless it runs from one already; then nothing is done.

@@ -192,8 +192,9 @@ fn execute_file(
 
 /// The program as a file in memory, with its parameters and the filter in it.
 fn make(socket: BorrowedFd<'_>, filter: Option<(&[sock_filter], u32)>) -> io::Result<OwnedFd> {
-    let file = super::sealed::executable_memory(c"exec", 0)?;
+    let file = super::sealed::executable_memory(c"exec", libc::MFD_ALLOW_SEALING)?;
     crate::paths::write_all(&file, &image(socket.as_raw_fd(), filter))?;
+    rustix::fs::fcntl_add_seals(&file, super::sealed::SEALS)?;
     Ok(file)
 }
 

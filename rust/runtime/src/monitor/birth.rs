@@ -83,7 +83,6 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
     let cgroup = cgroup.map(|cgroup| cgroup.as_fd().try_clone_to_owned()).transpose();
     let cgroup = cgroup.at("dup", "cgroup")?;
     let joins = Joins::open(&job.spec)?;
-    joins.enter()?;
     let plan = Plan {
         spec: &job.spec,
         id: &job.config.id,

@@ -7,6 +7,7 @@ use pyrt_core::create::{self, Created, Gate, Plan};
 use pyrt_core::namespaces::Joins;
 use pyrt_core::paths::{open_host, read_all, write_whole};
 use pyrt_core::relay::Signals;
+use pyrt_core::spec::Spec;
 use pyrt_core::state::now;
 use pyrt_core::{At, Code, Error, Result, channel, hooks, seccomp, validate};
 use rustix::fs::OFlags;
@@ -54,6 +55,7 @@ pub(super) fn start(globals: &Globals, words: &Words) -> Result<i32> {
     match container.status()? {
         Status::Created => {}
         Status::Stopped => return refuse("cannot start a container that has stopped"),
+        Status::Paused => return refuse("cannot start a paused container"),
         _ => return refuse("cannot start an already running container"),
     }
     let process = container.running_process()?;
@@ -136,7 +138,6 @@ fn make_in(
     cgroups.record(record); // whatever fails from here on, it is taken back
     let start = listens.then(|| listen(directory)).transpose()?;
     let joins = Joins::open(&spec)?;
-    joins.enter()?;
     let plan = Plan {
         spec: &spec,
         id: &order.id,
@@ -147,7 +148,7 @@ fn make_in(
         stdio: None,
         kept_fds: order.kept_fds,
         cgroup: cgroups.birthplace(),
-        joinable: true,
+        joinable: is_joinable(&spec),
         joins: &joins,
         single_id: denies_setgroups()?,
         start: start.as_ref().map(AsFd::as_fd),
@@ -180,6 +181,13 @@ fn make_in(
             Err(error)
         }
     }
+}
+
+/// Whether others may look into init until it is started: a user's helpers, who have no rights in our own user namespace,
+/// must, to connect its network. Elsewhere whoever started us has the right to look anyway, and nobody else is to
+/// (CVE-2019-5736): containers that share the pid namespace, or are above it, would see what runs.
+fn is_joinable(spec: &Spec) -> bool {
+    !rustix::process::geteuid().is_root() && spec.makes("user") && spec.makes("pid")
 }
 
 /// Tells whoever wants to know: the terminal, the process, the pid.

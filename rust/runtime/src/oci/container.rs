@@ -207,7 +207,7 @@ impl Container {
             }
             Some(data) => {
                 let record = serde_json::from_slice(&data).map_err(|error| {
-                    Error::new(Code::Kernel, "read", "state.json", error.to_string())
+                    Error::new(Code::InvalidSpec, "read", "state.json", error.to_string())
                 })?;
                 Ok(Self { directory, record })
             }
@@ -241,8 +241,8 @@ impl Container {
     pub(super) fn status(&self) -> Result<Status> {
         Ok(match self.process()? {
             None => Status::Stopped,
-            Some(_) if self.directory.is_waiting() => Status::Created,
             Some(_) if self.is_paused() => Status::Paused,
+            Some(_) if self.directory.is_waiting() => Status::Created,
             Some(_) => Status::Running,
         })
     }

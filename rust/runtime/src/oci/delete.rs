@@ -19,8 +19,8 @@ pub(super) fn main(globals: &Globals, words: &Words) -> Result<i32> {
     let (id, force) = (words.only_id("delete")?, words.is_on("force")?);
     let container = match Container::find(globals, id) {
         Err(error) if force && error.code == Code::NotFound => return Ok(0),
-        // A create that was killed before init had a pid left a directory and nothing else.
-        Err(error) if force && error.code == Code::Conflict => {
+        // A create that was killed before init had a pid left a directory and nothing else; or the record is damaged.
+        Err(error) if force && matches!(error.code, Code::Conflict | Code::InvalidSpec) => {
             return Directory::find(globals, id)?.remove().map(|()| 0);
         }
         result => result?,

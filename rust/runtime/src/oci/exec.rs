@@ -45,7 +45,7 @@ const PROCESS_BYTES: usize = 16 << 20;
 
 /// `exec [flags] ID COMMAND…`, `exec --process FILE ID`
 pub(super) fn main(globals: &Globals, words: &Words) -> Result<i32> {
-    let kept_fds = kept_descriptors(words)?;
+    let kept_fds = kept_descriptors(words, false)?;
     let container = Container::find(globals, words.first_id("exec")?)?;
     check_status(&container, words.is_on("ignore-paused")?)?;
     let init = container.running_process()?;
@@ -140,7 +140,7 @@ fn process(words: &Words, spec: &Spec) -> Result<Process> {
     process.args = args.iter().map(|arg| text(arg, "args")).collect::<Result<_>>()?;
     process.terminal = words.is_on("tty")?;
     process.console_size = None;
-    process.no_new_privileges = words.is_on("no-new-privs")?;
+    process.no_new_privileges |= words.is_on("no-new-privs")?;
     if let Some(cwd) = words.text("cwd")? {
         process.cwd = cwd.to_owned();
     }

@@ -62,13 +62,14 @@ pub(super) fn parse(args: &[OsString]) -> Result<(Globals, Vec<OsString>)> {
             return Err(command_line::invalid(&format!("invalid log-format: {other:?}")));
         }
     };
-    let target = words.value("log").filter(|target| !target.is_empty()).map(OsStr::to_owned);
+    let target =
+        words.value("log").filter(|target| !target.is_empty()).map(place_log).transpose()?;
     let manager = words.text("cgroup-manager")?.unwrap_or_default();
     if !matches!(manager, "" | "systemd" | "cgroupfs" | "disabled") {
         return Err(command_line::invalid(&format!("invalid cgroup-manager: {manager:?}")));
     }
     let globals = Globals {
-        root: words.value("root").map_or_else(default_root, PathBuf::from),
+        root: absolute(words.value("root").map_or_else(default_root, PathBuf::from))?,
         log: Log { target, is_json, file: OnceCell::new() },
         systemd_cgroup: words.is_on("systemd-cgroup")? || manager == "systemd",
         no_cgroup: manager == "disabled",
@@ -76,6 +77,20 @@ pub(super) fn parse(args: &[OsString]) -> Result<(Globals, Vec<OsString>)> {
         wants_help: words.is_on("help")?,
     };
     Ok((globals, words.rest))
+}
+
+/// Paths are those of where the command was given; verbs change the directory.
+fn absolute(path: PathBuf) -> Result<PathBuf> {
+    std::path::absolute(&path).at("getcwd", &path)
+}
+
+fn place_log(target: &OsStr) -> Result<OsString> {
+    let text = target.to_string_lossy();
+    if text.starts_with("journald:") || text.starts_with("syslog:") {
+        return Ok(target.to_owned());
+    }
+    let path = text.strip_prefix("file:").map_or_else(|| PathBuf::from(target), PathBuf::from);
+    absolute(path).map(PathBuf::into_os_string)
 }
 
 /// runc's rule: the runtime directory of a user, who may be root of a namespace of its own; else the machine's.

@@ -120,7 +120,8 @@ fn all(globals: &Globals) -> Result<Vec<Container>> {
             Ok(container) => containers.push(container),
             Err(Error { code: Code::NotFound | Code::Conflict, .. }) => {}
             Err(error) if error.errno == Some(Errno::NOTDIR.raw_os_error()) => {}
-            Err(error) => return Err(error),
+            // One that is damaged does not hide the others.
+            Err(error) => crate::complain(&error),
         }
     }
     Ok(containers)

@@ -53,7 +53,7 @@ impl Order {
     /// # Errors
     /// `invalid_spec` or `unsupported`, naming the flag or field.
     pub(super) fn read(verb: &str, words: &Words, leaves: bool) -> Result<Self> {
-        let kept_fds = kept_descriptors(words)?;
+        let kept_fds = kept_descriptors(words, true)?;
         let id = words.only_id(verb)?.to_owned();
         let here = current_directory()?;
         let path = |name| words.value(name).filter(|path| !path.is_empty()).map(|p| here.join(p));
@@ -131,8 +131,9 @@ fn listen_fds() -> Option<u32> {
 
 /// How many descriptors after stdio go to the program; all must be open now, before we open any of our own, or ours
 /// would be handed in (CVE-2024-21626).
-pub(super) fn kept_descriptors(words: &Words) -> Result<u32> {
-    let count = words.count("preserve-fds")?.saturating_add(listen_fds().unwrap_or(0));
+pub(super) fn kept_descriptors(words: &Words, takes_activated: bool) -> Result<u32> {
+    let activated = listen_fds().filter(|_| takes_activated).unwrap_or(0);
+    let count = words.count("preserve-fds")?.saturating_add(activated);
     match (3..3_u32.saturating_add(count)).find(|&fd| !sys::files::is_open(fd.cast_signed())) {
         Some(fd) => Err(invalid(&format!("--preserve-fds: descriptor {fd} is not open"))),
         None => Ok(count),
