@@ -7,6 +7,7 @@ import os
 import pty
 import select
 import socket
+import subprocess
 import termios
 import time
 from pathlib import Path
@@ -53,6 +54,38 @@ def test_run_has_a_terminal(oci: Rootless) -> None:
     assert termios.tcgetattr(screen.slave) == before
     screen.close()
     assert oci.ok("list", "-q") == ""
+
+
+def test_exec_has_a_terminal(oci: Rootless) -> None:
+    oci.ok("run", "--detach", "--bundle", str(oci.bundle("sleep", "100")), "c1")
+    screen = Screen()
+    own = {"stdin": screen.slave, "stdout": screen.slave, "stderr": screen.slave}
+    command = ["exec", "-t", "c1", "sh", "-c", "stty size; read word; echo got $word; exit 3"]
+    with ending(oci.start(*command, **own)) as process:
+        screen.expect(b"33 77")
+        os.write(screen.master, b"that\r")
+        screen.expect(b"got that")
+        assert process.wait(WAIT_S) == 3
+    screen.close()
+
+
+def test_a_user_has_a_home(oci: Rootless) -> None:
+    """Docker and ctr leave it to the runtime."""
+    (oci.rootfs / "etc/passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
+    bundle = oci.bundle("sh", "-c", "echo $HOME; sleep 100")
+    with ending(oci.start("run", "--bundle", str(bundle), "c1", stdout=subprocess.PIPE)) as run:
+        assert run.stdout is not None
+        assert run.stdout.readline() == b"/root\n"
+        assert oci.ok("exec", "c1", "sh", "-c", "echo $HOME") == "/root\n"
+        assert oci.ok("exec", "-e", "HOME=/x", "c1", "sh", "-c", "echo $HOME") == "/x\n"
+        assert oci.ok("kill", "c1", "0") == ""
+        oci.ok("delete", "--force", "c1")
+
+
+def test_a_log_that_cannot_be_is_an_error(single: Rootless) -> None:
+    result = single("--log", "/no/such/log", "list")
+    assert result.code == 1
+    assert "/no/such/log" in result.err
 
 
 def test_a_terminal_needs_somebody_to_have_it(single: Rootless) -> None:

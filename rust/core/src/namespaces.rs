@@ -91,7 +91,8 @@ impl Joins {
             if kind == "user" && is_our_user_namespace(Path::new(path))? {
                 continue;
             }
-            let file = open_host(Path::new(path), OFlags::RDONLY)?;
+            // NONBLOCK: a FIFO would hold us up for ever.
+            let file = open_host(Path::new(path), OFlags::RDONLY | OFlags::NONBLOCK)?;
             let is_it = sys::files::namespace_type(file.as_fd())
                 .is_ok_and(|found| found.cast_unsigned() == flag.bits());
             if !is_it {

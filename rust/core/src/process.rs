@@ -5,14 +5,14 @@ use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Access, AtFlags, CWD};
+use rustix::fs::{Access, AtFlags, CWD, OFlags};
 use rustix::io::Errno;
 use rustix::thread::{Gid, Uid};
 
 use crate::caps;
 use crate::error::{At, Code, Error, Result};
 use crate::init::load_filter;
-use crate::paths::c_string;
+use crate::paths::{c_string, open_host, read_all};
 use crate::seccomp::Filter;
 use crate::spec::{Process, Rlimit, User};
 use crate::sync::Sync;
@@ -38,6 +38,9 @@ const RLIMITS: [&str; 16] = [
     "RTPRIO",
     "RTTIME",
 ];
+
+/// Enough for any image, and little enough to read.
+const PASSWD_BYTES: usize = 1 << 20;
 
 /// What a shell uses where the environment names no PATH.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -157,7 +160,7 @@ impl Program {
         Ok(Self {
             path: find_executable(process)?,
             args: strings(&process.args, "process.args")?,
-            env: strings(&process.env, "process.env")?,
+            env: strings(&with_home(process), "process.env")?,
         })
     }
 
@@ -256,6 +259,32 @@ pub fn refusal(program: &str, step: u8, errno: i32) -> Error {
         sys::trampoline::STEP_FILTER => Error::kernel("seccomp", "load filter", errno),
         _ => Error::kernel("exec", "socket", errno),
     }
+}
+
+/// The environment with HOME, which callers leave to the runtime: the user's in the container's passwd(5), else `/`.
+fn with_home(process: &Process) -> Vec<String> {
+    let mut env = process.env.clone();
+    let homes = env.iter().rev().filter_map(|variable| variable.strip_prefix("HOME="));
+    if homes.take(1).any(|home| !home.is_empty()) {
+        return env;
+    }
+    env.retain(|variable| !variable.starts_with("HOME="));
+    env.push(["HOME=", &home_of(process.user.uid).unwrap_or_else(|| "/".to_owned())].concat());
+    env
+}
+
+/// The image wrote that file: whatever is wrong with it, there is no home in it.
+fn home_of(uid: u32) -> Option<String> {
+    let path = Path::new("/etc/passwd");
+    let file = open_host(path, OFlags::RDONLY | OFlags::NONBLOCK).ok()?;
+    let text = read_all(file, path, PASSWD_BYTES).ok()?;
+    let uid = uid.to_string();
+    let text = String::from_utf8_lossy(&text);
+    let homes = text.lines().filter_map(|line| {
+        let mut fields = line.split(':').skip(2);
+        (fields.next()? == uid).then(|| fields.nth(2)).flatten()
+    });
+    homes.map(str::to_owned).find(|home| home.starts_with('/') && !home.contains('\0'))
 }
 
 fn find_executable(process: &Process) -> Result<CString> {

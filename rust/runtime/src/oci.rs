@@ -119,6 +119,9 @@ pub(crate) fn main(args: &[OsString]) -> i32 {
     };
     // runc: 255 is the runtime's own failure, since any other status may be the program's.
     let failure = if verb.name == "exec" { 255 } else { 1 };
+    if let Err(error) = globals.log.check() {
+        return globals::Log::default().report(&error, failure);
+    }
     let words = command_line::parse(&rest[1..], verb.flags, verb.ends_at_id);
     match words.and_then(|words| (verb.run)(&globals, &words)) {
         Ok(code) => code,

@@ -90,7 +90,9 @@ pub(super) fn main(globals: &Globals, words: &Words) -> Result<i32> {
         may_set_groups,
     })?;
     let told = (|| {
-        if let (Some(socket), Some(terminal)) = (&console, joined.terminal.take()) {
+        if let Some(socket) = &console
+            && let Some(terminal) = joined.terminal.take()
+        {
             sockets::send(socket, "/dev/ptmx", terminal)?;
         }
         if let Some(socket) = &pidfd_socket {

@@ -151,6 +151,13 @@ impl Log {
         write_all(file, line.as_bytes()).at("write", "log")
     }
 
+    /// Whether errors can be told there: who gave the name will look there. Closed again, for the descriptors that are kept
+    /// for a program are counted later.
+    pub(super) fn check(&self) -> Result<()> {
+        let opened = Self { target: self.target.clone(), ..Self::default() };
+        opened.open()
+    }
+
     /// Opens the file: whoever joins a container's mount namespace would not find it any more.
     pub(super) fn open(&self) -> Result<()> {
         let target = self.target.as_deref().map(OsStr::to_string_lossy).unwrap_or_default();

@@ -29,6 +29,10 @@ pub(super) fn main(globals: &Globals, words: &Words) -> Result<i32> {
     let id = words.first_id("kill")?;
     let signal = match rest.as_slice() {
         [] => Signal::TERM,
+        // kill(2): whether there is somebody to be signalled.
+        [word] if *word == "0" => {
+            return Container::find(globals, id)?.running_process().map(|_| 0);
+        }
         [word] => parse(&word.to_string_lossy())?,
         _ => return Err(invalid("\"kill\" requires at most 2 arguments")),
     };
