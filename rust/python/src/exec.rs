@@ -80,15 +80,15 @@ fn run(
 }
 
 /// What the monitor tells of a container to join.
-struct Target {
-    init: OwnedFd,
+pub(crate) struct Target {
+    pub(crate) init: OwnedFd,
     filter: OwnedFd,
     cgroup: Option<OwnedFd>,
     namespaces: u64,
     may_set_groups: bool,
 }
 
-fn ask(runtime_dir: &Path) -> Result<Target> {
+pub(crate) fn ask(runtime_dir: &Path) -> Result<Target> {
     let socket = connect_to(runtime_dir)?;
     wire::send(&socket, Frame::Request, br#"{"op":"join"}"#, &[]).at("monitor", "send")?;
     let answer = wire::receive_answer(&socket)?;
