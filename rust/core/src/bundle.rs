@@ -115,6 +115,10 @@ pub fn read_spec(bundle: &Path) -> Result<Spec> {
 /// # Errors
 /// `invalid_spec`.
 pub fn parse_spec(data: &[u8]) -> Result<Spec> {
+    // serde takes an array for a struct, field by field.
+    if data.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Error::new(Code::InvalidSpec, "read", "config.json", "not an object"));
+    }
     serde_json::from_slice(data).map_err(|error| malformed("config.json", &error))
 }
 
