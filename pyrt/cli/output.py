@@ -33,9 +33,14 @@ def write(fd: int, data: bytes) -> None:
 
 
 def complain(text: str) -> None:
-    """One line on stderr; a stderr that nobody reads is no reason to fail."""
+    """One line on stderr."""
+    show(f"{text}\n")
+
+
+def show(text: str) -> None:
+    """Text on stderr as it is; a stderr that nobody reads is no reason to fail."""
     try:
-        write(2, f"{text}\n".encode("utf-8", "surrogateescape"))
+        write(2, text.encode("utf-8", "surrogateescape"))
     except OSError:
         return
 
