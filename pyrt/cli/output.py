@@ -32,6 +32,12 @@ def write(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
+def confirm(question: str) -> bool:
+    """Whether the answer that stdin gives to ``question`` begins with a y."""
+    write(1, question.encode())
+    return sys.stdin.readline()[:1].lower() == "y"
+
+
 def complain(text: str) -> None:
     """One line on stderr."""
     show(f"{text}\n")

@@ -11,6 +11,15 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "Say what this machine can do, and what fixes each gap",
     ),
     "exec": ("pyrt.cli.exec", "Exec", "Run a process in a running container"),
+    "history": ("pyrt.cli.history", "History", "Show history of a specified image"),
+    "image exists": (
+        "pyrt.cli.image_exists",
+        "ImageExists",
+        "Check if an image exists in local storage",
+    ),
+    "image inspect": ("pyrt.cli.inspect", "ImageInspect", "Display the configuration of an image"),
+    "image prune": ("pyrt.cli.image_prune", "ImagePrune", "Remove unused images"),
+    "image tree": ("pyrt.cli.image_tree", "ImageTree", "Print the layers of an image as a tree"),
     "images": ("pyrt.cli.images", "Images", "List images in local storage"),
     "import": ("pyrt.cli.import_", "Import", "Import a tarball to create a filesystem image"),
     "inspect": (
@@ -31,11 +40,33 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "search": ("pyrt.cli.search", "Search", "Search registries for images"),
     "start": ("pyrt.cli.start", "Start", "Start one or more containers"),
     "stop": ("pyrt.cli.stop", "Stop", "Stop one or more containers"),
+    "tag": ("pyrt.cli.tag", "Tag", "Add an additional name to a local image"),
+    "untag": ("pyrt.cli.untag", "Untag", "Remove a name from a local image"),
     "version": ("pyrt.cli.version", "Version", "Display the pyrt version information"),
     "wait": ("pyrt.cli.wait", "Wait", "Block until one or more containers stop"),
 }
 
 ALIASES = {"list": "ps", "ls": "ps"}
+
+GROUPS: dict[str, tuple[str, dict[str, str]]] = {
+    "image": (
+        "Manage images",
+        {
+            "exists": "image exists",
+            "history": "history",
+            "import": "import",
+            "inspect": "image inspect",
+            "list": "images",
+            "ls": "images",
+            "prune": "image prune",
+            "rm": "rmi",
+            "tag": "tag",
+            "tree": "image tree",
+            "untag": "untag",
+        },
+    ),
+}
+"""Verbs below a word: the group's help, and which of `VERBS` each name in it is."""
 
 HOT = (
     "attach",

@@ -26,6 +26,7 @@ pub mod paths;
 pub mod personality;
 pub mod process;
 pub mod relay;
+pub mod root;
 pub mod rootfs;
 pub mod scheduling;
 pub mod seccomp;

@@ -82,8 +82,8 @@ fn run(
 }
 
 /// What the monitor tells of a container to join.
-struct Target {
-    init: OwnedFd,
+pub(crate) struct Target {
+    pub(crate) init: OwnedFd,
     filter: OwnedFd,
     usage: OwnedFd,
     cgroup: Option<OwnedFd>,
@@ -91,7 +91,7 @@ struct Target {
     may_set_groups: bool,
 }
 
-fn ask(runtime_dir: &Path) -> Result<Target> {
+pub(crate) fn ask(runtime_dir: &Path) -> Result<Target> {
     let socket = connect_to(runtime_dir)?;
     wire::send(&socket, Frame::Request, br#"{"op":"join"}"#, &[]).at("monitor", "send")?;
     let answer = wire::receive_answer(&socket)?;

@@ -46,6 +46,11 @@ impl Arguments {
         self.pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
+    /// The values of an option that may be given several times.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &OsString> {
+        self.pairs.iter().filter(move |(known, _)| known == name).map(|(_, value)| value)
+    }
+
     /// A path that must be given.
     pub(crate) fn path(&self, name: &str) -> Result<PathBuf> {
         self.get(name).map(PathBuf::from).ok_or_else(|| missing(name))

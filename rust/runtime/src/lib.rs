@@ -14,6 +14,7 @@ mod exec;
 mod init;
 mod monitor;
 mod oci;
+mod roots;
 mod trees;
 
 use std::ffi::OsString;

@@ -13,10 +13,10 @@ use pyrt_core::wire::{self, Frame};
 use pyrt_core::{At, Code, Error, Result, tree, userns};
 use rustix::fs::{Mode, OFlags};
 
-use crate::Status;
 use crate::arguments::{Arguments, invalid, missing};
+use crate::{Status, roots};
 
-/// `tree ensure|unpack|remove|chown|shift --report FD --run-root DIR [--path DIR] …`
+/// `tree ensure|unpack|remove|chown|shift|measure|compare|pack-layer|pack|unpack-into|find --report FD --run-root DIR [--path DIR] …`
 pub(crate) fn main(args: &[OsString]) -> Status {
     let verb = args.first().map(|verb| verb.to_string_lossy().into_owned()).unwrap_or_default();
     let args = Arguments::parse(args.get(1..).unwrap_or_default())?;
@@ -40,6 +40,12 @@ fn work(verb: &str, args: &Arguments) -> Result<Vec<u8>> {
     let path = args.path("path")?;
     match verb {
         "unpack" => unpack(args, &path, single_id),
+        "find" => roots::find(args, &path),
+        "pack" => roots::pack(args, &path),
+        "pack-layer" => roots::pack_layer(args, &path, single_id),
+        "unpack-into" => roots::unpack_into(args, &path),
+        "compare" => roots::compare(args, &path),
+        "measure" => tree::measure(&path).map(|size| to_json(&size)),
         "remove" => tree::remove_path(&path).map(|()| done()),
         "chown" => {
             let (uid, gid) = (needed(args, "uid")?, needed(args, "gid")?);
@@ -58,7 +64,7 @@ fn done() -> Vec<u8> {
     b"{}".to_vec()
 }
 
-fn to_json<T: serde::Serialize>(value: &T) -> Vec<u8> {
+pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 
@@ -90,12 +96,12 @@ fn or_remove<T>(result: Result<T>, path: &Path) -> Result<T> {
     result
 }
 
-fn needed(args: &Arguments, name: &str) -> Result<u32> {
+pub(crate) fn needed(args: &Arguments, name: &str) -> Result<u32> {
     args.number(name)?.ok_or_else(|| missing(name))
 }
 
 /// `container:user:count,…`
-fn map(args: &Arguments, name: &str) -> Result<Vec<tree::IdMap>> {
+pub(crate) fn map(args: &Arguments, name: &str) -> Result<Vec<tree::IdMap>> {
     let text = args.get(name).ok_or_else(|| missing(name))?.to_string_lossy();
     let range = |range: &str| {
         let mut numbers = range.split(':').map(str::parse::<u32>);
