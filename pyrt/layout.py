@@ -6,6 +6,7 @@ data/                              $XDG_DATA_HOME/pyrt: durable
 ├── layers/<chain ID>.<map>/       the same with its owners shifted, for keep-id and nomap
 ├── containers/<id>/               a bundle: container.json config.json monitor.json log …
 ├── names/<name>                   symlink to the id; symlink(2) keeps names unique
+├── receipts receipts.1            what containers that ended have used, one a line
 └── cache/                         what can be made again: compiled filters, probes
 run/                               $XDG_RUNTIME_DIR/pyrt: gone at reboot, as processes are
 ├── holder                         locked by the holder of the user's namespace
@@ -87,6 +88,12 @@ class Layout:
     def seccomp_cache(self) -> str:
         """The directory of compiled seccomp filters."""
         return f"{self.data}/cache/seccomp"
+
+    # What outlives the containers.
+
+    def receipts(self) -> str:
+        """The file of receipts, one a line, the latest last; beside it the one before, `.1`."""
+        return f"{self.data}/receipts"
 
     # Processes.
 

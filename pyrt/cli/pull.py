@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from pyrt.cli import output
-from pyrt.cli.registry_options import RegistryOptions
-from pyrt.errors import InvalidSpec, PyrtError
+from pyrt.cli.pull_options import PullOptions
+from pyrt.errors import PyrtError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,10 +13,9 @@ if TYPE_CHECKING:
     from typer import Argument, Option
 
     from pyrt.engine.api import Engine
-    from pyrt.images.acquisition import Pulling
 
 
-class Pull(RegistryOptions):
+class Pull(PullOptions):
     """Pull images from a registry
 
     Prints each image's ID last. What was pulled of an image before is not pulled again, even if
@@ -27,17 +26,12 @@ class Pull(RegistryOptions):
     all_tags: Annotated[bool, Option("--all-tags", "-a", help="Every tag of the repository")] = (
         False
     )
-    arch: Annotated[str, Option("--arch", help="Another architecture than this machine's")] = ""
-    os: Annotated[str, Option("--os", help="Another operating system than linux")] = ""
-    platform: Annotated[str, Option("--platform", help="OS/ARCHITECTURE[/VARIANT]")] = ""
     policy: Annotated[str, Option("--policy", help="always, missing, never or newer")] = "always"
-    quiet: Annotated[bool, Option("--quiet", "-q", help="Nothing but the IDs")] = False
-    variant: Annotated[str, Option("--variant", help="Another variant of the architecture")] = ""
 
     def __call__(self, engine: Engine) -> int:
         """Pull each; the first that fails does not keep the others from being tried."""
         errors: list[PyrtError] = []
-        pulling = make_pulling(engine, self)
+        pulling = self.make_pulling(engine)
         for text in self.images:
             try:
                 if self.all_tags:
@@ -51,33 +45,3 @@ class Pull(RegistryOptions):
             for image in pulled:
                 output.line(image.id.removeprefix("sha256:"))
         return errors[-1].exit_code if errors else 0
-
-
-def make_pulling(engine: Engine, options: Pull) -> Pulling:
-    """What pulls, as the options want it."""
-    from pyrt.cli import progress, prompt
-    from pyrt.images.acquisition import Pulling
-
-    return Pulling(
-        engine.layout,
-        options.access(),
-        platform=platform_of(options),
-        progress=progress.make(quiet=options.quiet),
-        choose=prompt.choose if prompt.is_possible() else None,
-    )
-
-
-def platform_of(options: Pull) -> str:
-    """`--platform`, or what `--os`, `--arch` and `--variant` make of it; "" for this machine's."""
-    parts = (options.os, options.arch, options.variant)
-    if options.platform:
-        if any(parts):
-            reason = "cannot be given together with --os, --arch or --variant"
-            raise InvalidSpec("--platform", options.platform, reason)
-        return options.platform
-    if not any(parts):
-        return ""
-    from pyrt.images.manifests import architecture
-
-    platform = f"{options.os or 'linux'}/{options.arch or architecture()}"
-    return f"{platform}/{options.variant}" if options.variant else platform

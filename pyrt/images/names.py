@@ -58,6 +58,10 @@ class Image:
         return self.config.created
 
 
+class NotKnown(NotFound):
+    """There is no such image in the store: a pull may bring it."""
+
+
 def resolve(layout: Layout, text: str) -> Image:
     """The image that `text` names: a name, a digest or an unambiguous prefix of an ID; a name
     comes first.
@@ -72,7 +76,7 @@ def resolve(layout: Layout, text: str) -> Image:
 
         return demo.build(layout)
     hint = "see `pyrt images` for what there is; `pyrt import TARBALL NAME` makes one"
-    raise NotFound("image", text, "not known", hint=hint)
+    raise NotKnown("image", text, "not known", hint=hint)
 
 
 def find(layout: Layout, text: str) -> Image | None:

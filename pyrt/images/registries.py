@@ -110,7 +110,7 @@ class Registries:
             raise NotFound(
                 "image",
                 text,
-                "a short name that is no alias, and no registry to search is configured",
+                "not known, no alias either, and no registry is configured to be searched for it",
                 hint="give the registry too: docker.io/library/NAME, or set "
                 "unqualified-search-registries in registries.conf",
             )

@@ -19,6 +19,7 @@ pub mod join;
 pub mod layer;
 pub mod lsm;
 pub mod memory_policy;
+pub mod meter;
 pub mod mount;
 pub mod namespaces;
 pub mod paths;
