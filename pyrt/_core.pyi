@@ -152,7 +152,7 @@ def compare(binary: str, run_root: str, upper: str, lower: list[str]) -> list[tu
     """What an overlay's directory changes of the layers below it, top first: ("A"|"C"|"D", absolute path), in order."""
 
 def find_path(
-    binary: str, run_root: str, place: tuple[str, str], path: bytes
+    binary: str, run_root: str, place: tuple[str, str], path: str
 ) -> dict[str, Any] | None:
     """What is at `path` of a container, links followed as it would: {"kind": "file"|"directory"|"other", "path": bytes as
     a list, without links}; None for nothing.
@@ -165,16 +165,16 @@ def pack_path(
     binary: str,
     run_root: str,
     place: tuple[str, str],
-    path: bytes,
+    path: str,
     out: int,
-    name: bytes,
+    name: str,
     uid_map: list[tuple[int, int, int]],
     gid_map: list[tuple[int, int, int]],
     bare: bool = False,
 ) -> dict[str, Any]:
     """Write the file or tree at `path` as a plain tar archive to the descriptor `out`: {"entries": int, "size": bytes}.
 
-    Its members begin with `name`; with b"" the content of a directory stands by itself. `place` as in `find_path`, or
+    Its members begin with `name`; with "" the content of a directory stands by itself. `place` as in `find_path`, or
     ("host", "") for our own files. Owners are written as the maps' first column has them. `bare`: without what is mounted in it.
     """
 
@@ -182,7 +182,7 @@ def unpack_into(
     binary: str,
     run_root: str,
     place: tuple[str, str],
-    path: bytes,
+    path: str,
     tar: int,
     owner: tuple[int, int] | None,
     uid_map: list[tuple[int, int, int]],
@@ -209,6 +209,9 @@ def pack_layer(
 
 def decompress(blob: int, out: int) -> tuple[str, int]:
     """Write the plain archive of a layer blob (plain, gzip or zstd) to the descriptor `out`: its diff ID and length."""
+
+def set_frozen(path: str, is_frozen: bool) -> None:
+    """Stop all processes in the cgroup at `path`, or set them going; returns when all have."""
 
 def user_namespace(binary: str, run_root: str) -> dict[str, Any]:
     """Make sure the per-user namespace is held: {"holder": pid, "uid_map": [[0,1000,1],…], "gid_map": …, "single": bool}."""

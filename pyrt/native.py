@@ -135,7 +135,7 @@ def compare(run_root: str, upper: str, lower: list[str]) -> list[tuple[str, byte
 
 def find_path(run_root: str, place: Place, path: bytes) -> dict[str, Any] | None:
     """See `_core.find_path`; `path` in the answer is bytes."""
-    found = call(_core.find_path, runtime_path(), run_root, place, path)
+    found = call(_core.find_path, runtime_path(), run_root, place, os.fsdecode(path))
     return None if found is None else {**found, "path": bytes(found["path"])}
 
 
@@ -152,7 +152,8 @@ def pack_path(
 ) -> dict[str, Any]:
     """See `_core.pack_path`."""
     maps = (uid_map or [], gid_map or [])
-    return call(_core.pack_path, runtime_path(), run_root, place, path, out, name, *maps, bare)
+    paths = (os.fsdecode(path), out, os.fsdecode(name))
+    return call(_core.pack_path, runtime_path(), run_root, place, *paths, *maps, bare)
 
 
 def unpack_into(
@@ -168,8 +169,9 @@ def unpack_into(
 ) -> dict[str, Any]:
     """See `_core.unpack_into`."""
     maps = (uid_map or [], gid_map or [])
+    directory = os.fsdecode(path)
     return call(
-        _core.unpack_into, runtime_path(), run_root, place, path, tar, owner, *maps, overwrite
+        _core.unpack_into, runtime_path(), run_root, place, directory, tar, owner, *maps, overwrite
     )
 
 
@@ -182,14 +184,17 @@ def pack_layer(
     gid_map: list[tuple[int, int, int]],
 ) -> dict[str, Any]:
     """See `_core.pack_layer`."""
-    return call(
-        _core.pack_layer, runtime_path(), run_root, directory, blob, skip, uid_map, gid_map
-    )
+    return call(_core.pack_layer, runtime_path(), run_root, directory, blob, skip, uid_map, gid_map)
 
 
 def decompress(blob: int, out: int) -> tuple[str, int]:
     """See `_core.decompress`."""
     return call(_core.decompress, blob, out)
+
+
+def set_frozen(path: str, is_frozen: bool) -> None:
+    """See `_core.set_frozen`."""
+    call(_core.set_frozen, path, is_frozen)
 
 
 def user_namespace(run_root: str) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from pyrt import native
 from pyrt.engine import roots
@@ -20,20 +20,23 @@ if TYPE_CHECKING:
     from pyrt.spec.config import ContainerConfig
 
 
-def commit(
-    record: Record,
-    name: str = "",
-    *,
-    changes: list[str] | None = None,
-    author: str = "",
-    message: str = "",
-    format: str = "oci",
-    pause: bool = False,
-) -> Image:
+class CommitOptions(TypedDict, total=False):
+    """`changes` are Containerfile instructions, `message` is the history's comment, `format` oci or
+    docker; `pause` stops the container's processes meanwhile.
+    """
+
+    changes: list[str]
+    author: str
+    message: str
+    format: str
+    pause: bool
+
+
+def commit(record: Record, name: str = "", **options: Unpack[CommitOptions]) -> Image:
     """Make an image of a container's image and what it wrote since, named `name` or not at all.
 
     The configuration is the image's with the container's own command, environment, labels, user and
-    so on, and then the Containerfile instructions `changes`. What is in volumes is not part of it.
+    so on, and then changed by the instructions. What is in volumes is not part of it.
     Raises Unsupported for a container without an image. (podman-commit(1).)
     """
     full_name = canonical(name) if name else ""
@@ -46,7 +49,7 @@ def commit(
     sweep.sweep_temporaries(layout)
     with roots.Hold(record) as hold, blobs.Ingest(layout) as ingest:
         process = hold.spec().get("process") or {}
-        with paused(hold) if pause else nullcontext():
+        with roots.Pause(hold.record) if options.get("pause") else nullcontext():
             found = native.pack_layer(
                 layout.run,
                 hold.monitor()["rootfs"]["upper"],
@@ -57,15 +60,16 @@ def commit(
         created = format_rfc3339(now())
         configuration = stack.read_configuration(layout, base)
         configuration["config"] = configure(configuration.get("config") or {}, record.config)
-        for change in changes or []:
+        for change in options.get("changes") or []:
             apply_change(configuration["config"], change)
         configuration["created"] = created
         configuration.pop("author", None)
         history = {"created": created, "created_by": " ".join(process.get("args") or [])}
-        if author:
-            configuration["author"] = history["author"] = author
-        if message:
-            history["comment"] = message
+        if options.get("author"):
+            configuration["author"] = history["author"] = options["author"]
+        if options.get("message"):
+            history["comment"] = options["message"]
+        format = options.get("format", "oci")
         return stack.add_layer(
             layout, base, ingest, found, configuration, history, full_name, format=format
         )

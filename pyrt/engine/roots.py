@@ -6,9 +6,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pyrt import files
-from pyrt.engine import container, records
-from pyrt.errors import NotFound
+from pyrt import files, native
+from pyrt.engine import cgroup, container, records, sweep
+from pyrt.errors import NotFound, Unsupported
 
 if TYPE_CHECKING:
     from pyrt.engine.records import Record
@@ -65,6 +65,37 @@ class Hold:
         """Its maps of user and group IDs; [] where they are the per-user namespace's own."""
         linux = self.spec().get("linux") or {}
         return read_map(linux.get("uidMappings")), read_map(linux.get("gidMappings"))
+
+
+class Pause:
+    """The processes of a container that runs, stopped while the context is open.
+
+    Raises Unsupported where they are in no cgroup of their own.
+    """
+
+    def __init__(self, record: Record) -> None:
+        self.record = record
+        self.path = ""
+
+    def __enter__(self) -> Pause:
+        """All of them have stopped."""
+        if self.record.status == "running":
+            parent = files.read(f"{self.record.bundle}/{sweep.NOTE}")
+            if parent is None:
+                raise Unsupported(
+                    "--pause",
+                    self.record.name or self.record.id[:12],
+                    "the container has no cgroup, since none is delegated to this user",
+                )
+            path = f"{parent.decode()}/{cgroup.PREFIX}{self.record.id}"
+            native.set_frozen(path, True)
+            self.path = path
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """All of them go on."""
+        if self.path:
+            native.set_frozen(self.path, False)
 
 
 def read_map(entries: list[dict[str, int]] | None) -> Map:
