@@ -21,6 +21,7 @@ pub mod lsm;
 pub mod memory_policy;
 pub mod mount;
 pub mod namespaces;
+pub mod overlay;
 pub mod paths;
 pub mod personality;
 pub mod process;

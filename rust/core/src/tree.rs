@@ -6,7 +6,10 @@
 
 mod chown;
 mod copy;
+mod merge;
 mod remove;
+mod share;
+mod shift;
 #[cfg(test)]
 mod tests;
 
@@ -16,8 +19,10 @@ use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 
 pub use chown::chown;
-pub use copy::{IdMap, copy_contents, copy_shifted};
+pub use copy::{copy_contents, copy_shifted};
 pub use remove::{remove, remove_path};
+pub use share::{METACOPY, REDIRECT, Shared, Source, share_shifted};
+pub use shift::IdMap;
 
 /// Neither out of the directory, nor through a link, nor into another file system.
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH

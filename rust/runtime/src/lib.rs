@@ -15,6 +15,7 @@ mod init;
 mod monitor;
 mod oci;
 mod trees;
+mod unpack;
 
 use std::ffi::OsString;
 
