@@ -155,8 +155,8 @@ class ContainerOptions(PullOptions):
         image = self.make_pulling(engine).ensure(config.image, self.pull)
         config.image = image.names[0] if image.names else image.id
 
-    def announce(self, engine: Engine) -> None:
-        """Say once per session that there is only one ID, if it is so."""
-        notice = engine.single_id_notice()
-        if notice is not None:
-            warn(*notice)
+    def announce(self, engine: Engine, config: ContainerConfig) -> None:
+        """Say once what this machine does not give: more than one ID, layers that share data."""
+        for notice in (engine.single_id_notice(), engine.copies_notice(config.userns)):
+            if notice is not None:
+                warn(*notice)

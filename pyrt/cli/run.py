@@ -33,7 +33,7 @@ class Run(ContainerOptions):
     def __call__(self, engine: Engine) -> int:
         """Create, start, and stay with it unless detached."""
         config = self.configure()
-        self.announce(engine)
+        self.announce(engine, config)
         if self.replace:
             engine.replace(config.name)
         launched = self.with_image(engine, config, engine.launch)
