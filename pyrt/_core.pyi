@@ -163,5 +163,8 @@ def chown_tree(binary: str, run_root: str, path: str, uid: int, gid: int) -> Non
 def remove_tree(binary: str, run_root: str, path: str) -> None:
     """Remove a tree, entering the user's namespace only where our own rights do not suffice. Absent is no error."""
 
+def measure_tree(binary: str, run_root: str, path: str) -> int:
+    """Bytes of all files of a tree, one of several names counted once; in the user's namespace where it must be."""
+
 def user_namespace(binary: str, run_root: str) -> dict[str, Any]:
     """Make sure the per-user namespace is held: {"holder": pid, "uid_map": [[0,1000,1],…], "gid_map": …, "single": bool}."""

@@ -176,6 +176,46 @@ def create_temporary(directory: str, prefix: str) -> tuple[int, str]:
         raise from_os_error(error, "create", path) from None
 
 
+def open_growing(path: str) -> int:
+    """The file `path`, made if it is missing, open for reading and writing where it is."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise from_os_error(error, "open", path) from None
+
+
+def append(fd: int, data: bytes, path: str) -> None:
+    """Write `data` at the offset of `fd`, which errors call `path`."""
+    try:
+        write_all(fd, data)
+    except OSError as error:
+        raise from_os_error(error, "write", path) from None
+
+
+def cut(fd: int, size_bytes: int, path: str) -> None:
+    """Make the file on `fd` this long, and go to its end."""
+    try:
+        os.ftruncate(fd, size_bytes)
+        os.lseek(fd, 0, os.SEEK_END)
+    except OSError as error:
+        raise from_os_error(error, "write", path) from None
+
+
+def lock_descriptor(fd: int, path: str) -> bool:
+    """Take a flock on the open file `fd`, called `path`; False if another holds it. Closing it ends
+    that.
+    """
+    import fcntl
+
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError as error:
+        raise from_os_error(error, "lock", path) from None
+    return True
+
+
 def lock(path: str, *, shared: bool = False, wait: bool = True, create: bool = False) -> int | None:
     """Take a flock on the file or directory `path`: the descriptor that holds it until closed.
 

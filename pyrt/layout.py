@@ -8,6 +8,7 @@ data/                              $XDG_DATA_HOME/pyrt: durable
 ├── layers/<chain ID>.<map>/       the layer so copied, where the kernel cannot share data
 ├── containers/<id>/               a bundle: container.json config.json monitor.json log …
 ├── names/<name>                   symlink to the id; symlink(2) keeps names unique
+├── receipts receipts.1            what containers that ended have used, one a line
 └── cache/                         what can be made again: compiled filters, probes
 run/                               $XDG_RUNTIME_DIR/pyrt: gone at reboot, as processes are
 ├── holder                         locked by the holder of the user's namespace
@@ -101,6 +102,12 @@ class Layout:
     def sharing(self) -> str:
         """What was found out about sharing data between layers, and with which kernel."""
         return f"{self.data}/cache/sharing"
+
+    # What outlives the containers.
+
+    def receipts(self) -> str:
+        """The file of receipts, one a line, the latest last; beside it the one before, `.1`."""
+        return f"{self.data}/receipts"
 
     # Processes.
 

@@ -136,6 +136,11 @@ def remove_tree(run_root: str, path: str) -> None:
     call(_core.remove_tree, runtime_path(), run_root, path)
 
 
+def measure_tree(run_root: str, path: str) -> int:
+    """See `_core.measure_tree`."""
+    return call(_core.measure_tree, runtime_path(), run_root, path)
+
+
 def user_namespace(run_root: str) -> dict[str, Any]:
     """See `_core.user_namespace`."""
     return call(_core.user_namespace, runtime_path(), run_root)

@@ -5,23 +5,26 @@ from __future__ import annotations
 import os
 
 from pyrt.cli.output import warn
-from pyrt.cli.verb import Verb
+from pyrt.cli.pull_options import PullOptions
 from pyrt.engine.configure import configure
-from pyrt.errors import Conflict, InvalidSpec, Unsupported
+from pyrt.errors import Conflict, InvalidSpec, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Annotated
+    from collections.abc import Callable
+    from typing import Annotated, TypeVar
 
     from typer import Argument, Option
 
     from pyrt.engine.api import Engine
     from pyrt.spec.config import ContainerConfig
 
+    Made = TypeVar("Made")
+
 PULL_POLICIES = ("missing", "never", "always", "newer")
 
 
-class ContainerOptions(Verb):
+class ContainerOptions(PullOptions):
     """What a new container shall be."""
 
     image: Annotated[
@@ -76,7 +79,7 @@ class ContainerOptions(Verb):
         list[str], Option("--publish", "-p", help="[[IP:][HOSTPORT]:]PORT[/PROTOCOL]")
     ] = []
     pull: Annotated[
-        str, Option("--pull", help="missing or never: images come from `pyrt import` so far")
+        str, Option("--pull", help="Pull the image if missing, never, always, or if one is newer")
     ] = "missing"
     read_only: Annotated[bool, Option("--read-only", help="Read-only root filesystem")] = False
     read_only_tmpfs: Annotated[
@@ -109,16 +112,8 @@ class ContainerOptions(Verb):
         """The configuration these options mean, warnings printed. Raises PyrtError."""
         config = configure(self)
         if self.pull not in PULL_POLICIES:
-            raise InvalidSpec(
-                "--pull", self.pull, "unsupported pull policy", hint="choose missing or never"
-            )
-        if self.pull in ("always", "newer"):
-            raise Unsupported(
-                "--pull",
-                self.pull,
-                "pulling from registries is not supported yet",
-                hint="use pyrt import",
-            )
+            hint = f"choose {', '.join(PULL_POLICIES)}"
+            raise InvalidSpec("--pull", self.pull, "unsupported pull policy", hint=hint)
         if self.publish and not config.publish:
             warn(f"Port mappings have been discarded: network {config.network} has none of its own")
         if self.tty and self.interactive and not os.isatty(0):
@@ -138,6 +133,27 @@ class ContainerOptions(Verb):
                 hint="remove it once no container uses it",
             )
         return config
+
+    def with_image(
+        self, engine: Engine, config: ContainerConfig, make: Callable[[ContainerConfig], Made]
+    ) -> Made:
+        """What `make` makes of the configuration, its image pulled first as `--pull` says."""
+        if config.image and self.pull in ("always", "newer"):
+            self.pull_image(engine, config)
+        try:
+            return make(config)
+        except NotFound as error:
+            from pyrt.images.names import NotKnown
+
+            if self.pull != "missing" or not isinstance(error, NotKnown):
+                raise
+        self.pull_image(engine, config)
+        return make(config)
+
+    def pull_image(self, engine: Engine, config: ContainerConfig) -> None:
+        """Pull the image; the container is made of that very one."""
+        image = self.make_pulling(engine).ensure(config.image, self.pull)
+        config.image = image.names[0] if image.names else image.id
 
     def announce(self, engine: Engine, config: ContainerConfig) -> None:
         """Say once what this machine does not give: more than one ID, layers that share data."""

@@ -22,5 +22,5 @@ class Create(ContainerOptions):
         self.announce(engine, config)
         if self.replace:
             engine.replace(config.name)
-        output.line(engine.create_from(config))
+        output.line(self.with_image(engine, config, engine.create_from))
         return 0

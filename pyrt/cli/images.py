@@ -9,6 +9,7 @@ from pyrt.errors import InvalidSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Annotated, Any
 
     from typer import Argument, Option
@@ -16,31 +17,55 @@ if TYPE_CHECKING:
     from pyrt.engine.api import Engine
     from pyrt.images.names import Image
 
-HEADER = ("REPOSITORY", "TAG", "IMAGE ID", "CREATED", "SIZE")
-COLUMNS = ("Repository", "Tag", "ID", "CreatedSince", "Size")
+COLUMNS = {
+    "REPOSITORY": "Repository",
+    "TAG": "Tag",
+    "DIGEST": "Digest",
+    "IMAGE ID": "ID",
+    "CREATED": "CreatedSince",
+    "SIZE": "Size",
+    "HISTORY": "History",
+}
+SORTS: dict[str, Callable[[Image], Any]] = {
+    "created": lambda image: "",
+    "id": lambda image: image.id,
+    "repository": lambda image: image.names[:1],
+    "size": lambda image: image.size,
+    "tag": lambda image: [name.rpartition(":")[2] for name in image.names[:1]],
+}
+"""By what `--sort` sorts; images come newest first."""
 
 
 class Images(Verb):
     """List images in local storage"""
 
     image: Annotated[str, Argument(metavar="[IMAGE]", help="Only this one")] = ""
+    all: Annotated[
+        bool, Option("--all", "-a", help="Nothing: there are no intermediate images")
+    ] = False
+    digests: Annotated[bool, Option("--digests", help="A column of manifest digests")] = False
+    filter: Annotated[
+        list[str],
+        Option(
+            "--filter", "-f", help="KEY=VALUE: dangling, label, reference, since, before, until ..."
+        ),
+    ] = []
     format: Annotated[
         str, Option("--format", help="json, or a Go template, with 'table' before it for columns")
     ] = ""
+    history: Annotated[bool, Option("--history", help="A column of all names")] = False
     no_trunc: Annotated[bool, Option("--no-trunc", help="Whole IDs")] = False
     noheading: Annotated[bool, Option("--noheading", "-n", help="No header line")] = False
     quiet: Annotated[bool, Option("--quiet", "-q", help="IDs only")] = False
+    sort: Annotated[str, Option("--sort", help="By created, id, repository, size or tag")] = (
+        "created"
+    )
 
     def __call__(self, engine: Engine) -> int:
         """Print the table, the IDs, JSON, or what the template makes."""
         if self.quiet and self.format:
             raise InvalidSpec("quiet and format are mutually exclusive", "", "")
-        images = engine.images()
-        if self.image:
-            from pyrt.images import names
-
-            wanted = names.find(engine.layout, self.image)
-            images = [image for image in images if wanted is not None and image.id == wanted.id]
+        images = self.select(engine)
         if self.quiet:
             self.print_lines(list(dict.fromkeys(self.identify(image) for image in images)))
         elif self.format == "json":
@@ -48,6 +73,30 @@ class Images(Verb):
         else:
             self.print_table([row for image in images for row in self.rows(image)])
         return 0
+
+    def select(self, engine: Engine) -> list[Image]:
+        """The images that are meant, in the order asked for."""
+        if self.sort not in SORTS:
+            raise InvalidSpec(
+                "--sort", self.sort, "cannot be sorted by", hint=f"choose of {', '.join(SORTS)}"
+            )
+        images = list(engine.images())
+        if self.filter:
+            from pyrt.engine.image_filters import parse_filters
+
+            images = list(filter(parse_filters(engine.layout, images, self.filter), images))
+        if self.image:
+            from pyrt.engine.image_filters import has_reference
+            from pyrt.images import names
+
+            wanted = names.find(engine.layout, self.image)
+            images = [
+                image
+                for image in images
+                if (wanted is not None and image.id == wanted.id)
+                or has_reference(image, self.image)
+            ]
+        return sorted(images, key=SORTS[self.sort])
 
     def identify(self, image: Image) -> str:
         """The ID as it is printed: short, or whole with its algorithm."""
@@ -69,6 +118,7 @@ class Images(Verb):
                     "CreatedAt": image.created,
                     "Created": describe_age(image.created),
                     "Size": describe_size(image.size),
+                    "History": ", ".join(image.names),
                     "Labels": image.config.labels,
                 }
             )
@@ -94,8 +144,13 @@ class Images(Verb):
 
             self.print_lines(template.render_rows(self.format, rows, heading=not self.noheading))
             return
-        cells = [[str(row[column]) for column in COLUMNS] for row in rows]
-        self.print_lines([output.table(cells if self.noheading else [list(HEADER), *cells])])
+        shown = [
+            heading
+            for heading in COLUMNS
+            if (heading != "DIGEST" or self.digests) and (heading != "HISTORY" or self.history)
+        ]
+        cells = [[str(row[COLUMNS[heading]]) for heading in shown] for row in rows]
+        self.print_lines([output.table(cells if self.noheading else [shown, *cells])])
 
     def print_lines(self, lines: list[str]) -> None:
         """Lines that are there."""

@@ -35,22 +35,38 @@ class Inspect(Verb):
         """Print one JSON array of all that were found, or a line for each."""
         if self.type not in TYPES:
             raise InvalidSpec("--type", self.type, f"must be one of {', '.join(TYPES)}")
-        if not self.names:
-            raise InvalidSpec("no names or ids specified", "", "")
-        found: list[dict[str, Any]] = []
-        errors: list[PyrtError] = []
-        for name in self.names:
-            try:
-                found.append(engine.inspect(name, kind=self.type))
-            except NotFound as error:
-                errors.append(error)
-        if self.format == "json":
-            output.line(output.indented(found, INDENT))
-        else:
-            from pyrt.cli import template
+        return show(engine, self.names, self.format, self.type)
 
-            for text in template.render_rows(self.format, found):
-                output.line(text)
-        for failure in errors:
-            output.report(failure)
-        return errors[-1].exit_code if errors else 0
+
+class ImageInspect(Verb):
+    """Display the configuration of an image"""
+
+    names: Annotated[list[str], Argument(metavar="IMAGE [IMAGE...]", help="Names or IDs")] = []
+    format: Annotated[str, Option("--format", "-f", help="json, or a Go template")] = "json"
+
+    def __call__(self, engine: Engine) -> int:
+        """As `inspect --type image`."""
+        return show(engine, self.names, self.format, "image")
+
+
+def show(engine: Engine, names: list[str], format: str, kind: str) -> int:
+    """Print what was found and then what was not; the exit code."""
+    if not names:
+        raise InvalidSpec("no names or ids specified", "", "")
+    found: list[dict[str, Any]] = []
+    errors: list[PyrtError] = []
+    for name in names:
+        try:
+            found.append(engine.inspect(name, kind=kind))
+        except NotFound as error:
+            errors.append(error)
+    if format == "json":
+        output.line(output.indented(found, INDENT))
+    else:
+        from pyrt.cli import template
+
+        for text in template.render_rows(format, found):
+            output.line(text)
+    for failure in errors:
+        output.report(failure)
+    return errors[-1].exit_code if errors else 0

@@ -32,10 +32,21 @@ def write(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
+def confirm(question: str) -> bool:
+    """Whether the answer that stdin gives to ``question`` begins with a y."""
+    write(1, question.encode())
+    return sys.stdin.readline()[:1].lower() == "y"
+
+
 def complain(text: str) -> None:
-    """One line on stderr; a stderr that nobody reads is no reason to fail."""
+    """One line on stderr."""
+    show(f"{text}\n")
+
+
+def show(text: str) -> None:
+    """Text on stderr as it is; a stderr that nobody reads is no reason to fail."""
     try:
-        write(2, f"{text}\n".encode("utf-8", "surrogateescape"))
+        write(2, text.encode("utf-8", "surrogateescape"))
     except OSError:
         return
 

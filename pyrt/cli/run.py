@@ -36,7 +36,7 @@ class Run(ContainerOptions):
         self.announce(engine, config)
         if self.replace:
             engine.replace(config.name)
-        launched = engine.launch(config)
+        launched = self.with_image(engine, config, engine.launch)
         if self.detach:
             launched.lead.close()
             output.line(launched.id)

@@ -19,7 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from pyrt.cli.parser import BOOLEANS
 from pyrt.cli.verb import Verb
-from pyrt.cli.verbs import ALIASES, UNINTERSPERSED, VERBS
+from pyrt.cli.verbs import ALIASES, GROUPS, UNINTERSPERSED, VERBS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,18 +105,25 @@ def sort_name(parameter: Any) -> str:
 
 
 class LazyGroup(TyperGroup):
-    """The root: knows every verb's name and one line of help, and imports the one that is asked
-    for.
+    """The root, or a group below it: knows its verbs' names and one line of help for each, and
+    imports the one that is asked for.
     """
+
+    verbs: dict[str, str]
+    """Name to key of `VERBS`, or of `GROUPS`."""
+
+    aliases: dict[str, str]
 
     def list_commands(self, ctx: Context) -> list[str]:
         """All verbs."""
-        return sorted(VERBS)
+        return sorted(self.verbs)
 
     def get_command(self, ctx: Context, cmd_name: str) -> Command | None:
-        """The verb, or the one an alias stands for."""
-        name = ALIASES.get(cmd_name, cmd_name)
-        return build_command(name) if name in VERBS else None
+        """The verb or group, or the one an alias stands for."""
+        key = self.verbs.get(self.aliases.get(cmd_name, cmd_name))
+        if key is None:
+            return None
+        return build_group(key) if key in GROUPS else build_command(key)
 
     def resolve_command(
         self, ctx: Context, args: list[str]
@@ -124,15 +131,13 @@ class LazyGroup(TyperGroup):
         """As Click's, without its guesses about misspelt verbs."""
         command = self.get_command(ctx, args[0])
         if command is None:
-            raise UnknownVerb(args[0])
+            raise UnknownVerb(ctx.command_path, args[0])
         return args[0], command, args[1:]
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
-        """The list of verbs, from the table: none is imported for it."""
+        """The list of verbs, from the tables: none is imported for it."""
         with formatter.section("Commands"):
-            formatter.write_dl(
-                [(name, help_text) for name, (_, _, help_text) in sorted(VERBS.items())]
-            )
+            formatter.write_dl([(name, help_of(key)) for name, key in sorted(self.verbs.items())])
 
     def make_parser(self, ctx: Context) -> _OptionParser:
         """As Click's, made of `PodmanParser`."""
@@ -142,8 +147,17 @@ class LazyGroup(TyperGroup):
         return parser
 
 
+def help_of(key: str) -> str:
+    """One line about a verb or group."""
+    return GROUPS[key][0] if key in GROUPS else VERBS[key][2]
+
+
 class UnknownVerb(Exception):
-    """No such verb; the argument is what was typed."""
+    """No such verb; the arguments are the command above it and what was typed."""
+
+
+class MissingVerb(Exception):
+    """A group and no verb; the argument is the command so far."""
 
 
 def load(name: str) -> type[Verb]:
@@ -183,7 +197,7 @@ def build_command(name: str) -> PodmanCommand:
     parsed.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
     app = typer.Typer(add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     app.command(
-        name,
+        name.rpartition(" ")[2],
         cls=PodmanCommand,
         context_settings={
             "allow_interspersed_args": name not in UNINTERSPERSED,
@@ -207,8 +221,28 @@ def help_names(parameters: list[inspect.Parameter]) -> list[str]:
     return ["-h", "--help"]
 
 
-def build_tree(root: Callable[..., None]) -> TyperGroup:
+def build_group(name: str) -> LazyGroup:
+    """A group below the root; invoked without a verb, it says so."""
+
+    def missing(ctx: typer.Context) -> None:
+        if ctx.invoked_subcommand is None:
+            raise MissingVerb(ctx.command_path)
+
+    help_text, verbs = GROUPS[name]
+    missing.__doc__ = help_text
+    return build_lazy(missing, name, verbs, {})
+
+
+def build_tree(root: Callable[..., None]) -> LazyGroup:
     """The whole tree below ``root``, whose parameters are the global options."""
+    verbs = {name: name for name in (*VERBS, *GROUPS) if " " not in name}
+    return build_lazy(root, "pyrt", verbs, ALIASES)
+
+
+def build_lazy(
+    callback: Callable[..., None], name: str, verbs: dict[str, str], aliases: dict[str, str]
+) -> LazyGroup:
+    """The group of these verbs."""
     app = typer.Typer(
         cls=LazyGroup,
         add_completion=False,
@@ -216,7 +250,8 @@ def build_tree(root: Callable[..., None]) -> TyperGroup:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     )
-    app.callback(invoke_without_command=True)(root)
+    app.callback(invoke_without_command=True)(callback)
     group = typer.main.get_group(app)
-    group.name = "pyrt"
+    assert isinstance(group, LazyGroup)
+    group.name, group.verbs, group.aliases = name, verbs, aliases
     return group

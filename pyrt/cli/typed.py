@@ -16,7 +16,7 @@ from typer._click.exceptions import (
 from typer.exceptions import Exit
 
 from pyrt.cli import output
-from pyrt.cli.tree import UnknownVerb, build_tree
+from pyrt.cli.tree import MissingVerb, UnknownVerb, build_tree
 from pyrt.cli.verb import Verb
 
 if TYPE_CHECKING:
@@ -53,9 +53,12 @@ def run(argv: list[str], call: Callable[[Verb, dict[str, str]], int]) -> int:
     try:
         verb = group.main(argv or ["--help"], prog_name="pyrt", standalone_mode=False)
     except UnknownVerb as error:
-        output.complain(f"Error: unrecognized command `pyrt {error}`")
-        output.complain("Try 'pyrt --help' for more information")
+        path, name = error.args
+        output.complain(f"Error: unrecognized command `{path} {name}`")
+        output.complain(f"Try '{path} --help' for more information")
         return USAGE_ERROR
+    except MissingVerb as error:
+        return explain_missing(str(error))
     except ClickException as error:
         explain(error)
         return USAGE_ERROR
@@ -70,14 +73,14 @@ def run(argv: list[str], call: Callable[[Verb, dict[str, str]], int]) -> int:
     if isinstance(verb, Verb):
         return call(verb, roots)
     if verb is None:
-        return explain_missing()
+        return explain_missing("pyrt")
     return int(verb)
 
 
-def explain_missing() -> int:
-    """Global options and no verb."""
-    output.complain("Error: missing command 'pyrt COMMAND'")
-    output.complain("Try 'pyrt --help' for more information")
+def explain_missing(path: str) -> int:
+    """A group, or global options, and no verb."""
+    output.complain(f"Error: missing command '{path} COMMAND'")
+    output.complain(f"Try '{path} --help' for more information")
     return USAGE_ERROR
 
 

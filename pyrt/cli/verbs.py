@@ -11,6 +11,15 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "Say what this machine can do, and what fixes each gap",
     ),
     "exec": ("pyrt.cli.exec", "Exec", "Run a process in a running container"),
+    "history": ("pyrt.cli.history", "History", "Show history of a specified image"),
+    "image exists": (
+        "pyrt.cli.image_exists",
+        "ImageExists",
+        "Check if an image exists in local storage",
+    ),
+    "image inspect": ("pyrt.cli.inspect", "ImageInspect", "Display the configuration of an image"),
+    "image prune": ("pyrt.cli.image_prune", "ImagePrune", "Remove unused images"),
+    "image tree": ("pyrt.cli.image_tree", "ImageTree", "Print the layers of an image as a tree"),
     "images": ("pyrt.cli.images", "Images", "List images in local storage"),
     "import": ("pyrt.cli.import_", "Import", "Import a tarball to create a filesystem image"),
     "inspect": (
@@ -19,18 +28,45 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "Display the configuration of containers and images",
     ),
     "kill": ("pyrt.cli.kill", "Kill", "Kill one or more running containers with a specific signal"),
+    "login": ("pyrt.cli.login", "Login", "Log in to a container registry"),
+    "logout": ("pyrt.cli.logout", "Logout", "Log out of a container registry"),
     "logs": ("pyrt.cli.logs", "Logs", "Fetch the logs of one or more containers"),
     "ps": ("pyrt.cli.ps", "Ps", "List containers"),
+    "pull": ("pyrt.cli.pull", "Pull", "Pull images from a registry"),
+    "push": ("pyrt.cli.push", "Push", "Push an image to a registry"),
     "rm": ("pyrt.cli.rm", "Rm", "Remove one or more containers"),
     "rmi": ("pyrt.cli.rmi", "Rmi", "Remove one or more images from local storage"),
     "run": ("pyrt.cli.run", "Run", "Run a command in a new container"),
+    "search": ("pyrt.cli.search", "Search", "Search registries for images"),
     "start": ("pyrt.cli.start", "Start", "Start one or more containers"),
     "stop": ("pyrt.cli.stop", "Stop", "Stop one or more containers"),
+    "tag": ("pyrt.cli.tag", "Tag", "Add an additional name to a local image"),
+    "untag": ("pyrt.cli.untag", "Untag", "Remove a name from a local image"),
     "version": ("pyrt.cli.version", "Version", "Display the pyrt version information"),
     "wait": ("pyrt.cli.wait", "Wait", "Block until one or more containers stop"),
 }
 
 ALIASES = {"list": "ps", "ls": "ps"}
+
+GROUPS: dict[str, tuple[str, dict[str, str]]] = {
+    "image": (
+        "Manage images",
+        {
+            "exists": "image exists",
+            "history": "history",
+            "import": "import",
+            "inspect": "image inspect",
+            "list": "images",
+            "ls": "images",
+            "prune": "image prune",
+            "rm": "rmi",
+            "tag": "tag",
+            "tree": "image tree",
+            "untag": "untag",
+        },
+    ),
+}
+"""Verbs below a word: the group's help, and which of `VERBS` each name in it is."""
 
 HOT = (
     "attach",

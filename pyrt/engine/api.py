@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from pyrt.engine.options import Options
     from pyrt.engine.records import Record
     from pyrt.engine.stats import Stats
+    from pyrt.errors import PyrtError
     from pyrt.images.names import Image
     from pyrt.spec.config import ContainerConfig
 
@@ -131,7 +132,7 @@ class Engine:
             from pyrt.images import names
 
             try:
-                return inspection.inspect_image(names.resolve(self.layout, wanted))
+                return inspection.inspect_image(self.layout, names.resolve(self.layout, wanted))
             except NotFound:
                 raise inspection.no_such_object(wanted) from None
         raise inspection.no_such_object(wanted)
@@ -197,6 +198,36 @@ class Engine:
         from pyrt.engine import image_users
 
         return image_users.remove_image(self.layout, wanted, force=force)
+
+    def tag(self, wanted: str, targets: Sequence[str]) -> None:
+        """Give an image more names. Raises NotFound."""
+        from pyrt.images import tags
+
+        tags.tag(self.layout, wanted, list(targets))
+
+    def untag(self, wanted: str, targets: Sequence[str] = ()) -> None:
+        """Take names from an image, all where none is given. Raises NotFound."""
+        from pyrt.images import tags
+
+        tags.untag(self.layout, wanted, list(targets))
+
+    def history(self, wanted: str) -> Sequence[dict[str, Any]]:
+        """The instructions that made an image, the last first: see `images.history`."""
+        from pyrt.images import history, names
+
+        return history.read_history(self.layout, names.resolve(self.layout, wanted))
+
+    def prune_images(
+        self, *, all: bool = False, filters: Sequence[str] = ()
+    ) -> tuple[Sequence[str], Sequence[PyrtError]]:
+        """Remove images without a name, or with ``all`` those with one too, that no container uses:
+        the IDs that went, and what could not be removed.
+
+        ``filters`` are ``label=…``, ``label!=…`` and ``until=…``.
+        """
+        from pyrt.engine import image_users
+
+        return image_users.prune(self.layout, all=all, filters=list(filters))
 
     # What the command line says about the machine.
 

@@ -254,6 +254,7 @@ def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) 
         network=command,
         stdin_once=config.interactive,
         seccomp_cache=layout.seccomp_cache(),
+        receipts=layout.receipts(),
     )
     for name, data in build_etc(config, image, machine, passwd, group).items():
         files.write_whole(f"{draft.path}/{name}", data, mode=0o644)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from pyrt.engine import container, records
+from pyrt.errors import Conflict, PyrtError
 from pyrt.images import names, remove
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from pyrt.engine.records import Record
     from pyrt.layout import Layout
 
@@ -28,7 +31,41 @@ def remove_image(layout: Layout, wanted: str, *, force: bool = False) -> tuple[l
         for record in containers_of(layout, image.id) if image else ():
             container.remove(record, force=True)
 
-    def users(image_id: str) -> list[str]:
-        return [record.id for record in containers_of(layout, image_id)]
+    return remove.remove_image(layout, wanted, users_in(layout), force=force)
 
-    return remove.remove_image(layout, wanted, users, force=force)
+
+def prune(
+    layout: Layout, *, all: bool = False, filters: list[str] | None = None
+) -> tuple[list[str], list[PyrtError]]:
+    """Remove what no container uses: images without a name, with `all` the named ones too. The IDs
+    that went, and the errors of those that would not.
+    """
+    from pyrt.engine import image_filters
+
+    images = names.list_images(layout)
+    passes = image_filters.parse_filters(layout, images, filters or [], image_filters.PRUNING)
+    gone: list[str] = []
+    errors: list[PyrtError] = []
+    for image in filter(passes, images):
+        if image.names and not all or containers_of(layout, image.id):
+            continue
+        try:
+            _, id = remove_unused(layout, image.id)
+        except Conflict:
+            # A container was made from it meanwhile.
+            continue
+        except PyrtError as error:
+            errors.append(error)
+        else:
+            gone += [id] if id else []
+    return gone, errors
+
+
+def remove_unused(layout: Layout, image_id: str) -> tuple[list[str], str]:
+    """Remove an image with all its names, but no container with it."""
+    return remove.remove_image(layout, image_id, users_in(layout), force=True)
+
+
+def users_in(layout: Layout) -> Callable[[str], list[str]]:
+    """Who gives the IDs of the containers that use an image ID."""
+    return lambda image_id: [record.id for record in containers_of(layout, image_id)]

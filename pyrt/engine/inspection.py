@@ -9,6 +9,7 @@ from __future__ import annotations
 from pyrt.engine import records
 from pyrt.engine.clock import ZERO
 from pyrt.errors import NotFound, PyrtError
+from pyrt.images.blobs import blob_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -16,7 +17,11 @@ if TYPE_CHECKING:
 
     from pyrt.engine.records import Record
     from pyrt.images.names import Image
+    from pyrt.layout import Layout
     from pyrt.spec.config import ContainerConfig, Publish
+
+MANIFEST_TYPE = "application/vnd.oci.image.manifest.v1+json"
+"""What a manifest is that does not say."""
 
 USERNS = {"nested": "", "host": "host"}
 
@@ -198,13 +203,20 @@ def host_configuration(
     }
 
 
-def inspect_image(image: Image) -> dict[str, Any]:
+def inspect_image(layout: Layout, image: Image) -> dict[str, Any]:
     """The image's document."""
     config = image.config
+    document = records.read_json(blob_path(layout, image.id)) or {}
+    manifest = records.read_json(blob_path(layout, image.digest)) or {}
     return {
         "Id": image.id.removeprefix("sha256:"),
         "Digest": image.digest,
         "RepoTags": image.names,
+        "RepoDigests": [f"{name.rpartition(':')[0]}@{image.digest}" for name in image.names],
+        "Parent": "",
+        "Comment": "".join(
+            str(entry.get("comment") or "") for entry in (document.get("history") or [])[-1:]
+        ),
         "Created": image.created,
         "Config": {
             "User": config.user,
@@ -217,12 +229,30 @@ def inspect_image(image: Image) -> dict[str, Any]:
             "Labels": config.labels or None,
             "StopSignal": config.stop_signal,
         },
+        "Version": "",
+        "Author": str(document.get("author") or ""),
         "Architecture": config.architecture,
         "Os": config.os,
         "Size": image.size,
+        "VirtualSize": image.size,
+        "GraphDriver": {
+            "Name": "overlay",
+            "Data": overlay_data(list(map(layout.layer, reversed(image.chain_ids)))),
+        },
         "RootFS": {"Type": "layers", "Layers": image.diff_ids},
         "Labels": config.labels or None,
+        "Annotations": manifest.get("annotations") or {},
+        "ManifestType": manifest.get("mediaType") or MANIFEST_TYPE,
+        "User": config.user,
+        "History": document.get("history") or [],
+        "NamesHistory": image.names,
     }
+
+
+def overlay_data(directories: list[str]) -> dict[str, str]:
+    """Where the layers are, the top one first."""
+    data = {"UpperDir": directories[0]} if directories else {}
+    return {**data, "LowerDir": ":".join(directories[1:])} if directories[1:] else data
 
 
 def no_such_object(wanted: str) -> PyrtError:

@@ -20,6 +20,12 @@ NAME = "org.opencontainers.image.ref.name"
 IMAGE_ID = "io.pyrt.image.id"
 CHAIN_IDS = "io.pyrt.chain.ids"
 SIZE = "io.pyrt.size"
+LAYER_SIZES = "io.pyrt.layer.sizes"
+"""Unpacked, in bytes, the bottom one first."""
+ORIGINS = "io.pyrt.origins"
+"""In which repositories the image is known to be: a push takes its blobs from there."""
+INDEX_DIGEST = "io.pyrt.index.digest"
+"""The index that named the manifest when it was pulled."""
 
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"
 
@@ -65,6 +71,18 @@ def annotation(descriptor: dict[str, Any], key: str) -> str:
     """One annotation, "" if absent."""
     value = (descriptor.get("annotations") or {}).get(key)
     return value if isinstance(value, str) else ""
+
+
+def layer_sizes(descriptors: list[dict[str, Any]]) -> dict[str, int]:
+    """The unpacked sizes that are noted, by chain ID."""
+    sizes: dict[str, int] = {}
+    for descriptor in descriptors:
+        chains = annotation(descriptor, CHAIN_IDS).split(",")
+        noted = (annotation(descriptor, LAYER_SIZES) or annotation(descriptor, SIZE)).split(",")
+        if len(chains) == len(noted):
+            pairs = zip(chains, noted, strict=True)
+            sizes.update((chain, int(size)) for chain, size in pairs if size.isdecimal())
+    return sizes
 
 
 def set_name(

@@ -58,6 +58,10 @@ class Image:
         return self.config.created
 
 
+class NotKnown(NotFound):
+    """There is no such image in the store: a pull may bring it."""
+
+
 def resolve(layout: Layout, text: str) -> Image:
     """The image that `text` names: a name, a digest or an unambiguous prefix of an ID; a name
     comes first.
@@ -72,7 +76,7 @@ def resolve(layout: Layout, text: str) -> Image:
 
         return demo.build(layout)
     hint = "see `pyrt images` for what there is; `pyrt import TARBALL NAME` makes one"
-    raise NotFound("image", text, "not known", hint=hint)
+    raise NotKnown("image", text, "not known", hint=hint)
 
 
 def find(layout: Layout, text: str) -> Image | None:
@@ -82,6 +86,9 @@ def find(layout: Layout, text: str) -> Image | None:
         for descriptor in descriptors:
             if matches(descriptor, name, version):
                 return load(layout, descriptor, descriptors)
+    found = by_short_name(descriptors, text)
+    if found is not None:
+        return load(layout, found, descriptors)
     matching = by_id(layout, descriptors, text) if is_id_prefix(text) else []
     if len(matching) > 1:
         raise Conflict("image", text, f"the prefix of {len(matching)} IDs", hint="give more digits")
@@ -101,8 +108,33 @@ def matches(descriptor: dict[str, Any], name: str, version: str) -> bool:
     """Whether a descriptor is `name` with that tag or digest."""
     known = index.name_of(descriptor)
     if version.startswith("sha256:"):
-        return bool(descriptor["digest"] == version) and known.rpartition(":")[0] == name
+        is_meant = version in (
+            descriptor["digest"],
+            index.annotation(descriptor, index.INDEX_DIGEST),
+        )
+        return is_meant and name in (known.rpartition(":")[0], known.partition("@")[0])
     return known == f"{name}:{version}"
+
+
+def by_short_name(descriptors: list[dict[str, Any]], text: str) -> dict[str, Any] | None:
+    """The image that has the short name `text` at whatever registry, None if there is none.
+
+    It may have come from one that registries.conf searches, or by an alias. Conflict if several
+    registries have one.
+    """
+    meanings = candidates(text)
+    if len(meanings) < 2:
+        return None
+    repository, version = meanings[0][0].partition("/")[2], meanings[0][1]
+    found = [
+        entry
+        for entry in descriptors
+        if matches(entry, f"{index.name_of(entry).partition('/')[0]}/{repository}", version)
+    ]
+    if len({entry["digest"] for entry in found}) > 1:
+        known = " ".join(index.name_of(entry) for entry in found)
+        raise Conflict("image", text, "the short name of several", hint=f"give one of: {known}")
+    return found[0] if found else None
 
 
 def by_id(layout: Layout, descriptors: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pyrt import files, native
 from pyrt.errors import NotFound, from_os_error
-from pyrt.images import blobs, index
+from pyrt.images import blobs, index, leases
 from pyrt.images.manifests import chain_ids, read_configuration, read_manifest
 
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ def collect(layout: Layout) -> int:
     """Remove blobs and layers that no image of index.json needs; how many. The caller holds the
     store alone.
 
-    A configuration or manifest that cannot be read keeps nothing else alive.
+    A configuration or manifest that cannot be read keeps nothing else alive. What a pull under way
+    needs stays.
     """
-    wanted_blobs: set[str] = set()
-    wanted_layers: set[str] = set()
+    wanted_blobs, wanted_layers = leases.held(layout)
     for descriptor in index.read(layout):
         wanted_blobs.add(descriptor["digest"])
         try:

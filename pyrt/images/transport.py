@@ -26,7 +26,9 @@ class Reader(Protocol):
 
 
 class Source(Protocol):
-    """One image somewhere else. A context manager, for what it holds open."""
+    """One image somewhere else. A context manager, entered by whoever made it, for what it holds
+    open.
+    """
 
     name: str
     """As errors and progress call it: `docker://registry.example/app:1`, `oci-archive:app.tar`."""
@@ -48,9 +50,14 @@ class Source(Protocol):
 
 
 class Destination(Protocol):
-    """Where one image is to go. A context manager: left by an exception, it undoes what it can."""
+    """Where one image is to go. A context manager, entered by whoever made it: left by an
+    exception, it undoes what it can.
+    """
 
     name: str
+
+    parallel: bool
+    """Whether several blobs can be sent at once, from several threads."""
 
     def __enter__(self) -> Self: ...
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from pyrt.spec.config import ContainerConfig
 
 VERSION = 1
+RECEIPTS_BYTES = 1 << 20
+"""Of the file of receipts, which has some three hundred then; the one before is kept, too."""
+
 SIGTERM = 15
 
 
@@ -26,6 +29,7 @@ def build_monitor(
     network: list[str] | None = None,
     stdin_once: bool = False,
     seccomp_cache: str = "",
+    receipts: str = "",
 ) -> dict[str, Any]:
     """The monitor's document. `layers` are the layers to mount, the top one first, and `data` the
     directories behind those that have only metadata; both unused with `--rootfs`.
@@ -65,6 +69,15 @@ def build_monitor(
         "seccomp_cache": seccomp_cache or None,
         # podman: the image's WORKDIR is made, an explicit --workdir that is not there is an error.
         "create_workdir": not config.workdir,
+        "init": config.init,
+        "receipt": {
+            "path": receipts,
+            "max_size_bytes": RECEIPTS_BYTES,
+            "name": config.name,
+            "image": config.rootfs or config.image,
+        }
+        if receipts
+        else None,
     }
 
 

@@ -315,3 +315,21 @@ def test_exec_stays_in_the_containers_cgroup(box: Box) -> None:
     for path in ("..", "../box", "part/../..", "none"):
         result = box.oci("exec", "--cgroup", path, "box", *show)
         assert result.code == 255, (path, result)
+
+
+def test_who_came_later_to_the_same_cgroup_lives(lone: Box) -> None:
+    """A container that has ended leaves its place; deleting it is not the end of the next."""
+    there = lone.parent / "there"
+    there.mkdir()
+    try:
+        lone.start("true", path="there")
+        deadline = time.monotonic() + WAIT_S
+        while lone.state()["status"] != "stopped" and time.monotonic() < deadline:
+            time.sleep(0.01)
+        bundle = lone.bundle(path="there")
+        lone.oci.ok("run", "--detach", "--bundle", bundle, "next")
+        lone.oci.ok("delete", "box")
+        assert json.loads(lone.oci.ok("state", "next"))["status"] == "running"
+    finally:
+        lone.oci("delete", "--force", "next")
+        there.rmdir()

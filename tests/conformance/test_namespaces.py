@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -142,6 +143,24 @@ def test_an_id_map_is_written_whole_or_not(single: Rootless) -> None:
     assert "newuidmap" in result.err, result
     assert single.ok("list", "-q") == ""
     assert json.loads(single.ok("list", "--format", "json")) == []
+
+
+def test_a_range_may_cross_the_borders_of_the_namespace_above(runtime: Path) -> None:
+    """All IDs of a namespace in one range are EPERM as they are if they come from two."""
+    oci = Rootless(runtime, "nested")
+    try:
+        outer = subprocess.check_output([*oci.prefix, "cat", "/proc/self/uid_map"], text=True)
+        inside = [line.split()[::2] for line in outer.splitlines()]
+        assert len(inside) > 1
+        size = sum(int(count) for _, count in inside)
+        spec = bundles.document(oci.rootfs, "cat", "/proc/self/uid_map", mode="subordinate")
+        for field in ("uidMappings", "gidMappings"):
+            spec["linux"][field] = [{"containerID": 0, "hostID": 0, "size": size}]
+        bundle = bundles.write_bundle(oci.place / "split", spec)
+        seen = oci.ok("run", "--bundle", str(bundle), "split")
+        assert sorted(line.split()[::2] for line in seen.splitlines()) == sorted(inside)
+    finally:
+        oci.close()
 
 
 def test_a_mount_namespace_is_joined(oci: Rootless) -> None:

@@ -35,12 +35,17 @@ NATIVE_IN_PURE = {
 STARTS_PROCESSES = {
     "pyrt/engine/network.py": "asks pasta what it can do; the answer is cached",
     "pyrt/images/demo.py": "asks busybox for its applets, once per image",
+    "pyrt/images/keychain.py": "asks the program that keeps the user's passwords",
 }
 
 WRITES = {
     "pyrt/files.py": "the one writer below the data root",
     "pyrt/cli/generate.py": "writes the source file cli/table.py; a contributor's tool",
     "pyrt/engine/container.py": "writes --cidfile, which the user names",
+}
+
+CONNECTS = {
+    "pyrt/images/http.py": "HTTP, for images/registry.py alone",
 }
 
 PRINTS = {
@@ -78,6 +83,14 @@ def test_one_module_touches_native_code() -> None:
     for path in python_files("pyrt"):
         if any(module.startswith("pyrt._core") for module in imports(path, for_types=False)):
             assert name(path) == "pyrt/native.py", f"{name(path)}: import pyrt.native"
+
+
+def test_one_module_opens_connections() -> None:
+    for path in python_files("pyrt"):
+        modules = {module.partition(".")[0] for module in imports(path, for_types=False)}
+        assert not modules & {"urllib3", "socket", "http"} or name(path) in CONNECTS, (
+            f"{name(path)}: speak through images/registry.py"
+        )
 
 
 @pytest.mark.parametrize("package", sorted(PURE))
@@ -150,7 +163,7 @@ def test_processes_are_started_by_native_code() -> None:
 
 
 def test_the_lists_of_exceptions_are_needed() -> None:
-    for listed in (NATIVE_IN_PURE, STARTS_PROCESSES, WRITES, PRINTS):
+    for listed in (NATIVE_IN_PURE, STARTS_PROCESSES, WRITES, CONNECTS, PRINTS):
         for path, why in listed.items():
             assert (ROOT / path).exists() and why, path
 

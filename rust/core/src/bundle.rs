@@ -53,6 +53,26 @@ pub struct MonitorConfig {
     /// Make the working directory if the image lacks it.
     #[serde(default)]
     pub create_workdir: bool,
+    /// `--init`: the container's first program waits for all others.
+    #[serde(default)]
+    pub init: bool,
+    /// Where its receipt is kept, beside exit.json.
+    #[serde(default)]
+    pub receipt: Option<ReceiptConfig>,
+}
+
+/// The file of all receipts, one per line.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ReceiptConfig {
+    /// The file.
+    pub path: PathBuf,
+    /// Put away as `<path>.1` beyond this.
+    pub max_size_bytes: u64,
+    /// The container's name.
+    pub name: String,
+    /// The name of its image.
+    pub image: String,
 }
 
 /// An overlay of read-only layers and a writable one.
@@ -118,6 +138,10 @@ pub fn read_spec(bundle: &Path) -> Result<Spec> {
 /// # Errors
 /// `invalid_spec`.
 pub fn parse_spec(data: &[u8]) -> Result<Spec> {
+    // serde takes an array for a struct, field by field.
+    if data.trim_ascii_start().first() == Some(&b'[') {
+        return Err(Error::new(Code::InvalidSpec, "read", "config.json", "not an object"));
+    }
     serde_json::from_slice(data).map_err(|error| malformed("config.json", &error))
 }
 

@@ -208,7 +208,7 @@ fn map(plan: &Plan<'_>, pidfd: &OwnedFd, sync: &Sync) -> Result<(u32, Message)> 
         settle(pid)?;
     }
     let has_hooks = plan.spec.hooks.is_some();
-    let state = || hooks::state(plan.spec, plan.id, plan.bundle, pid, "created");
+    let state = || hooks::state(plan.spec, plan.id, plan.bundle, pid, "creating");
     let go = Message::Proceed(if has_hooks { state() } else { Vec::new() });
     sync.send(&go)?;
     Ok((pid, go))

@@ -40,6 +40,14 @@ pub fn state(spec: &Spec, id: &str, bundle: &Path, pid: u32, status: &str) -> Ve
     serde_json::to_vec(&state).unwrap_or_default()
 }
 
+/// The same state later.
+#[must_use]
+pub fn state_when(status: &str, state: &[u8]) -> Vec<u8> {
+    let mut state: serde_json::Value = serde_json::from_slice(state).unwrap_or_default();
+    state["status"] = status.into();
+    serde_json::to_vec(&state).unwrap_or_default()
+}
+
 /// Runs hooks in order, where we are.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ use rustix::process::{WaitId, WaitIdOptions};
 use crate::error::{At, Code, Error, Result};
 use crate::paths::{open_host, read_all, write_all};
 use crate::spec::IdMapping;
-use crate::sys;
+use crate::{sys, userns};
 
 /// Where the setuid helpers are; never by PATH, which is the user's.
 const HELPER_DIRS: [&str; 3] = ["/usr/bin", "/bin", "/usr/local/bin"];
@@ -24,8 +24,8 @@ const HELPER_DIRS: [&str; 3] = ["/usr/bin", "/bin", "/usr/local/bin"];
 /// `kernel` naming the file and the map; `denied` with the words of a helper.
 pub fn write(pid: u32, uids: &[IdMapping], gids: &[IdMapping]) -> Result<()> {
     if rustix::process::geteuid().is_root() {
-        write_map(pid, "uid_map", uids)?;
-        return write_map(pid, "gid_map", gids);
+        write_split(pid, "uid_map", uids)?;
+        return write_split(pid, "gid_map", gids);
     }
     let maps_self =
         |map: &[IdMapping], id: u32| matches!(map, [only] if only.size == 1 && only.host_id == id);
@@ -50,6 +50,36 @@ fn write_single(pid: u32, uids: &[IdMapping], gids: &[IdMapping]) -> Result<()> 
     write_text(pid, "setgroups", "deny")?;
     write_map(pid, "uid_map", uids)?;
     write_map(pid, "gid_map", gids)
+}
+
+/// As root of a namespace: a range that crosses borders of that namespace's own map is refused as it is (EPERM), and taken
+/// in parts.
+fn write_split(pid: u32, file: &str, map: &[IdMapping]) -> Result<()> {
+    let whole = write_map(pid, file, map);
+    if !whole.as_ref().is_err_and(|error| error.errno == Some(libc::EPERM)) {
+        return whole;
+    }
+    let parts = split(map, &userns::read_map(&format!("/proc/self/{file}"))?);
+    if parts.len() == map.len() { whole } else { write_map(pid, file, &parts) }
+}
+
+/// Each range cut where a range of `outer` (inside, outside, count) begins.
+fn split(map: &[IdMapping], outer: &[(u32, u32, u32)]) -> Vec<IdMapping> {
+    let mut parts = Vec::new();
+    for range in map {
+        let end = range.host_id.saturating_add(range.size);
+        let mut borders: Vec<u32> = outer.iter().map(|&(inside, _, _)| inside).collect();
+        borders.retain(|&border| range.host_id < border && border < end);
+        borders.sort_unstable();
+        borders.push(end);
+        let mut host_id = range.host_id;
+        for border in borders {
+            let container_id = range.container_id + (host_id - range.host_id);
+            parts.push(IdMapping { container_id, host_id, size: border - host_id });
+            host_id = border;
+        }
+    }
+    parts
 }
 
 fn write_map(pid: u32, file: &str, map: &[IdMapping]) -> Result<()> {
@@ -121,5 +151,23 @@ impl Running {
         let message = words.trim().lines().last().unwrap_or("failed without a word").to_owned();
         let hint = "run `pyrt doctor`; the ranges are in /etc/subuid and /etc/subgid, the helpers must be setuid";
         Err(Error::new(Code::Denied, self.name, "", message).with_hint(hint))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{IdMapping, split};
+
+    #[test]
+    fn ranges_are_cut_at_the_borders_of_the_outer_map() {
+        let range = |container_id, host_id, size| IdMapping { container_id, host_id, size };
+        let outer = [(0, 1000, 1), (1, 100_000, 65536)];
+        let cut = |map: &[IdMapping]| {
+            let parts = split(map, &outer);
+            parts.iter().map(|p| (p.container_id, p.host_id, p.size)).collect::<Vec<_>>()
+        };
+        assert_eq!(cut(&[range(0, 0, 65537)]), [(0, 0, 1), (1, 1, 65536)]);
+        assert_eq!(cut(&[range(5, 1, 10), range(0, 0, 2)]), [(5, 1, 10), (0, 0, 1), (1, 1, 1)]);
+        assert_eq!(cut(&[range(0, u32::MAX, 9)]).len(), 1);
     }
 }

@@ -74,15 +74,17 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     let trampoline = process::make_trampoline(sync, process, plan.filter, has_peers)?;
     let trampoline = trampoline.filter(|_| !labels.hold_for_one_program());
     process::set_rlimits(&process.rlimits)?; // after everything that opens files
+    let entered = process::enter_directory(&process.cwd); // as root: what the user may not enter it can still be in
     process::become_user(process, plan.may_set_groups(), plan.filter)?; // after what needs privileges
     follow_parent(plan)?; // again: a change of IDs forgets it
-    process::enter_directory(&process.cwd)?; // as the user: a directory it may not enter is an error
+    entered.or_else(|_| process::enter_directory(&process.cwd))?; // as the user: what root may not enter, as on NFS
     set_umask(process);
     let program = Program::find(process)?; // as the user, so that create reports it missing, not start
     set_dumpable(plan.joinable)?;
     let filter = load_asking(plan.filter, sync)?; // while our parent is there to bring the agent what it listens on
     wait_for_start(plan, sync, &program.path())?;
     if let Some(all) = &spec.hooks {
+        let state = hooks::state_when("created", &state);
         hooks::run_inside("startContainer", &all.start_container, &state, filter)?;
     }
     labels.apply()?; // for the next program, which must not be a hook

@@ -176,8 +176,9 @@ fn enter(
     let trampoline = process::make_trampoline(sync, process, plan.filter, true)?;
     let trampoline = trampoline.filter(|_| !labels.hold_for_one_program());
     process::set_rlimits(&process.rlimits)?;
+    let entered = process::enter_directory(&process.cwd);
     process::become_user(process, plan.may_set_groups, plan.filter)?;
-    process::enter_directory(&process.cwd)?;
+    entered.or_else(|_| process::enter_directory(&process.cwd))?;
     set_umask(process);
     let program = Program::find(process)?;
     let filter = load_asking(plan.filter, sync)?;

@@ -12,20 +12,25 @@
 mod archive;
 mod extract;
 mod header;
+mod ownership;
+mod pack;
 mod pax;
 mod place;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod writer;
 
 use std::io::Read;
 use std::os::fd::BorrowedFd;
 
 use serde::Serialize;
 
-pub use stream::Blob;
-
+use crate::tree::IdMap;
 use crate::{Code, Error, Result};
+
+pub use pack::{Packed, Packing, pack};
+pub use stream::Blob;
 
 /// What a blob may ask for. Each is named in the error of a blob that asks for more.
 #[derive(Clone, Debug)]
@@ -40,6 +45,29 @@ pub struct Limits {
     pub max_extension_bytes: usize,
     /// There is only one ID to give files to: record owners in `user.pyrt.owner` as `uid:gid` instead.
     pub single_id: bool,
+    /// The archive is a copy into a tree that is there already, and no layer.
+    pub copying: Option<Copying>,
+}
+
+/// What is another matter when an archive is copied into somebody's tree: no name in it means a whiteout, what is there
+/// stays, and the caller says whose the copies are.
+#[derive(Clone, Debug)]
+pub struct Copying {
+    /// Whose the copies are.
+    pub owners: Owners,
+    /// Whether a directory may take the place of something else, and the other way.
+    pub overwrites: bool,
+}
+
+/// Whose what is copied will be.
+#[derive(Clone, Debug)]
+pub enum Owners {
+    /// Whoever makes it.
+    Callers,
+    /// This user and group.
+    These(u32, u32),
+    /// Who the archive says, mapped: ID there, ID here, count. Empty: as it is.
+    Written(Vec<IdMap>, Vec<IdMap>),
 }
 
 impl Default for Limits {
@@ -50,6 +78,7 @@ impl Default for Limits {
             max_path_bytes: 4095,
             max_extension_bytes: 1 << 20,
             single_id: false,
+            copying: None,
         }
     }
 }
@@ -90,7 +119,7 @@ pub fn unpack(source: impl Read, destination: BorrowedFd<'_>, limits: &Limits) -
     Ok(unpacked)
 }
 
-/// As [`unpack`], of the archive that a [`Blob`] gives, maybe in another thread; the blob's digest and size are left
+/// As [`unpack`], of the archive that a [`Blob`] gives, maybe in another process; the blob's digest and size are left
 /// to fill in.
 ///
 /// # Errors
@@ -120,6 +149,30 @@ pub fn unpack_archive(
         skipped_devices: written.skipped_devices,
         skipped_xattrs: written.skipped_xattrs,
     })
+}
+
+/// Writes the uncompressed archive of a layer blob to `sink`: its diff ID and its length.
+///
+/// # Errors
+/// As [`unpack`]; `kernel` where the sink refuses.
+pub fn decompress(
+    source: impl Read,
+    mut sink: impl std::io::Write,
+    limits: &Limits,
+) -> Result<(String, u64)> {
+    let mut stream = stream::Stream::new(Blob::open(source)?, limits.max_bytes);
+    let mut buffer = vec![0; 128 << 10];
+    let mut size = 0;
+    loop {
+        let count = stream.read_full(&mut buffer)?;
+        if count == 0 {
+            break;
+        }
+        sink.write_all(&buffer[..count]).map_err(|error| pack::sink_error(&error))?;
+        size += count as u64;
+    }
+    sink.flush().map_err(|error| pack::sink_error(&error))?;
+    Ok((stream.finish()?, size))
 }
 
 /// The blob says something that it may not.

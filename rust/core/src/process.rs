@@ -160,7 +160,7 @@ impl Program {
         Ok(Self {
             path: find_executable(process)?,
             args: strings(&process.args, "process.args")?,
-            env: strings(&with_home(process), "process.env")?,
+            env: strings(&environment(process), "process.env")?,
         })
     }
 
@@ -261,11 +261,23 @@ pub fn refusal(program: &str, step: u8, errno: i32) -> Error {
     }
 }
 
-/// The environment with HOME, which callers leave to the runtime: the user's in the container's passwd(5), else `/`.
-fn with_home(process: &Process) -> Vec<String> {
-    let mut env = process.env.clone();
-    let homes = env.iter().rev().filter_map(|variable| variable.strip_prefix("HOME="));
-    if homes.take(1).any(|home| !home.is_empty()) {
+/// Each variable once, the last that was given, as runc has it: who reads the first would see another than who reads the
+/// last. With HOME, which callers leave to the runtime: the user's in the container's passwd(5), else `/`.
+fn environment(process: &Process) -> Vec<String> {
+    let mut known: Vec<&str> = Vec::new();
+    let mut env: Vec<String> = Vec::new();
+    for variable in process.env.iter().rev() {
+        let name = variable.split('=').next().unwrap_or_default();
+        if !known.contains(&name) {
+            known.push(name);
+            env.push(variable.clone());
+        }
+    }
+    env.reverse();
+    if env
+        .iter()
+        .any(|variable| variable.strip_prefix("HOME=").is_some_and(|home| !home.is_empty()))
+    {
         return env;
     }
     env.retain(|variable| !variable.starts_with("HOME="));

@@ -69,6 +69,28 @@ impl Sources {
         Ok(root)
     }
 
+    /// Mounts the root for a look from outside, attached in our own mount namespace, and with `binds` what the document
+    /// binds into it where there is a place for it; returns the root. Nothing is made in it.
+    ///
+    /// # Errors
+    /// `kernel` naming the mount.
+    pub fn build_idle(&self, spec: &Spec, binds: bool) -> Result<OwnedFd> {
+        let slash = open_host(Path::new("/"), OFlags::PATH | OFlags::DIRECTORY)?;
+        mount::set_propagation(slash.as_fd(), libc::MS_SLAVE, true, "/")?;
+        let root = self.mount_root(None)?;
+        for (mount, source) in spec.mounts.iter().zip(&self.binds).filter(|_| binds) {
+            let path = destination(&mount.destination)?;
+            let is_kernels = ["/dev", "/proc", "/sys"].iter().any(|top| path.starts_with(top));
+            if source.is_none() || is_kernels {
+                continue;
+            }
+            if try_open_in_root(root.as_fd(), &path, OFlags::PATH).is_ok() {
+                entry::mount(root.as_fd(), mount, source.as_ref(), spec.linux.as_ref())?;
+            }
+        }
+        Ok(root)
+    }
+
     fn mount_root(&self, propagation: Option<&str>) -> Result<OwnedFd> {
         let root = match &self.overlay {
             Some(overlay) => overlay.mount()?,

@@ -15,3 +15,4 @@ pub mod signal;
 pub mod spawn;
 pub mod start;
 pub mod trampoline;
+pub mod usage;

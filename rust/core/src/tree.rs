@@ -5,7 +5,9 @@
 //! nothing but the disk, so nothing here recurses.
 
 mod chown;
+mod compare;
 mod copy;
+mod measure;
 mod merge;
 mod remove;
 mod share;
@@ -19,10 +21,13 @@ use rustix::fs::{Dir, FileType, Mode, OFlags, ResolveFlags, openat2};
 use rustix::io::Errno;
 
 pub use chown::chown;
+pub use compare::{Change, compare};
 pub use copy::{copy_contents, copy_shifted};
+pub use measure::measure;
 pub use remove::{remove, remove_path};
 pub use share::{METACOPY, REDIRECT, Shared, Source, share_shifted};
 pub use shift::IdMap;
+pub(crate) use shift::outside;
 
 /// Neither out of the directory, nor through a link, nor into another file system.
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH
@@ -30,13 +35,13 @@ const BENEATH: ResolveFlags = ResolveFlags::BENEATH
     .union(ResolveFlags::NO_MAGICLINKS)
     .union(ResolveFlags::NO_XDEV);
 
-fn open_directory(parent: impl AsFd, path: &[u8]) -> Result<OwnedFd, Errno> {
+pub(crate) fn open_directory(parent: impl AsFd, path: &[u8]) -> Result<OwnedFd, Errno> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     openat2(parent, if path.is_empty() { b"." } else { path }, flags, Mode::empty(), BENEATH)
 }
 
 /// Names in a directory with their types, `.` and `..` left out.
-fn entries(directory: &OwnedFd) -> Result<Vec<(Vec<u8>, FileType)>, Errno> {
+pub(crate) fn entries(directory: &OwnedFd) -> Result<Vec<(Vec<u8>, FileType)>, Errno> {
     let mut names = Vec::new();
     for entry in Dir::read_from(directory)? {
         let entry = entry?;
@@ -49,6 +54,6 @@ fn entries(directory: &OwnedFd) -> Result<Vec<(Vec<u8>, FileType)>, Errno> {
 }
 
 /// `parent/name`, or `name` at the top.
-fn below(parent: &[u8], name: &[u8]) -> Vec<u8> {
+pub(crate) fn below(parent: &[u8], name: &[u8]) -> Vec<u8> {
     if parent.is_empty() { name.to_vec() } else { [parent, b"/", name].concat() }
 }

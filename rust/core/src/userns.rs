@@ -135,7 +135,11 @@ pub fn is_single(holder: &Holder) -> Result<bool> {
     Ok(map.iter().map(|(_, _, count)| u64::from(*count)).sum::<u64>() == 1)
 }
 
-fn read_map(path: &str) -> Result<Vec<(u32, u32, u32)>> {
+/// The ranges of `/proc/<pid>/uid_map` or `gid_map`: inside, outside, count.
+///
+/// # Errors
+/// `kernel`.
+pub(crate) fn read_map(path: &str) -> Result<Vec<(u32, u32, u32)>> {
     let path = Path::new(path);
     let text = read_all(open_host(path, OFlags::RDONLY)?, path, 64 * 1024)?;
     let text = String::from_utf8_lossy(&text);

@@ -49,6 +49,7 @@ fn run(
         ("--namespaces", target.namespaces.to_string()),
     ];
     arguments.push(("--filter", number(&target.filter)));
+    arguments.push(("--usage", number(&target.usage)));
     arguments.extend(target.cgroup.as_ref().map(|fd| ("--cgroup", number(fd))));
     if !target.may_set_groups {
         arguments.push(("--no-groups", "1".to_owned()));
@@ -61,6 +62,7 @@ fn run(
     let arguments: Vec<(&str, &std::ffi::OsStr)> =
         arguments.iter().map(|(name, value)| (*name, std::ffi::OsStr::new(value))).collect();
     let mut keep = vec![target.init.as_fd(), document.as_fd(), target.filter.as_fd()];
+    keep.push(target.usage.as_fd());
     keep.extend(target.cgroup.as_ref().map(AsFd::as_fd));
     let own = stdio.map(|number| number.map(pyrt_core::sys::files::duplicate).transpose());
     let [stdin, stdout, stderr] = own;
@@ -80,15 +82,16 @@ fn run(
 }
 
 /// What the monitor tells of a container to join.
-struct Target {
-    init: OwnedFd,
+pub(crate) struct Target {
+    pub(crate) init: OwnedFd,
     filter: OwnedFd,
+    usage: OwnedFd,
     cgroup: Option<OwnedFd>,
     namespaces: u64,
     may_set_groups: bool,
 }
 
-fn ask(runtime_dir: &Path) -> Result<Target> {
+pub(crate) fn ask(runtime_dir: &Path) -> Result<Target> {
     let socket = connect_to(runtime_dir)?;
     wire::send(&socket, Frame::Request, br#"{"op":"join"}"#, &[]).at("monitor", "send")?;
     let answer = wire::receive_answer(&socket)?;
@@ -99,6 +102,7 @@ fn ask(runtime_dir: &Path) -> Result<Target> {
     Ok(Target {
         init: fds.next().ok_or_else(|| malformed("no descriptor came with it"))?,
         filter: fds.next().ok_or_else(|| malformed("no filter came with it"))?,
+        usage: fds.next().ok_or_else(|| malformed("no pipe came with it"))?,
         cgroup: fds.next(),
         namespaces: text
             .get("namespaces")

@@ -2,6 +2,7 @@
 //!
 //! Nothing here changes process-wide state, and every wait releases the GIL: a threaded program can use it all.
 
+mod archives;
 mod error;
 mod exec;
 mod json;
@@ -31,5 +32,12 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(worker::chown_tree, module)?)?;
     module.add_function(wrap_pyfunction!(worker::remove_tree, module)?)?;
     module.add_function(wrap_pyfunction!(worker::user_namespace, module)?)?;
+    module.add_function(wrap_pyfunction!(archives::measure_tree, module)?)?;
+    module.add_function(wrap_pyfunction!(archives::compare, module)?)?;
+    module.add_function(wrap_pyfunction!(archives::find_path, module)?)?;
+    module.add_function(wrap_pyfunction!(archives::pack_path, module)?)?;
+    module.add_function(wrap_pyfunction!(archives::unpack_into, module)?)?;
+    module.add_function(wrap_pyfunction!(archives::pack_layer, module)?)?;
+    module.add_function(wrap_pyfunction!(archives::decompress, module)?)?;
     Ok(())
 }

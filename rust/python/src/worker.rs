@@ -13,23 +13,34 @@ use rustix::io::Errno;
 
 use crate::error::{detached, raise};
 use crate::json::parse;
-use crate::monitor::{reap, start};
+use crate::monitor::{Started, reap, start};
 
 /// Runs `tree VERB` and returns its reply.
-fn work(
+pub(crate) fn work(
     binary: &Path,
     run_root: &Path,
     verb: &str,
     arguments: &[(&str, OsString)],
     keep: &[&OwnedFd],
 ) -> Result<Vec<u8>> {
-    let mut words: Vec<(&str, &OsStr)> = vec![("--run-root", run_root.as_os_str())];
-    words.extend(arguments.iter().map(|(name, value)| (*name, value.as_os_str())));
-    let keep: Vec<_> = keep.iter().map(AsFd::as_fd).collect();
-    let started = start(binary, &["tree", verb], "--report", &words, [None; 3], &keep)?;
+    let started = begin(binary, run_root, verb, arguments, keep)?;
     let answer = wire::receive_answer(&started.socket);
     reap(&started.process)?;
     answer.map(|answer| answer.content)
+}
+
+/// Starts `tree VERB`, whose descriptors `keep` it has from then on.
+pub(crate) fn begin(
+    binary: &Path,
+    run_root: &Path,
+    verb: &str,
+    arguments: &[(&str, OsString)],
+    keep: &[&OwnedFd],
+) -> Result<Started> {
+    let mut words: Vec<(&str, &OsStr)> = vec![("--run-root", run_root.as_os_str())];
+    words.extend(arguments.iter().map(|(name, value)| (*name, value.as_os_str())));
+    let keep: Vec<_> = keep.iter().map(AsFd::as_fd).collect();
+    start(binary, &["tree", verb], "--report", &words, [None; 3], &keep)
 }
 
 /// Makes the holder of the user's namespace if there is none; it stays in the caller's cgroup.
@@ -40,10 +51,10 @@ pub(crate) fn ensure_holder(binary: &Path, run_root: &Path) -> Result<()> {
     }
 }
 
-type Map = Vec<(u32, u32, u32)>;
+pub(crate) type Map = Vec<(u32, u32, u32)>;
 
 /// `container:user:count,…`
-fn map_text(map: &Map) -> OsString {
+pub(crate) fn map_text(map: &Map) -> OsString {
     let ranges: Vec<String> =
         map.iter().map(|(inside, outside, count)| format!("{inside}:{outside}:{count}")).collect();
     ranges.join(",").into()

@@ -46,10 +46,9 @@ impl Arguments {
         self.pairs.iter().find(|(known, _)| known == name).map(|(_, value)| value)
     }
 
-    /// All values of an option that can be repeated, as paths, in order.
-    pub(crate) fn paths(&self, name: &str) -> Vec<PathBuf> {
-        let given = self.pairs.iter().filter(|(known, _)| known == name);
-        given.map(|(_, value)| PathBuf::from(value)).collect()
+    /// The values of an option that may be given several times.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &OsString> {
+        self.pairs.iter().filter(move |(known, _)| known == name).map(|(_, value)| value)
     }
 
     /// A path that must be given.

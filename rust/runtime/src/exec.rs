@@ -14,13 +14,13 @@ use pyrt_core::relay::{self, Order, Orders, Pending, Signals, Streams, open_anew
 use pyrt_core::seccomp::Filter;
 use pyrt_core::spec::Process;
 use pyrt_core::sys::fork::{self, Fork};
+use pyrt_core::sys::usage;
 use pyrt_core::wire::{self, Frame};
 use pyrt_core::{At, Code, Error, Result, validate};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, pipe_with};
-use rustix::process::{WaitId, WaitIdOptions};
 use rustix::thread::ThreadNameSpaceType;
 
 use crate::Status;
@@ -29,7 +29,7 @@ use crate::arguments::{Arguments, missing};
 /// The largest process object.
 const PROCESS_BYTES: usize = 16 << 20;
 
-/// `join --report FD --init FD --process FD --namespaces MASK --filter FD [--cgroup FD] [--no-groups 1]
+/// `join --report FD --init FD --process FD --namespaces MASK --filter FD --usage FD [--cgroup FD] [--no-groups 1]
 /// [--detach 1] [--detach-keys HEX]`
 pub(crate) fn main(args: &[OsString]) -> Status {
     let args = Arguments::parse(args)?;
@@ -86,7 +86,7 @@ fn run(args: &Arguments, report: &OwnedFd) -> Status {
     let started = format!("{{\"pid\":{}}}", joined.pid);
     // A caller that is gone leaves the program running, as one that asked for it does.
     let told = wire::send(report, Frame::Started, started.as_bytes(), &[]);
-    let end = End::default();
+    let end = End { code: Cell::default(), usage: args.needed_descriptor("usage")? };
     let stays =
         !detach && told.is_ok() && attend(&joined, pipes, report, own, &detach_keys(args), &end)?;
     if !stays {
@@ -175,27 +175,24 @@ fn discard_output(joined: &Joined) -> Result<()> {
 ///
 /// Asked for as soon as it has ended, and not when its last output is written: until somebody reaps it, the pid
 /// namespace of its container does not end, and a user's stopped terminal would hold up `kill` and `rm`.
-#[derive(Default)]
-struct End(Cell<Option<i32>>);
+struct End {
+    code: Cell<Option<i32>>,
+    /// Where the monitor hears what the program has used.
+    usage: OwnedFd,
+}
 
 impl End {
     fn code(&self, joined: &Joined) -> Status {
-        if self.0.get().is_none() {
-            self.0.set(Some(wait(joined)?));
+        if let Some(code) = self.code.get() {
+            return Ok(code);
         }
-        Ok(self.0.get().unwrap_or(255))
+        let ended = usage::wait(joined.pidfd.as_fd()).at("wait", "exec")?;
+        // A monitor that is gone, or has a thousand to read first, misses this one.
+        let _ = rustix::io::write(&self.usage, &ended.usage.to_bytes());
+        let code = ended.code.or(ended.signal.map(|signal| 128 + signal)).unwrap_or(255);
+        self.code.set(Some(code));
+        Ok(code)
     }
-}
-
-/// Waits for the program and nothing else.
-fn wait(joined: &Joined) -> Status {
-    let id = || WaitId::PidFd(joined.pidfd.as_fd());
-    let status = rustix::io::retry_on_intr(|| rustix::process::waitid(id(), WaitIdOptions::EXITED))
-        .at("wait", "exec")?;
-    let code = status.as_ref().and_then(|status| {
-        status.exit_status().or_else(|| status.terminating_signal().map(|signal| 128 + signal))
-    });
-    Ok(code.unwrap_or(255))
 }
 
 /// Our end of a pipe that stands between the container and the user's terminal.

@@ -13,7 +13,8 @@ use rustix::process::{Pid, WaitOptions};
 use crate::Status;
 use crate::arguments::Arguments;
 
-/// Forwards every signal, reaps every orphan, ends as the program ends.
+/// Forwards every signal, reaps every orphan, ends as the program ends; and ends all others before, and waits for them,
+/// so that what they used is counted with ours (the kernel forgets what it ends itself).
 pub(crate) fn main(args: &[OsString]) -> Status {
     let args = Arguments::parse(args)?;
     let program = args.rest.first().ok_or_else(|| crate::arguments::missing("program"))?;
@@ -45,6 +46,8 @@ pub(crate) fn main(args: &[OsString]) -> Status {
         while let Some(number) = signal::next(pending.as_fd()).at("read", "signals")? {
             if number == libc::SIGCHLD {
                 if let Some(code) = reap(child) {
+                    signal::kill_all_others();
+                    while rustix::process::wait(WaitOptions::empty()).is_ok() {}
                     return Ok(code);
                 }
             } else {

@@ -14,12 +14,13 @@ mod exec;
 mod init;
 mod monitor;
 mod oci;
+mod roots;
 mod trees;
 mod unpack;
 
 use std::ffi::OsString;
 
-use pyrt_core::{Error, Result};
+use pyrt_core::{At, Error, Result};
 
 /// What only our own code starts; everything else is an OCI runtime's command line.
 const OURS: [&str; 5] = ["monitor", "holder", "join", "tree", "init"];
@@ -60,10 +61,18 @@ pub fn run(args: &[OsString]) -> i32 {
     }
 }
 
-/// Writes to stdout; a reader that is gone is not our failure to report.
+/// Writes to stdout; the exit status.
 fn print(text: &str) -> i32 {
-    let _ = pyrt_core::paths::write_all(rustix::stdio::stdout(), text.as_bytes());
-    0
+    let written = pyrt_core::paths::write_all(rustix::stdio::stdout(), text.as_bytes());
+    match written.at("write", "stdout") {
+        Ok(()) => 0,
+        // A reader that has seen enough.
+        Err(error) if error.errno == Some(libc::EPIPE) => 0,
+        Err(error) => {
+            complain(&error);
+            1
+        }
+    }
 }
 
 /// The one place that renders an error: as a line for people.

@@ -8,6 +8,7 @@ mod container;
 mod control;
 mod log;
 mod network;
+mod receipt;
 mod stdio;
 
 use std::ffi::OsString;

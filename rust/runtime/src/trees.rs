@@ -13,11 +13,10 @@ use pyrt_core::wire::{self, Frame};
 use pyrt_core::{At, Code, Error, Result, overlay, sys, tree, userns};
 use rustix::fs::{Mode, OFlags};
 
-use crate::Status;
 use crate::arguments::{Arguments, invalid, missing};
-use crate::unpack;
+use crate::{Status, roots, unpack};
 
-/// `tree ensure|unpack|remove|chown|shift|share|probe --report FD --run-root DIR [--path DIR] …`
+/// `tree VERB --report FD --run-root DIR [--path DIR] …`; the verbs are in [`work`].
 pub(crate) fn main(args: &[OsString]) -> Status {
     let verb = args.first().map(|verb| verb.to_string_lossy().into_owned()).unwrap_or_default();
     let args = Arguments::parse(args.get(1..).unwrap_or_default())?;
@@ -41,6 +40,12 @@ fn work(verb: &str, args: &Arguments) -> Result<Vec<u8>> {
     let path = args.path("path")?;
     match verb {
         "unpack" => unpack_layer(args, &path, single_id),
+        "find" => roots::find(args, &path),
+        "pack" => roots::pack(args, &path),
+        "pack-layer" => roots::pack_layer(args, &path, single_id),
+        "unpack-into" => roots::unpack_into(args, &path),
+        "compare" => roots::compare(args, &path),
+        "measure" => tree::measure(&path).map(|size| to_json(&size)),
         "remove" => tree::remove_path(&path).map(|()| done()),
         "chown" => {
             let (uid, gid) = (needed(args, "uid")?, needed(args, "gid")?);
@@ -62,7 +67,7 @@ fn done() -> Vec<u8> {
     b"{}".to_vec()
 }
 
-fn to_json<T: serde::Serialize>(value: &T) -> Vec<u8> {
+pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Vec<u8> {
     serde_json::to_vec(value).unwrap_or_default()
 }
 
@@ -89,10 +94,9 @@ fn unpack_layer(args: &Arguments, path: &Path, single_id: bool) -> Result<Vec<u8
 fn share(args: &Arguments, path: &Path) -> Result<Vec<u8>> {
     let (uids, gids) = (map(args, "uid-map")?, map(args, "gid-map")?);
     let sources: Vec<_> = args
-        .paths("layer")
-        .into_iter()
-        .zip(args.paths("data"))
-        .map(|(layer, data)| tree::Source { layer, data })
+        .all("layer")
+        .zip(args.all("data"))
+        .map(|(layer, data)| tree::Source { layer: layer.into(), data: data.into() })
         .collect();
     let shared = tree::share_shifted(&sources, path, &uids, &gids).and_then(|shared| {
         // Metadata alone need not be waited for: file systems write it in order, so that what is named later is not
@@ -128,12 +132,12 @@ fn or_remove<T>(result: Result<T>, path: &Path) -> Result<T> {
     result
 }
 
-fn needed(args: &Arguments, name: &str) -> Result<u32> {
+pub(crate) fn needed(args: &Arguments, name: &str) -> Result<u32> {
     args.number(name)?.ok_or_else(|| missing(name))
 }
 
 /// `container:user:count,…`
-fn map(args: &Arguments, name: &str) -> Result<Vec<tree::IdMap>> {
+pub(crate) fn map(args: &Arguments, name: &str) -> Result<Vec<tree::IdMap>> {
     let text = args.get(name).ok_or_else(|| missing(name))?.to_string_lossy();
     let range = |range: &str| {
         let mut numbers = range.split(':').map(str::parse::<u32>);

@@ -12,12 +12,16 @@ use crate::error::{At, Code, Error, Result};
 /// How long killed processes may take to be gone.
 const DEATH_LIMIT: Duration = Duration::from_secs(10);
 
+/// How long a cgroup may say that there is somebody after the last has ended.
+const LAG_LIMIT: Duration = Duration::from_millis(100);
+
 /// Takes a container's cgroup back: ends what is left in it, and removes what [`Place::make`](super::Place::make)
-/// made. Done twice, it is done.
+/// made. Done twice, it is done. Where all of the container's own processes `have_ended`, others are left alone, and with
+/// them their cgroup.
 ///
 /// # Errors
 /// `conflict` if something in it does not die; `kernel`.
-pub fn take_back(path: &Path, made: &[PathBuf]) -> Result<()> {
+pub fn take_back(path: &Path, made: &[PathBuf], have_ended: bool) -> Result<()> {
     let (own, parents) = match made.split_last() {
         Some((last, parents)) if last == path => (true, parents),
         _ => (false, made),
@@ -29,6 +33,9 @@ pub fn take_back(path: &Path, made: &[PathBuf]) -> Result<()> {
         Err(error) if error.code == Code::NotFound => {}
         cgroup => {
             let cgroup = cgroup?;
+            if have_ended && !cgroup.wait_empty(LAG_LIMIT)? {
+                return Ok(());
+            }
             end_all(&cgroup, own)?;
             // runtime.md#delete: what was there before stays, and what is in it is not ours to judge.
             if own {

@@ -14,15 +14,14 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
 
 use rustix::fs::{
-    AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Uid, XattrFlags, chownat, fchmod, fchown,
-    fsetxattr, futimens, linkat, mkdirat, mknodat, openat, openat2, symlinkat, unlinkat, utimensat,
+    AtFlags, FileType, Mode, OFlags, ResolveFlags, chownat, fchmod, futimens, linkat, mkdirat,
+    mknodat, openat, openat2, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
 use super::archive::{Archive, Kind, Member, Timestamp};
 use super::place::{
-    Place, beneath, chmod_path, chown_error, hide_lower, is_foreign, is_whiteout, link_error, os,
-    split, times,
+    Place, beneath, chmod_path, chown_error, hide_lower, is_whiteout, link_error, os, split, times,
 };
 use super::{Limits, bad, limit};
 use crate::{At, Error, Result, tree};
@@ -44,8 +43,8 @@ pub(super) struct Written {
 /// The destination.
 pub(super) struct Tree<'a> {
     root: BorrowedFd<'a>,
-    limits: &'a Limits,
-    written: Written,
+    pub(super) limits: &'a Limits,
+    pub(super) written: Written,
     /// Members come directory by directory, so one remembered descriptor spares most walks.
     parent: Option<(Vec<u8>, Rc<OwnedFd>)>,
     /// Modes and times of directories, given when nothing is made in them any more.
@@ -76,7 +75,9 @@ impl<'a> Tree<'a> {
             return self.root_directory(member);
         };
         let at = Place { dir: self.directory(parent)?, name, path: &path };
-        if let Some(hidden) = name.strip_prefix(b".wh.") {
+        if self.limits.copying.is_none()
+            && let Some(hidden) = name.strip_prefix(b".wh.")
+        {
             return self.whiteout(&at, parent, hidden);
         }
         match member.kind {
@@ -94,8 +95,8 @@ impl<'a> Tree<'a> {
         for (path, (mode, mtime)) in std::mem::take(&mut self.directories).into_iter().rev() {
             let name = if path.is_empty() { b".".as_slice() } else { &path };
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-            let fd =
-                openat2(self.root, name, flags, Mode::empty(), BENEATH).at("open", os(&path))?;
+            let fd = openat2(self.root, name, flags, Mode::empty(), self.resolution())
+                .at("open", os(&path))?;
             fchmod(&fd, Mode::from_raw_mode(mode)).at("chmod", os(&path))?;
             futimens(&fd, &times(mtime)).at("set times of", os(&path))?;
         }
@@ -106,6 +107,9 @@ impl<'a> Tree<'a> {
     fn root_directory(&mut self, member: &Member) -> Result<()> {
         if member.kind != Kind::Directory {
             return Err(bad(&member.path, "names the root, which is a directory"));
+        }
+        if self.limits.copying.is_some() {
+            return Ok(()); // it is there, and is not the archive's to change
         }
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let fd = openat(self.root, ".", flags, Mode::empty()).at("open", "/")?;
@@ -164,7 +168,15 @@ impl<'a> Tree<'a> {
     fn open_directory(&self, path: &[u8]) -> Result<OwnedFd, Errno> {
         let name = if path.is_empty() { b"." } else { path };
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        openat2(self.root, name, flags, Mode::empty(), BENEATH)
+        openat2(self.root, name, flags, Mode::empty(), self.resolution())
+    }
+
+    /// A container's tree may have mounts, and a copy goes where the container would find it.
+    fn resolution(&self) -> ResolveFlags {
+        match self.limits.copying {
+            Some(_) => BENEATH.difference(ResolveFlags::NO_XDEV),
+            None => BENEATH,
+        }
     }
 
     fn make_directory(&mut self, at: &Place<'_>, member: &Member) -> Result<()> {
@@ -179,6 +191,7 @@ impl<'a> Tree<'a> {
             }
             // Whited out first and made again: what lower layers have below it stays hidden.
             hides_lower = is_whiteout(&stat);
+            self.may_replace(at, "a directory")?;
             self.remove(at)?;
         }
         let fd = at.open(OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
@@ -270,8 +283,9 @@ impl<'a> Tree<'a> {
 
     /// Owner and times of what cannot be opened.
     fn finish_special(&mut self, at: &Place<'_>, member: &Member) -> Result<()> {
-        if !self.limits.single_id {
-            let (uid, gid) = (Uid::from_raw(member.uid), Gid::from_raw(member.gid));
+        if !self.limits.single_id
+            && let Some((uid, gid)) = self.owner(member, at.path)?
+        {
             chownat(&at.dir, at.name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
                 .map_err(|errno| chown_error(errno, member, at.path))?;
         }
@@ -353,6 +367,7 @@ impl<'a> Tree<'a> {
     fn remove(&mut self, at: &Place<'_>) -> Result<()> {
         match unlinkat(&at.dir, at.name, AtFlags::empty()) {
             Err(Errno::ISDIR) => {
+                self.may_replace(at, "no directory")?;
                 tree::remove((*at.dir).as_fd(), at.name)?;
                 // What was to be done to it, and to what was in it.
                 let below = [at.path, b"/"].concat();
@@ -362,31 +377,5 @@ impl<'a> Tree<'a> {
             }
             other => other.at("unlink", os(at.path)),
         }
-    }
-
-    fn own(&self, fd: &impl AsFd, member: &Member, path: &[u8]) -> Result<()> {
-        if !self.limits.single_id {
-            let (uid, gid) = (Uid::from_raw(member.uid), Gid::from_raw(member.gid));
-            return fchown(fd, Some(uid), Some(gid))
-                .map_err(|errno| chown_error(errno, member, path));
-        }
-        if (member.uid, member.gid) == (0, 0) {
-            return Ok(());
-        }
-        let owner = format!("{}:{}", member.uid, member.gid);
-        fsetxattr(fd, "user.pyrt.owner", owner.as_bytes(), XattrFlags::empty())
-            .at("set user.pyrt.owner of", os(path))
-    }
-
-    fn attributes(&mut self, fd: &impl AsFd, member: &Member, path: &[u8]) -> Result<()> {
-        for (name, value) in &member.xattrs {
-            if is_foreign(name) {
-                self.written.skipped_xattrs += 1;
-                continue;
-            }
-            let step = format!("set {} of", String::from_utf8_lossy(name));
-            fsetxattr(fd, name.as_slice(), value, XattrFlags::empty()).at(&step, os(path))?;
-        }
-        Ok(())
     }
 }

@@ -119,3 +119,12 @@ pub fn from_number(number: i32) -> Option<rustix::process::Signal> {
     // signal that libc keeps for itself.
     unsafe { Some(rustix::process::Signal::from_raw_unchecked(number)) }
 }
+/// SIGKILL for all processes of the pid namespace whose first process we are; nothing if we are another.
+pub fn kill_all_others() {
+    if std::process::id() == 1 {
+        // SAFETY: kill(2) takes two integers. As pid 1 of a namespace, -1 means all in it but ourselves; ESRCH is nobody.
+        unsafe {
+            libc::kill(-1, libc::SIGKILL);
+        }
+    }
+}

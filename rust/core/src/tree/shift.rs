@@ -194,7 +194,7 @@ impl Shift<'_> {
 }
 
 /// Where the container's `id` lives in our namespace.
-fn outside(map: &[IdMap], id: u32) -> Option<u32> {
+pub(crate) fn outside(map: &[IdMap], id: u32) -> Option<u32> {
     map.iter().find_map(|&(inside, outside, count)| {
         let offset = id.checked_sub(inside).filter(|offset| *offset < count)?;
         outside.checked_add(offset)

@@ -1,6 +1,6 @@
 //! Making one container: everything it needs, then init, then word to the lead; and taking it all back.
 
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use pyrt_core::cgroup::{Cgroup, Resources};
@@ -22,10 +22,11 @@ use super::container::{Container, Joining};
 use super::control::listen;
 use super::log::Log;
 use super::network;
+use super::receipt::Meter;
 use super::stdio::Stdio;
 
-/// Room for exit.json: a block, which is what a file takes anyway.
-const EXIT_BYTES: u64 = 4096;
+/// Room for exit.json, with the receipt in it.
+const EXIT_BYTES: u64 = 8192;
 
 /// Creates the container, tells the lead, and watches until the end.
 pub(super) fn supervise(job: Job, lead: BorrowedFd<'_>) -> Result<()> {
@@ -47,7 +48,7 @@ pub(super) fn supervise(job: Job, lead: BorrowedFd<'_>) -> Result<()> {
             let status = container.watch();
             let exit = container.conclude(status);
             let is_free = undo.release();
-            container.say_goodbye(exit.as_ref());
+            container.say_goodbye(exit.as_deref());
             undo.finish(is_free);
             Ok(())
         }
@@ -80,8 +81,8 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
     give_writable_layer(&job)?;
     Resources::of(&job.spec)?.apply_to(cgroup)?; // before init is born in it
     let (mut stdio, theirs) = Stdio::pipes(job.config.stdin)?;
-    let cgroup = cgroup.map(|cgroup| cgroup.as_fd().try_clone_to_owned()).transpose();
-    let cgroup = cgroup.at("dup", "cgroup")?;
+    let dup = |cgroup: &Cgroup| cgroup.as_fd().try_clone_to_owned().at("dup", "cgroup");
+    let cgroup = cgroup.map(dup).transpose()?;
     let joins = Joins::open(&job.spec)?;
     let plan = Plan {
         spec: &job.spec,
@@ -120,6 +121,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
     let listener = listen(&run_dir).map_err(undone)?;
     let reserve = || Reserved::make(bundle.as_fd(), "exit.json", EXIT_BYTES);
     let record = (!job.config.remove).then(reserve).transpose().map_err(undone)?;
+    let meter = Meter::of(&job, cgroup.as_ref(), pid).map_err(undone)?;
     let lead = lead.try_clone_to_owned().at("dup", "lead").map_err(undone)?;
     set_nonblocking(&lead).map_err(undone)?;
     let mut created = beginning.finish(&job.spec)?;
@@ -129,8 +131,6 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
     if let Some(config) = &job.config.network {
         network::connect(config, pid).inspect_err(|_| create::end(created.pidfd.as_fd()))?;
     }
-    let mut lead = Client::new(lead, true);
-    lead.push(Frame::Created, format!("{{\"pid\":{pid}}}").as_bytes(), Vec::new());
     Ok(Container {
         id: job.config.id.clone(),
         bundle,
@@ -142,13 +142,21 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         stdio,
         log,
         listener,
-        clients: vec![lead],
+        clients: vec![greet(lead, pid)],
         is_deaf: false,
         abandoned: false,
         failure: None,
         record,
         joining,
+        meter,
     })
+}
+
+/// The lead hears that there is an init.
+fn greet(lead: OwnedFd, pid: u32) -> Client {
+    let mut lead = Client::new(lead, true);
+    lead.push(Frame::Created, format!("{{\"pid\":{pid}}}").as_bytes(), Vec::new());
+    lead
 }
 
 fn created_state(job: &Job, pid: u32) -> State {

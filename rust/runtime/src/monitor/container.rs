@@ -6,17 +6,19 @@ use pyrt_core::bundle::MonitorConfig;
 use pyrt_core::create::Created;
 use pyrt_core::paths::{Reserved, memory_file, write_whole};
 use pyrt_core::state::{Exit, State, now};
+use pyrt_core::sys::usage::{self, Ended};
 use pyrt_core::wire::{CHUNK_BYTES, Frame, Received};
 use pyrt_core::{At, Code, Error, Result, sys};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
-use rustix::process::{Signal, WaitId, WaitIdOptions, WaitIdStatus};
+use rustix::process::Signal;
 
 use super::Attach;
 use super::clients::{Client, to_json};
 use super::control::Request;
 use super::log::Log;
+use super::receipt::{self, Meter};
 use super::stdio::Stdio;
 
 /// Everything the loop watches.
@@ -41,6 +43,7 @@ pub(super) struct Container {
     /// exit.json to be; what is removed when it ends needs none.
     pub(super) record: Option<Reserved>,
     pub(super) joining: Joining,
+    pub(super) meter: Meter,
 }
 
 /// What exec must know of the container, kept when the document is gone.
@@ -70,11 +73,12 @@ enum Source {
     Output(Frame),
     Input,
     Client(usize),
+    Joined,
 }
 
 impl Container {
     /// The one loop: until init has ended.
-    pub(super) fn watch(&mut self) -> Option<WaitIdStatus> {
+    pub(super) fn watch(&mut self) -> Option<Ended> {
         let mut buffer = vec![0_u8; CHUNK_BYTES];
         loop {
             let ready = self.wait_for_events();
@@ -83,8 +87,7 @@ impl Container {
                 match source {
                     Source::Init => {
                         self.drain(&mut buffer);
-                        let id = WaitId::PidFd(self.created.pidfd.as_fd());
-                        return rustix::process::waitid(id, WaitIdOptions::EXITED).ok().flatten();
+                        return usage::wait(self.created.pidfd.as_fd()).ok();
                     }
                     Source::Listener => self.accept(),
                     Source::Output(frame) => {
@@ -92,6 +95,7 @@ impl Container {
                     }
                     Source::Input => self.stdio.flush(),
                     Source::Client(index) => self.serve(index, flags),
+                    Source::Joined => drop(self.meter.collect()),
                 }
             }
             self.drop_clients();
@@ -126,6 +130,10 @@ impl Container {
             }
             sources.push(Source::Client(index));
             fds.push(PollFd::from_borrowed_fd(client.as_fd(), flags));
+        }
+        if let Some(fd) = self.meter.joined() {
+            sources.push(Source::Joined);
+            fds.push(PollFd::from_borrowed_fd(fd, readable));
         }
         // Last, so that what was said before the end is heard before it.
         sources.push(Source::Init);
@@ -234,7 +242,7 @@ impl Container {
         Ok(())
     }
 
-    fn join_descriptors(&self) -> Result<Vec<OwnedFd>> {
+    fn join_descriptors(&mut self) -> Result<Vec<OwnedFd>> {
         if self.state.status != "running" {
             return Err(Error::new(Code::Conflict, "exec", &*self.id, "container is not running"));
         }
@@ -242,6 +250,7 @@ impl Container {
         // Always there, empty without a filter: so that the place of the cgroup does not depend on it.
         let filter = self.joining.filter.as_deref().unwrap_or_default();
         fds.push(memory_file("seccomp", filter)?);
+        fds.push(self.meter.usage_pipe()?);
         if let Some(cgroup) = &self.cgroup {
             fds.push(cgroup.try_clone().at("dup", "cgroup")?);
         }
@@ -281,6 +290,7 @@ impl Container {
             Ok(()) | Err(Errno::NOENT) => {}
             Err(errno) => return Err(errno).at("unlink", "exit.json"),
         }
+        self.meter.begin();
         self.created.gate.start()?;
         // Init loads its filter and executes; meanwhile we write what will be true if it can.
         self.state.status = "running".to_owned();
@@ -310,39 +320,48 @@ impl Container {
         self.clients.retain(|client| !client.gone);
     }
 
-    /// Writes exit.json, unless the container never was.
-    pub(super) fn conclude(&mut self, status: Option<WaitIdStatus>) -> Option<Exit> {
+    /// Writes exit.json and the receipt, unless the container never was; what those who wait are told.
+    pub(super) fn conclude(&mut self, ended: Option<Ended>) -> Option<Vec<u8>> {
         if self.abandoned {
             return None;
         }
-        let signal = status.as_ref().and_then(WaitIdStatus::terminating_signal);
-        let code = status.as_ref().and_then(WaitIdStatus::exit_status);
-        let error =
-            self.failure.take().or_else(|| self.log.as_mut().and_then(|log| log.error.take()));
-        let exit = Exit {
+        let signal = ended.and_then(|ended| ended.signal);
+        let code = ended.and_then(|ended| ended.code);
+        let has_run = self.state.status == "running";
+        let mut exit = Exit {
             id: self.id.clone(),
             exit_code: code.or(signal.map(|signal| 128 + signal)).unwrap_or(255),
             signal,
-            reason: if self.state.status == "running" { "exited" } else { "start failed" }
-                .to_owned(),
-            error,
+            reason: if has_run { "exited" } else { "start failed" }.to_owned(),
+            error: self.failure.take(),
             started_at: self.state.started_at.clone(),
             finished_at: now(),
         };
-        let text = to_json(&exit);
+        let used = ended.map(|ended| ended.usage).unwrap_or_default();
+        let receipt = has_run.then(|| self.meter.conclude(used));
+        if let (Some(receipt), Some(config)) = (&receipt, &self.config.receipt)
+            && let Err(error) = receipt::file(config, &exit, receipt)
+        {
+            exit.error.get_or_insert(error);
+        }
+        if let Some(error) = self.log.as_mut().and_then(|log| log.error.take()) {
+            exit.error.get_or_insert(error);
+        }
+        let text = told(&exit, receipt.as_deref());
         match self.record.take().map(|record| record.write(&text)) {
             // Whoever waits is told here, and a later look finds start.json, thus an exit.
-            Some(Err(error)) => Some(Exit { error: Some(error), ..exit }),
-            _ => Some(exit),
+            Some(Err(error)) => {
+                Some(told(&Exit { error: Some(error), ..exit }, receipt.as_deref()))
+            }
+            _ => Some(text),
         }
     }
 
     /// Tells everybody who waits, after the clean-up, so that "ended" means that nothing is left.
-    pub(super) fn say_goodbye(&mut self, exit: Option<&Exit>) {
+    pub(super) fn say_goodbye(&mut self, exit: Option<&[u8]>) {
         let Some(exit) = exit else { return };
-        let text = to_json(exit);
         for client in self.clients.iter_mut().filter(|client| client.waits) {
-            client.push(Frame::Exited, &text, Vec::new());
+            client.push(Frame::Exited, exit, Vec::new());
         }
         // Slow readers get what is theirs; those who left are dropped.
         while self.clients.iter().any(|client| client.has_output() && !client.gone) {
@@ -358,6 +377,17 @@ impl Container {
             self.clients.iter_mut().for_each(Client::flush);
         }
     }
+}
+
+/// exit.json, with the receipt in it.
+fn told(exit: &Exit, receipt: Option<&str>) -> Vec<u8> {
+    let mut text = to_json(exit);
+    if let (Some(receipt), Some(b'}')) = (receipt, text.pop()) {
+        text.extend_from_slice(b",\"usage\":");
+        text.extend_from_slice(receipt.as_bytes());
+    }
+    text.push(b'}');
+    text
 }
 
 /// Real-time signals have no name in the table of named ones.

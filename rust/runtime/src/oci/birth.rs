@@ -54,6 +54,7 @@ pub(super) fn start(globals: &Globals, words: &Words) -> Result<i32> {
     let refuse = |message: &str| Err(Error::new(Code::Conflict, "", "", message));
     match container.status()? {
         Status::Created => {}
+        Status::Creating => return refuse("cannot start a container that is still being created"),
         Status::Stopped => return refuse("cannot start a container that has stopped"),
         Status::Paused => return refuse("cannot start a paused container"),
         _ => return refuse("cannot start an already running container"),
@@ -108,6 +109,7 @@ fn make(
         cgroup_made: Vec::new(),
         scope: None,
         has_hooks: order.spec.hooks.is_some(),
+        ends_with_init: order.spec.makes("pid"),
     };
     match make_in(globals, order, &directory, &mut record, listens) {
         Ok((created, notify)) => Ok((Container { directory, record }, created, notify)),

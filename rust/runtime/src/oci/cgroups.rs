@@ -59,7 +59,7 @@ impl Cgroups {
             Some(place) => place
                 .give(spec)
                 .and_then(|()| entrance(place, spec))
-                .inspect_err(|_| drop(take_back(place.cgroup.path(), &place.made)))?,
+                .inspect_err(|_| drop(take_back(place.cgroup.path(), &place.made, false)))?,
             None => None,
         };
         Ok(Self { resources, place, entrance, scope, scope_path: OnceCell::new() })
@@ -127,8 +127,14 @@ pub(super) fn update(record: &Record, resources: &Resources) -> Result<()> {
 /// # Errors
 /// `conflict` if something in it does not die.
 pub(super) fn remove(record: &Record) -> Result<()> {
+    // What is in it by now is another container's, which was given the same place.
+    let have_ended = record.ends_with_init && record.pid != 0;
+    let take_back = |path, made| take_back(path, made, have_ended);
     let Some(unit) = &record.scope else {
-        return record.cgroup.as_ref().map_or(Ok(()), |path| take_back(path, &record.cgroup_made));
+        return record
+            .cgroup
+            .as_deref()
+            .map_or(Ok(()), |path| take_back(path, &record.cgroup_made));
     };
     // A scope goes when its last process does, be it that it was not made whole. If it went, systemd need not be there
     // any more.

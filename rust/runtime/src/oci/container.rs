@@ -55,11 +55,15 @@ pub(super) struct Record {
     pub(super) scope: Option<String>,
     /// Whether the document has hooks.
     pub(super) has_hooks: bool,
+    /// Whether its processes have a pid namespace of their own, and so end with init.
+    pub(super) ends_with_init: bool,
 }
 
 /// runtime.md#state, with runc's paused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Status {
+    /// Its create is at work, or was killed before there was an init.
+    Creating,
     Created,
     Running,
     Paused,
@@ -69,6 +73,7 @@ pub(super) enum Status {
 impl Status {
     pub(super) fn as_str(self) -> &'static str {
         match self {
+            Self::Creating => "creating",
             Self::Created => "created",
             Self::Running => "running",
             Self::Paused => "paused",
@@ -240,6 +245,7 @@ impl Container {
     /// What it does now.
     pub(super) fn status(&self) -> Result<Status> {
         Ok(match self.process()? {
+            None if self.record.pid == 0 => Status::Creating,
             None => Status::Stopped,
             Some(_) if self.is_paused() => Status::Paused,
             Some(_) if self.directory.is_waiting() => Status::Created,

@@ -24,7 +24,7 @@ pub(super) fn main(globals: &Globals, words: &Words) -> Result<i32> {
         return Err(invalid("duration interval must be greater than 0"));
     }
     let container = Container::find(globals, id)?;
-    if container.status()? == Status::Stopped {
+    if matches!(container.status()?, Status::Creating | Status::Stopped) {
         let message = format!("container with id {id} is not running");
         return Err(Error::new(Code::Conflict, "", "", message));
     }

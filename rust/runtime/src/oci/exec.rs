@@ -117,7 +117,7 @@ fn check_status(container: &Container, ignores_pause: bool) -> Result<()> {
         Status::Paused if !ignores_pause => "cannot exec in a paused container",
         // CVE-2019-5736: until init has executed the program, its /proc entry is the runtime's, and what we would start
         // in there could open it.
-        Status::Created => "cannot exec in a container that was not started",
+        Status::Creating | Status::Created => "cannot exec in a container that was not started",
         _ => return Ok(()),
     };
     Err(Error::new(Code::Conflict, "", "", message))

@@ -28,7 +28,7 @@ pub(super) fn resume(globals: &Globals, words: &Words) -> Result<i32> {
 /// The cgroup of a container that lives.
 fn freezable(globals: &Globals, id: &str) -> Result<Cgroup> {
     let container = Container::find(globals, id)?;
-    if container.status()? == Status::Stopped {
+    if matches!(container.status()?, Status::Creating | Status::Stopped) {
         return Err(conflict("container not running"));
     }
     container.cgroup()?.ok_or_else(|| no_cgroup("pause"))

@@ -197,8 +197,12 @@ fn render(error: &Error) -> String {
         text.push_str(": ");
     }
     if error.errno.is_some() && error.code != Code::InvalidSpec {
+        // But SELinux and AppArmor are names.
         let mut letters = error.message.chars();
-        text.extend(letters.next().map(|letter| letter.to_ascii_lowercase()));
+        let first = letters.next();
+        let word = letters.as_str().split(' ').next().unwrap_or_default();
+        let is_name = word.bytes().any(|byte| byte.is_ascii_uppercase());
+        text.extend(first.map(|letter| if is_name { letter } else { letter.to_ascii_lowercase() }));
         text.push_str(letters.as_str());
     } else {
         text.push_str(&error.message);

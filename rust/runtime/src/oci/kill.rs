@@ -41,13 +41,32 @@ pub(super) fn main(globals: &Globals, words: &Words) -> Result<i32> {
         return if all { Ok(0) } else { container.running_process().map(|_| 0) };
     }
     let process = container.running_process()?;
-    if all {
+    // With a pid namespace of its own all end with init; without one they would stay (as runc has it).
+    if all || (signal == Signal::KILL && !container.record.ends_with_init) {
         return kill_all(&container, signal).map(|()| 0);
     }
+    // Before its program is there, init is a pid 1 without a handler, and the kernel would drop the signal.
+    let is_deaf = container.status()? == Status::Created && ends(signal);
+    let signal = if is_deaf { Signal::KILL } else { signal };
     match rustix::process::pidfd_send_signal(&process, signal) {
         Err(Errno::SRCH) => Err(Error::new(Code::Conflict, "", "", "container not running")),
         result => result.at("kill", id).map(|()| 0),
     }
+}
+
+/// Whether a process without a handler ends by this signal (signal(7)).
+fn ends(signal: Signal) -> bool {
+    let harmless = [
+        Signal::CHILD,
+        Signal::URG,
+        Signal::WINCH,
+        Signal::CONT,
+        Signal::STOP,
+        Signal::TSTP,
+        Signal::TTIN,
+        Signal::TTOU,
+    ];
+    !harmless.contains(&signal)
 }
 
 /// Each process is held before it is looked at: a pid that was given away is not signalled.

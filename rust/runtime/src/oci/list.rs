@@ -32,7 +32,7 @@ impl<'a> State<'a> {
         Ok(Self {
             oci_version: &record.oci_version,
             id: &record.id,
-            pid: if status == Status::Stopped { 0 } else { record.pid },
+            pid: if status == Status::Stopped { 0 } else { record.pid }, // 0, too, while it is being created
             status: status.as_str(),
             bundle: &record.bundle,
             rootfs: &record.rootfs,
@@ -53,6 +53,9 @@ pub(super) fn state(globals: &Globals, words: &Words) -> Result<i32> {
 
 /// `list [--format table|json] [--quiet]`
 pub(super) fn list(globals: &Globals, words: &Words) -> Result<i32> {
+    if !words.rest.is_empty() {
+        return Err(super::command_line::invalid("\"list\" requires exactly 0 argument(s)"));
+    }
     let containers = all(globals)?;
     let mut text = String::new();
     if words.is_on("quiet")? {

@@ -57,6 +57,11 @@ impl Proxy {
             rustix::net::socket_with(AddressFamily::UNIX, SocketType::DGRAM, flags, None)
         };
         let inside = datagram().at("socket", SOCKET)?;
+        // One that a killed `start` has left would be in the way.
+        match rustix::fs::unlinkat(&directory.fd, SOCKET, rustix::fs::AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => {}
+            Err(errno) => return Err(errno).at("unlink", SOCKET),
+        }
         match rustix::net::bind(&inside, &directory.address(SOCKET)?) {
             // Created when nobody listened yet.
             Err(Errno::NOENT) => return Ok(None),

@@ -35,11 +35,15 @@ pub(super) fn main(globals: &Globals, words: &Words) -> Result<i32> {
 
 /// Pids of the host: those in the container's cgroup, else those in its pid namespace, else init.
 pub(super) fn processes(container: &Container) -> Result<Vec<u32>> {
-    if container.process()?.is_none() {
+    let has_ended = container.process()?.is_none();
+    if has_ended && container.record.ends_with_init {
         return Ok(Vec::new());
     }
-    if let Some(cgroup) = container.cgroup()? {
-        return cgroup.processes();
+    match container.cgroup() {
+        Ok(Some(cgroup)) => return cgroup.processes(),
+        Err(error) if !has_ended || error.code != Code::NotFound => return Err(error),
+        _ if has_ended => return Ok(Vec::new()),
+        _ => {}
     }
     let namespace = |pid: u32| rustix::fs::stat(format!("/proc/{pid}/ns/pid")).ok();
     let init = container.record.pid;

@@ -81,7 +81,7 @@ pub(super) fn main(globals: &Globals, words: &Words) -> Result<i32> {
         Some(path) => Resources::parse(&read_document(path)?, &container.record.oci_version)?,
         None => Resources::parse(&from_flags(words)?, "1.3.0")?,
     };
-    if container.status()? == Status::Stopped {
+    if matches!(container.status()?, Status::Creating | Status::Stopped) {
         return Err(Error::new(Code::Conflict, "", "", "container not running"));
     }
     cgroups::update(&container.record, &resources)?;

@@ -1,0 +1,58 @@
+"""``pyrt push``."""
+
+from __future__ import annotations
+
+from pyrt.cli.registry_options import RegistryOptions
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated
+
+    from typer import Argument, Option
+
+    from pyrt.engine.api import Engine
+
+
+class Push(RegistryOptions):
+    """Push an image to a registry
+
+    Without a destination it goes where its name says.
+    """
+
+    image: Annotated[str, Argument(metavar="IMAGE", help="Name or ID")]
+    destination: Annotated[
+        str, Argument(metavar="[DESTINATION]", help="[docker://]HOST/REPOSITORY[:TAG]")
+    ] = ""
+    digestfile: Annotated[
+        str, Option("--digestfile", metavar="PATH", help="Write the manifest's digest there")
+    ] = ""
+    format: Annotated[
+        str, Option("--format", "-f", help="oci or v2s2; as the image is, if not given")
+    ] = ""
+    quiet: Annotated[bool, Option("--quiet", "-q", help="No output")] = False
+    remove_signatures: Annotated[
+        bool, Option("--remove-signatures", help="There are none: accepted")
+    ] = False
+
+    def __call__(self, engine: Engine) -> int:
+        """Push it."""
+        from pyrt import files
+        from pyrt.cli import progress
+        from pyrt.errors import NotFound
+        from pyrt.images import names, publication
+
+        image = names.find(engine.layout, self.image)
+        if image is None:
+            raise NotFound("image", self.image, "not known")
+        target = self.destination or (image.names[0] if image.names else self.image)
+        digest = publication.push_image(
+            engine.layout,
+            image,
+            target,
+            self.access(),
+            format=self.format,
+            progress=progress.make(quiet=self.quiet),
+        )
+        if self.digestfile:
+            files.write_whole(self.digestfile, digest.encode(), mode=0o644)
+        return 0

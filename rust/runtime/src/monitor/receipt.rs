@@ -1,0 +1,167 @@
+//! A container's receipt: its sources, held while it lives, and read when it has ended.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use pyrt_core::bundle::ReceiptConfig;
+use pyrt_core::meter::files::Files;
+use pyrt_core::meter::network::{self, Traffic};
+use pyrt_core::meter::receipt::{Sources, rows};
+use pyrt_core::meter::to_json;
+use pyrt_core::paths::{open_host, read_host, write_all};
+use pyrt_core::state::Exit;
+use pyrt_core::sys::usage::{self, USAGE_BYTES, Usage};
+use pyrt_core::{At, Result, wire};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::pipe::{PipeFlags, pipe_with};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::Job;
+
+/// How long the last exec'd programs, which ended with init, may take to tell.
+const LAST_WORDS: Duration = Duration::from_millis(100);
+
+/// net/dev has some 130 bytes per interface.
+const NET_DEV_BYTES: usize = 1 << 20;
+
+/// Where what was used will be read.
+pub(super) struct Meter {
+    cgroup: Option<Files>,
+    init_reaps: bool,
+    /// The container's own network namespace: it outlives init by this descriptor.
+    network: Option<OwnedFd>,
+    started: Option<Instant>,
+    /// Whoever waits for an exec'd program writes here what it has used.
+    joined: Option<(OwnedFd, Option<OwnedFd>)>,
+    /// Of exec'd programs that have ended.
+    sum: Usage,
+}
+
+impl Meter {
+    /// Of a container that is being created.
+    pub(super) fn of(job: &Job, cgroup: Option<&OwnedFd>, pid: u32) -> Result<Self> {
+        let path = format!("/proc/{pid}/ns/net");
+        let open = || open_host(Path::new(&path), OFlags::RDONLY);
+        let network = job.spec.makes("network").then(open).transpose()?;
+        let init_reaps = job.config.init;
+        let cgroup = cgroup.map(|dir| dir.try_clone().at("dup", "cgroup")).transpose()?;
+        let cgroup = cgroup.map(Files::of);
+        let sum = Usage::default();
+        Ok(Self { cgroup, init_reaps, network, started: None, joined: None, sum })
+    }
+
+    /// The program runs from now on.
+    pub(super) fn begin(&mut self) {
+        self.started = Some(Instant::now());
+    }
+
+    /// Where the parent of one more program tells what that has used.
+    pub(super) fn usage_pipe(&mut self) -> Result<OwnedFd> {
+        if self.joined.is_none() {
+            let flags = PipeFlags::CLOEXEC | PipeFlags::NONBLOCK;
+            let (read, write) = pipe_with(flags).at("pipe", "usage")?;
+            self.joined = Some((read, Some(write)));
+        }
+        let write = self.joined.as_ref().and_then(|(_, write)| write.as_ref());
+        let write = write.ok_or_else(wire::lost)?;
+        write.try_clone().at("dup", "usage")
+    }
+
+    /// What becomes readable when such a program has ended.
+    pub(super) fn joined(&self) -> Option<BorrowedFd<'_>> {
+        self.joined.as_ref().map(|(read, _)| read.as_fd())
+    }
+
+    /// Adds what ended programs have used; false when nobody is left who could tell more.
+    pub(super) fn collect(&mut self) -> bool {
+        let Some((read, _)) = &self.joined else { return false };
+        let mut buffer = [0; USAGE_BYTES];
+        loop {
+            match rustix::io::retry_on_intr(|| rustix::io::read(read, &mut buffer)) {
+                Ok(USAGE_BYTES) => self.sum.add(&buffer),
+                Ok(0) => return false,
+                // EAGAIN; and writes this short are whole.
+                Ok(_) | Err(_) => return true,
+            }
+        }
+    }
+
+    /// The receipt, as JSON. The last thing that is done for a container before its cgroup goes: we leave our network
+    /// namespace for the container's.
+    pub(super) fn conclude(&mut self, init: Usage) -> String {
+        self.wait_for_joined();
+        let mut waited = init;
+        waited.add(&self.sum.to_bytes());
+        let traffic = self.traffic();
+        let wall = self.started.map_or(Duration::ZERO, |started| started.elapsed());
+        to_json(&rows(Sources {
+            cgroup: self.cgroup.as_mut(),
+            waited,
+            init_reaps: self.init_reaps,
+            traffic,
+            wall_usec: u64::try_from(wall.as_micros()).unwrap_or(u64::MAX),
+            overhead: usage::own(),
+        }))
+    }
+
+    /// Programs of exec end with init, by the kernel; their parents outside tell what they used right after.
+    fn wait_for_joined(&mut self) {
+        let deadline = Instant::now() + LAST_WORDS;
+        // Without ours, its end of file says that all have told.
+        if let Some((_, write)) = &mut self.joined {
+            *write = None;
+        }
+        while self.collect() {
+            let rest = deadline.saturating_duration_since(Instant::now());
+            let Some(read) = self.joined().filter(|_| !rest.is_zero()) else { return };
+            let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(rest.subsec_nanos()) };
+            // EINTR: the deadline counts.
+            let _ = poll(&mut [PollFd::from_borrowed_fd(read, PollFlags::IN)], Some(&timeout));
+        }
+    }
+
+    /// Read through the host's procfs by ourselves: nobody of the container lives any more.
+    fn traffic(&self) -> Option<Traffic> {
+        let network = self.network.as_ref()?;
+        move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).ok()?;
+        let text = read_host(Path::new("/proc/thread-self/net/dev"), NET_DEV_BYTES).ok()?;
+        Some(network::parse(&String::from_utf8_lossy(&text)))
+    }
+}
+
+/// Appends a receipt to the file of all; the one before goes when it is full, so that both have a bound.
+///
+/// # Errors
+/// `kernel`.
+pub(super) fn file(config: &ReceiptConfig, exit: &Exit, receipt: &str) -> Result<()> {
+    let head = serde_json::json!({
+        "id": exit.id, "name": config.name, "image": config.image, "exit_code": exit.exit_code,
+        "started_at": exit.started_at, "finished_at": exit.finished_at,
+    });
+    let head = head.to_string();
+    let line = format!("{},\"usage\":{receipt}}}\n", head.trim_end_matches('}'));
+    let flags =
+        OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    loop {
+        let file = rustix::fs::open(&config.path, flags, Mode::from_raw_mode(0o600))
+            .at("open", &config.path)?;
+        rustix::fs::flock(&file, FlockOperation::LockExclusive).at("lock", &config.path)?;
+        let opened = rustix::fs::fstat(&file).at("stat", &config.path)?;
+        // Another monitor may have put it away while we waited.
+        let named = rustix::fs::stat(&config.path);
+        if !named.is_ok_and(|named| (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino))
+        {
+            continue;
+        }
+        let size = u64::try_from(opened.st_size).unwrap_or(0);
+        if size > 0 && size + line.len() as u64 > config.max_size_bytes {
+            let mut old = config.path.clone().into_os_string();
+            old.push(".1");
+            rustix::fs::rename(&config.path, &old).at("rotate", &config.path)?;
+            continue;
+        }
+        return write_all(&file, line.as_bytes()).at("write", &config.path);
+    }
+}
