@@ -209,8 +209,8 @@ class ContainerOptions(PullOptions):
                 text = f"{entry['flag']} {entry['requested']} is not enforced: {entry['why']}"
                 warn(text, entry["fix"])
 
-    def announce(self, engine: Engine) -> None:
-        """Say once per session that there is only one ID, if it is so."""
-        notice = engine.single_id_notice()
-        if notice is not None:
-            warn(*notice)
+    def announce(self, engine: Engine, config: ContainerConfig) -> None:
+        """Say once what this machine does not give: more than one ID, layers that share data."""
+        for notice in (engine.single_id_notice(), engine.copies_notice(config.userns)):
+            if notice is not None:
+                warn(*notice)

@@ -43,7 +43,7 @@ class Run(ContainerOptions):
             receipt.check(self.receipt)
             if self.detach:
                 raise InvalidSpec("--receipt", "", "needs to stay until the end: not with --detach")
-        self.announce(engine)
+        self.announce(engine, config)
         if self.replace:
             engine.replace(config.name)
         launched = self.with_image(engine, config, engine.launch)
