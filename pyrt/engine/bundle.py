@@ -91,6 +91,10 @@ def draft(layout: Layout, config: ContainerConfig) -> Draft:
     Raises PyrtError naming what cannot be had; nothing is left then.
     """
     machine = host.probe(layout, config.network)
+    if config.limits:
+        from pyrt.engine import limits
+
+        limits.settle(config, machine)
     image, store = hold_image(layout, config)
     try:
         roots = find_roots(layout, config, image, machine)

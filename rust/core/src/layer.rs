@@ -26,12 +26,11 @@ use std::os::fd::BorrowedFd;
 
 use serde::Serialize;
 
-pub use stream::Blob;
-
 use crate::tree::IdMap;
 use crate::{Code, Error, Result};
 
 pub use pack::{Packed, Packing, pack};
+pub use stream::Blob;
 
 /// What a blob may ask for. Each is named in the error of a blob that asks for more.
 #[derive(Clone, Debug)]
@@ -120,7 +119,7 @@ pub fn unpack(source: impl Read, destination: BorrowedFd<'_>, limits: &Limits) -
     Ok(unpacked)
 }
 
-/// As [`unpack`], of the archive that a [`Blob`] gives, maybe in another thread; the blob's digest and size are left
+/// As [`unpack`], of the archive that a [`Blob`] gives, maybe in another process; the blob's digest and size are left
 /// to fill in.
 ///
 /// # Errors
@@ -165,8 +164,7 @@ pub fn decompress(
     mut sink: impl std::io::Write,
     limits: &Limits,
 ) -> Result<(String, u64)> {
-    let mut blob = Blob::open(source)?;
-    let mut stream = stream::Stream::new(&mut blob, limits.max_bytes);
+    let mut stream = stream::Stream::new(Blob::open(source)?, limits.max_bytes);
     let mut buffer = vec![0; 128 << 10];
     let mut size = 0;
     loop {

@@ -51,12 +51,6 @@ impl Arguments {
         self.pairs.iter().filter(move |(known, _)| known == name).map(|(_, value)| value)
     }
 
-    /// All values of an option that can be repeated, as paths, in order.
-    pub(crate) fn paths(&self, name: &str) -> Vec<PathBuf> {
-        let given = self.pairs.iter().filter(|(known, _)| known == name);
-        given.map(|(_, value)| PathBuf::from(value)).collect()
-    }
-
     /// A path that must be given.
     pub(crate) fn path(&self, name: &str) -> Result<PathBuf> {
         self.get(name).map(PathBuf::from).ok_or_else(|| missing(name))

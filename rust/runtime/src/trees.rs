@@ -94,10 +94,9 @@ fn unpack_layer(args: &Arguments, path: &Path, single_id: bool) -> Result<Vec<u8
 fn share(args: &Arguments, path: &Path) -> Result<Vec<u8>> {
     let (uids, gids) = (map(args, "uid-map")?, map(args, "gid-map")?);
     let sources: Vec<_> = args
-        .paths("layer")
-        .into_iter()
-        .zip(args.paths("data"))
-        .map(|(layer, data)| tree::Source { layer, data })
+        .all("layer")
+        .zip(args.all("data"))
+        .map(|(layer, data)| tree::Source { layer: layer.into(), data: data.into() })
         .collect();
     let shared = tree::share_shifted(&sources, path, &uids, &gids).and_then(|shared| {
         // Metadata alone need not be waited for: file systems write it in order, so that what is named later is not
