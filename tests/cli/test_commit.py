@@ -19,7 +19,7 @@ NONE = ("--network", "none")
 SCRIPT = (
     "mkdir -p /new/sub; echo 1 > /new/a; ln /new/a /new/b; ln -s a /new/l; mkfifo /new/p;"
     "chown 7:8 /new/a; chmod 6755 /new/a; echo x >> /etc/group; rm /www/index.html;"
-    "rm -r /home; mkdir /home; touch /home/again; rm -r /usr/local; chmod 700 /root"
+    "rm -r /home; mkdir /home; touch /home/again; rm -r /usr/local; chmod 711 /root"
 )
 CHANGES = """\
 A /home/again
@@ -74,11 +74,12 @@ def test_commit(pyrt: Pyrt, changed: str, tmp_path: Path) -> None:
     assert document["History"][-1]["created_by"] == "sleep 9999"
     looked = pyrt.ok(
         "run", "--rm", *NONE, "made", "sh", "-c",
-        "cd /new; stat -c '%n %u:%g %a %h' a sub /root; cat b; readlink l; [ -p p ] && echo fifo;"
+        "cd /new; stat -c '%n %u:%g %a %h' a; stat -c '%n %u:%g %a' sub /root;"
+        "cat b; readlink l; [ -p p ] && echo fifo;"
         "ls -A /home /www; tail -n1 /etc/group; ls /usr",
     )  # fmt: skip
     assert looked.splitlines() == [
-        "a 7:8 6755 2", "sub 0:0 755 2", "/root 0:0 700 2", "1", "a", "fifo",
+        "a 7:8 6755 2", "sub 0:0 755", "/root 0:0 711", "1", "a", "fifo",
         "/home:", "again", "", "/www:", "x", "bin", "sbin",
     ]  # fmt: skip
     # The same content is the same layer, and the image's own diff is the container's.
