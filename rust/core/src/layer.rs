@@ -160,7 +160,8 @@ pub fn decompress(
     mut sink: impl std::io::Write,
     limits: &Limits,
 ) -> Result<(String, u64)> {
-    let mut stream = stream::Stream::new(Blob::open(source)?, limits.max_bytes);
+    let mut blob = Blob::open(source)?;
+    let mut stream = stream::Stream::new(&mut blob, limits.max_bytes);
     let mut buffer = vec![0; 128 << 10];
     let mut size = 0;
     loop {

@@ -246,7 +246,7 @@ impl<W: Write> Pack<'_, W> {
             mode: stat.st_mode & 0o7777,
             uid: if is_single { 0 } else { inside(&self.packing.uids, stat.st_uid, path)? },
             gid: if is_single { 0 } else { inside(&self.packing.gids, stat.st_gid, path)? },
-            mtime: stat.st_mtime as i64,
+            mtime: stat.st_mtime,
             ..Entry::default()
         })
     }
