@@ -139,6 +139,24 @@ def shift_tree(
 ) -> None:
     """Copy a layer with owners mapped (container ID, per-user ID, count), in the user's namespace."""
 
+def share_layers(
+    binary: str,
+    run_root: str,
+    layers: list[tuple[str, str]],
+    destination: str,
+    uid_map: list[tuple[int, int, int]],
+    gid_map: list[tuple[int, int, int]],
+) -> dict[str, int]:
+    """Make the new directory `destination` the metadata of `layers`, the top one first, with owners mapped.
+
+    Each layer comes with its folder of hard links, which is made or added to. Runs in the user's namespace. Returns
+    {"shared": files whose data is the layer's, "copied": files that the container's root could not have read}.
+    """
+
+def probe_sharing(binary: str, run_root: str, path: str) -> dict[str, bool]:
+    """{"shares": whether overlayfs takes data from a data-only layer here}, tried in the new directory `path`, which
+    is gone afterwards. Runs in the user's namespace."""
+
 def chown_tree(binary: str, run_root: str, path: str, uid: int, gid: int) -> None:
     """Give a tree to per-user-namespace IDs `uid:gid`, in the user's namespace; symlinks themselves."""
 

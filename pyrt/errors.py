@@ -31,6 +31,8 @@ class PyrtError(Exception):
         self.reason = reason
         self.hint = hint
         self.errno = errno
+        self.details = ""
+        """Lines that are shown before it, such as a table of all that was asked."""
 
     def __str__(self) -> str:
         head = " ".join(part for part in (self.step, self.subject) if part)

@@ -3,7 +3,9 @@
 data/                              $XDG_DATA_HOME/pyrt: durable
 ├── content/                       an OCI image layout: oci-layout, index.json, blobs/sha256/
 ├── layers/<chain ID>/             an unpacked layer, read-only, committed by rename
-├── layers/<chain ID>.<map>/       the same with its owners shifted, for keep-id and nomap
+├── layers/<chain ID>.data/        hard links to its files, for those that share their data
+├── layers/<chain ID>.meta.<map>/  an image's metadata with owners shifted, for keep-id and nomap
+├── layers/<chain ID>.<map>/       the layer so copied, where the kernel cannot share data
 ├── containers/<id>/               a bundle: container.json config.json monitor.json log …
 ├── names/<name>                   symlink to the id; symlink(2) keeps names unique
 ├── receipts receipts.1            what containers that ended have used, one a line
@@ -61,6 +63,14 @@ class Layout:
         name = chain_id.removeprefix("sha256:")
         return f"{self.data}/layers/{name}.{mapping}" if mapping else f"{self.data}/layers/{name}"
 
+    def layer_data(self, chain_id: str) -> str:
+        """The folder of hard links to the files of the layer of `chain_id`."""
+        return f"{self.layer(chain_id)}.data"
+
+    def metadata(self, chain_id: str, mapping: str) -> str:
+        """The metadata of the image whose top layer is `chain_id`, for the map digest `mapping`."""
+        return f"{self.layer(chain_id)}.meta.{mapping}"
+
     # Containers.
 
     def containers(self) -> str:
@@ -88,6 +98,10 @@ class Layout:
     def seccomp_cache(self) -> str:
         """The directory of compiled seccomp filters."""
         return f"{self.data}/cache/seccomp"
+
+    def sharing(self) -> str:
+        """What was found out about sharing data between layers, and with which kernel."""
+        return f"{self.data}/cache/sharing"
 
     # What outlives the containers.
 

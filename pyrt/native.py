@@ -110,6 +110,22 @@ def shift_tree(
     call(_core.shift_tree, runtime_path(), run_root, source, destination, uid_map, gid_map)
 
 
+def share_layers(
+    run_root: str,
+    layers: list[tuple[str, str]],
+    destination: str,
+    uid_map: list[tuple[int, int, int]],
+    gid_map: list[tuple[int, int, int]],
+) -> dict[str, int]:
+    """See `_core.share_layers`."""
+    return call(_core.share_layers, runtime_path(), run_root, layers, destination, uid_map, gid_map)
+
+
+def probe_sharing(run_root: str, path: str) -> bool:
+    """See `_core.probe_sharing`."""
+    return call(_core.probe_sharing, runtime_path(), run_root, path)["shares"]
+
+
 def chown_tree(run_root: str, path: str, uid: int, gid: int) -> None:
     """See `_core.chown_tree`."""
     call(_core.chown_tree, runtime_path(), run_root, path, uid, gid)

@@ -19,7 +19,7 @@ class Create(ContainerOptions):
     def __call__(self, engine: Engine) -> int:
         """Write the bundle; no process is made."""
         config = self.configure()
-        self.announce(engine)
+        self.announce(engine, config)
         if self.replace:
             engine.replace(config.name)
         output.line(self.with_image(engine, config, engine.create_from))

@@ -8,7 +8,7 @@ from pathlib import Path
 from pprint import pformat
 
 from pyrt.cli.tree import build_command
-from pyrt.cli.verbs import HOT, VERBS
+from pyrt.cli.verbs import HOT, VALUE_OPTIONAL, VERBS
 
 KINDS = {"str": "text", "int": "text", "boolean": "flag"}
 
@@ -36,7 +36,8 @@ def table_of(name: str) -> dict[str, object]:
             continue
         kind = "list" if parameter.multiple else KINDS[parameter.type.name]
         for flag in (*parameter.opts, *parameter.secondary_opts):
-            options[flag] = (str(parameter.name), kind)
+            given = "optional" if flag in VALUE_OPTIONAL else kind
+            options[flag] = (str(parameter.name), given)
     module, class_name, _ = VERBS[name]
     return {
         "module": module,

@@ -60,6 +60,8 @@ def warn(text: str, hint: str = "") -> None:
 
 def report(error: PyrtError) -> None:
     """An error in one line, and what can be done about it in another."""
+    if error.details:
+        complain(error.details)
     complain(f"Error: {error}".replace("\n", " "))
     hint = error.hint or HINTS.get(error.errno or 0, "")
     if hint:

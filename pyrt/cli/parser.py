@@ -19,7 +19,7 @@ if TYPE_CHECKING:
         name: str
         interspersed: bool
         options: dict[str, tuple[str, str]]
-        """``--flag`` or ``-f`` to (attribute, kind): kind is flag, text or list."""
+        """``--flag`` or ``-f`` to (attribute, kind): kind is flag, text, list or optional."""
         numbers: tuple[str, ...]
         """Attributes whose text, the last one given, is a number."""
         arguments: tuple[tuple[str, bool, bool], ...]
@@ -112,7 +112,7 @@ def store(
         values[attribute] = text is None or BOOLEANS[text]
         return
     if text is None:
-        text = next(rest, None)
+        text = "-" if kind == "optional" else next(rest, None)
         if text is None:
             raise Punt
     if kind == "list":

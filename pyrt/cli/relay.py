@@ -19,12 +19,31 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 
 
-def stay(lead: Lead, interactive: bool, tty: bool, detach_keys: str, sig_proxy: bool) -> int:
-    """Relay until the container ends; its exit code, 0 if the user detached."""
+def stay(
+    lead: Lead,
+    interactive: bool,
+    tty: bool,
+    detach_keys: str,
+    sig_proxy: bool,
+    receipt: str = "",
+) -> int:
+    """Relay until the container ends; its exit code, 0 if the user detached.
+
+    `receipt` is what `run --receipt` was given: the receipt is delivered before.
+    """
     is_terminal = tty and interactive and os.isatty(0)
     stdin = 0 if interactive else None
     keys = parse_detach_keys(detach_keys)
-    return code_of(lambda: native.call(lead.relay, stdin, 1, 2, is_terminal, keys, sig_proxy))
+
+    def relay() -> dict[str, Any] | None:
+        ended = native.call(lead.relay, stdin, 1, 2, is_terminal, keys, sig_proxy)
+        if receipt:
+            from pyrt.cli import receipt as receipts
+
+            receipts.deliver(receipt, ended)
+        return ended
+
+    return code_of(relay)
 
 
 def code_of(relay: Callable[[], dict[str, Any] | None]) -> int:

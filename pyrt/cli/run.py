@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyrt.cli import output
 from pyrt.cli.container_options import ContainerOptions
 from pyrt.cli.relay import stay
+from pyrt.errors import InvalidSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ class Run(ContainerOptions):
     detach: Annotated[bool, Option("--detach", "-d", help="Leave it running and print its ID")] = (
         False
     )
+    receipt: Annotated[
+        str, Option("--receipt", metavar="[=FILE]", help="Print what it used, or write it as JSON")
+    ] = ""
     sig_proxy: Annotated[bool, Option("--sig-proxy", help="Pass signals on to the container")] = (
         True
     )
@@ -33,12 +37,26 @@ class Run(ContainerOptions):
     def __call__(self, engine: Engine) -> int:
         """Create, start, and stay with it unless detached."""
         config = self.configure()
-        self.announce(engine)
+        if self.receipt:
+            from pyrt.cli import receipt
+
+            receipt.check(self.receipt)
+            if self.detach:
+                raise InvalidSpec("--receipt", "", "needs to stay until the end: not with --detach")
+        self.announce(engine, config)
         if self.replace:
             engine.replace(config.name)
         launched = self.with_image(engine, config, engine.launch)
+        self.tell_limits(config)
         if self.detach:
             launched.lead.close()
             output.line(launched.id)
             return 0
-        return stay(launched.lead, self.interactive, self.tty, self.detach_keys, self.sig_proxy)
+        return stay(
+            launched.lead,
+            self.interactive,
+            self.tty,
+            self.detach_keys,
+            self.sig_proxy,
+            self.receipt,
+        )

@@ -19,7 +19,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from pyrt.cli.parser import BOOLEANS
 from pyrt.cli.verb import Verb
-from pyrt.cli.verbs import ALIASES, GROUPS, UNINTERSPERSED, VERBS
+from pyrt.cli.verbs import ALIASES, GROUPS, UNINTERSPERSED, VALUE_OPTIONAL, VERBS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,6 +44,8 @@ class PodmanParser(_OptionParser):
             raise
 
     def _match_long_opt(self, opt: str, explicit_value: str | None, state: _ParsingState) -> None:
+        if opt in VALUE_OPTIONAL and explicit_value is None:
+            explicit_value = "-"
         option = self._long_opt.get(opt)
         if option is None or option.takes_value or explicit_value is None:
             super()._match_long_opt(opt, explicit_value, state)

@@ -34,6 +34,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "ps": ("pyrt.cli.ps", "Ps", "List containers"),
     "pull": ("pyrt.cli.pull", "Pull", "Pull images from a registry"),
     "push": ("pyrt.cli.push", "Push", "Push an image to a registry"),
+    "receipts": (
+        "pyrt.cli.receipts",
+        "Receipts",
+        "Show what containers that have ended used",
+    ),
     "rm": ("pyrt.cli.rm", "Rm", "Remove one or more containers"),
     "rmi": ("pyrt.cli.rmi", "Rmi", "Remove one or more images from local storage"),
     "run": ("pyrt.cli.run", "Run", "Run a command in a new container"),
@@ -83,6 +88,9 @@ HOT = (
     "wait",
 )
 """Verbs that `generate` puts into the option table."""
+
+VALUE_OPTIONAL = ("--receipt",)
+"""Options that mean `-` alone, and another value only after `=`."""
 
 UNINTERSPERSED = ("create", "exec", "run")
 """Verbs whose options end at the first positional: after it, everything is the

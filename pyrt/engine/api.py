@@ -239,6 +239,14 @@ class Engine:
 
         return host.single_id_notice(self.layout)
 
+    def copies_notice(self, userns: str) -> tuple[str, str] | None:
+        """Once for each kernel, if containers with this `--userns` need copies of their image: that
+        they do, and what would change it.
+        """
+        from pyrt.engine import host
+
+        return host.copies_notice(self.layout, userns)
+
 
 class Finished:
     """How an `exec` ended: its exit code (128 plus the signal's number) and its output."""

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyrt.images.names import Image
+    from pyrt.images.shifting import Roots
     from pyrt.layout import Layout
     from pyrt.oci.image import ImageConfig
     from pyrt.spec.config import ContainerConfig, Host, Volume
@@ -90,6 +91,10 @@ def draft(layout: Layout, config: ContainerConfig) -> Draft:
     Raises PyrtError naming what cannot be had; nothing is left then.
     """
     machine = host.probe(layout, config.network)
+    if config.limits:
+        from pyrt.engine import limits
+
+        limits.settle(config, machine)
     image, store = hold_image(layout, config)
     try:
         roots = find_roots(layout, config, image, machine)
@@ -146,15 +151,15 @@ def find_locked(layout: Layout, name: str) -> tuple[Image | None, int | None]:
 
 def find_roots(
     layout: Layout, config: ContainerConfig, image: Image | None, machine: Host
-) -> list[str]:
-    """The directories that make the root filesystem, the top one first."""
+) -> Roots:
+    """The directories that make the root filesystem."""
+    from pyrt.images import shifting
+
     if image is None:
         if not os.path.isdir(config.rootfs):
             raise NotFound("--rootfs", config.rootfs, "no such directory")
-        return [config.rootfs]
-    from pyrt.images import layers
-
-    return layers.ensure_unpacked(layout, image, *userns.build_shift(config.userns, machine))
+        return shifting.Roots([config.rootfs], [], [])
+    return shifting.prepare_roots(layout, image, *userns.build_shift(config.userns, machine))
 
 
 def check_sources(volumes: list[Volume]) -> None:
@@ -231,11 +236,11 @@ def claim_or_sweep(layout: Layout, name: str, id: str) -> None:
         files.claim_name(path, id)
 
 
-def write(draft: Draft, machine: Host, roots: list[str], image: ImageConfig | None) -> None:
+def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) -> None:
     """Decide what will run and write it: config.json, monitor.json and the files of /etc."""
     config, layout = draft.config, draft.layout
     command = connect_network(layout, config, machine)
-    passwd, group = accounts.read_accounts(roots)
+    passwd, group = accounts.read_accounts(roots.layers)
     seccomp = read_seccomp(config)
     if config.init:
         machine.init_path = copy_init(draft)
@@ -247,7 +252,8 @@ def write(draft: Draft, machine: Host, roots: list[str], image: ImageConfig | No
         config,
         image,
         draft.path,
-        layers=roots,
+        layers=roots.lower,
+        data=roots.data,
         undo=undo_paths(layout, config),
         network=command,
         stdin_once=config.interactive,

@@ -54,6 +54,25 @@ if TYPE_CHECKING:
         name: str
         network: str
         privileged: bool
+        limits: str
+        cgroups: str
+        cgroup_parent: str
+        blkio_weight: str
+        cgroup_conf: list[str]
+        cpu_period: str
+        cpu_quota: str
+        cpu_shares: str
+        cpus: str
+        cpuset_cpus: str
+        cpuset_mems: str
+        device_read_bps: list[str]
+        device_read_iops: list[str]
+        device_write_bps: list[str]
+        device_write_iops: list[str]
+        memory: str
+        memory_reservation: str
+        memory_swap: str
+        pids_limit: str
         publish: list[str]
         read_only: bool
         read_only_tmpfs: bool
@@ -70,6 +89,16 @@ if TYPE_CHECKING:
         volume: list[str]
         workdir: str
 
+
+LIMITS = (
+    "blkio_weight", "cgroup_conf", "cpu_period", "cpu_quota", "cpu_shares", "cpus", "cpuset_cpus",
+    "cpuset_mems", "device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops",
+    "memory", "memory_reservation", "memory_swap", "pids_limit",
+)  # fmt: skip
+"""The attributes of a wish that are limits."""
+
+POLICIES = ("strict", "best", "report")
+"""`--limits`: what cannot be enforced is refused, left out with a warning, or tabled as well."""
 
 LOG_DRIVERS = {"": "k8s-file", "k8s-file": "k8s-file", "json-file": "k8s-file", "none": "none"}
 """json-file is podman's other name for k8s-file."""
@@ -127,7 +156,27 @@ def configure(wish: Wish) -> ContainerConfig:
         detach_keys=wish.detach_keys,
         cidfile=os.path.abspath(wish.cidfile) if wish.cidfile else "",
         privileged=wish.privileged,
+        limits={name: asked for name in LIMITS if (asked := getattr(wish, name))},
+        limits_policy=check_policy(wish.limits),
+        cgroups=check_cgroups(wish.cgroups),
+        cgroup_parent=wish.cgroup_parent,
     )
+
+
+def check_policy(text: str) -> str:
+    """`--limits`."""
+    if text not in POLICIES:
+        raise InvalidSpec("--limits", text, "unknown", hint=f"choose {', '.join(POLICIES)}")
+    return text
+
+
+def check_cgroups(text: str) -> str:
+    """`--cgroups`: podman's other two are about its conmon."""
+    if text in ("split", "no-conmon"):
+        raise Unsupported("--cgroups", text, "not supported", hint="choose enabled or disabled")
+    if text not in ("enabled", "disabled"):
+        raise InvalidSpec("--cgroups", text, "unknown", hint="choose enabled or disabled")
+    return text
 
 
 def parse_log_driver(text: str) -> str:

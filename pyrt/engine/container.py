@@ -59,7 +59,7 @@ def run(layout: Layout, config: ContainerConfig) -> Launched:
     """
     draft = bundle.draft(layout, config)
     try:
-        lead = launch(layout, config.id)
+        lead = launch(layout, config)
         try:
             write_cidfile(config)
             # Kept only now: had we died before, the monitor would have undone its part, and the
@@ -76,15 +76,25 @@ def run(layout: Layout, config: ContainerConfig) -> Launched:
     return Launched(config.id, lead)
 
 
-def launch(layout: Layout, id: str) -> _core.Lead:
+def launch(layout: Layout, config: ContainerConfig) -> _core.Lead:
     """Start the monitor of a container whose lock the caller holds, and wait until it is created.
 
     Where its cgroup is made is noted first, for whoever sweeps from another place in the tree.
     """
-    parent = cgroup.find_parent()
+    id = config.id
+    parent = find_parent(config)
     if parent is not None:
         sweep.note_cgroup(layout, id, parent)
     return native.launch(layout.container(id), layout.runtime(id), parent)
+
+
+def find_parent(config: ContainerConfig) -> str | None:
+    """The cgroup below which the container's own is made; None for none."""
+    if config.cgroups == "enabled" and not config.cgroup_parent:
+        return cgroup.find_parent()
+    from pyrt.engine import limits
+
+    return limits.find_parent(config)
 
 
 def abandon(draft: Draft) -> None:
@@ -108,7 +118,7 @@ def start(record: Record) -> Launched:
         network.reserve(now.config.publish)
         sweep.remove_runtime(layout, id)
         sweep.empty_cgroup(layout, id)
-        lead = launch(layout, id)
+        lead = launch(layout, now.config)
         try:
             # Its last run's end is history only now that a monitor answers for it: in this order a
             # lost monitor is never mistaken for an orderly exit.

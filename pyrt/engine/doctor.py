@@ -12,6 +12,7 @@ import stat
 from typing import TYPE_CHECKING
 
 from pyrt.engine import cgroup, host, network
+from pyrt.engine.limits import DELEGATE
 from pyrt.errors import PyrtError
 from pyrt.images import demo
 
@@ -24,11 +25,6 @@ OK, LIMITED, MISSING = "ok", "limited", "missing"
 ID_HELPERS = ("newuidmap", "newgidmap")
 HELPER_PATHS = ("/usr/bin", "/bin", "/usr/local/bin", "/run/wrappers/bin")
 CONTROLLERS = ("cpu", "memory", "pids", "io")
-DELEGATE = (
-    "sudo mkdir -p /etc/systemd/system/user@.service.d && "
-    "printf '[Service]\\nDelegate=cpu cpuset io memory pids\\n' | "
-    "sudo tee /etc/systemd/system/user@.service.d/delegate.conf && sudo systemctl daemon-reload"
-)
 
 
 class Finding:

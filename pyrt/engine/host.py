@@ -10,6 +10,7 @@ import os
 
 from pyrt import files, native
 from pyrt.errors import Unsupported
+from pyrt.spec import userns
 from pyrt.spec.config import Host
 
 TYPE_CHECKING = False
@@ -191,4 +192,24 @@ def single_id_notice(layout: Layout) -> tuple[str, str] | None:
     return (
         f"user {user} has no subordinate IDs: containers have a single ID, and files one owner",
         f"run `{add_subordinate_ids(user)}`",
+    )
+
+
+def copies_notice(layout: Layout, mode: str) -> tuple[str, str] | None:
+    """Where containers with `--userns=mode` need copies of their image: why and what to do; once
+    for each kernel.
+    """
+    if userns.is_identity(mode):
+        return None
+    from pyrt.images import shifting
+
+    if shifting.probed(layout) is not None:
+        return None
+    uids, _ = id_extents(layout, account(os.getuid())[0], os.getuid())
+    if len(uids) == 1 or shifting.probe(layout):
+        return None
+    return (
+        f"--userns={mode} copies every image once: this kernel or file system lets no layers share"
+        " their data",
+        "use Linux 6.16 or later",
     )

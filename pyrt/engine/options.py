@@ -33,6 +33,25 @@ class Options(TypedDict, total=False):
     """
 
     annotations: dict[str, str]
+    blkio_weight: int
+    cgroup_conf: dict[str, str]
+    cgroup_parent: str
+    cgroups: str
+    cpu_period: int
+    cpu_quota: int
+    cpu_shares: int
+    cpus: float
+    cpuset_cpus: str
+    cpuset_mems: str
+    device_read_bps: list[str]
+    device_read_iops: list[str]
+    device_write_bps: list[str]
+    device_write_iops: list[str]
+    limits: str
+    memory: str
+    memory_reservation: str
+    memory_swap: str
+    pids_limit: int
     cap_add: list[str]
     cap_drop: list[str]
     cidfile: str
@@ -73,6 +92,23 @@ ADAPTER = TypeAdapter(Options)
 class CheckedWish:
     """Options as the `Wish` that the command line's flags make too."""
 
+    blkio_weight: str
+    cgroup_conf: list[str]
+    cpu_period: str
+    cpu_quota: str
+    cpu_shares: str
+    cpus: str
+    cpuset_cpus: str
+    cpuset_mems: str
+    device_read_bps: list[str]
+    device_read_iops: list[str]
+    device_write_bps: list[str]
+    device_write_iops: list[str]
+    memory: str
+    memory_reservation: str
+    memory_swap: str
+    pids_limit: str
+
     def __init__(self, image: str, command: list[str], options: Options) -> None:
         self.image = image
         self.command = command
@@ -109,10 +145,34 @@ class CheckedWish:
         self.userns = options.get("userns", "")
         self.volume = options.get("volumes", [])
         self.workdir = options.get("workdir", "")
+        self.limits = options.get("limits", "strict")
+        self.cgroups = options.get("cgroups", "enabled")
+        self.cgroup_parent = options.get("cgroup_parent", "")
+        take_limits(self, options)
         if "entrypoint" in options:
             from pyrt import native
 
             self.entrypoint = native.dumps(options["entrypoint"]).decode()
+
+
+def take_limits(wish: CheckedWish, options: Options) -> None:
+    """The attributes of `configure.LIMITS`, as the flags' texts."""
+    wish.blkio_weight = str(options.get("blkio_weight", ""))
+    wish.cgroup_conf = pairs(options.get("cgroup_conf"))
+    wish.cpu_period = str(options.get("cpu_period", ""))
+    wish.cpu_quota = str(options.get("cpu_quota", ""))
+    wish.cpu_shares = str(options.get("cpu_shares", ""))
+    wish.cpus = str(options.get("cpus", ""))
+    wish.cpuset_cpus = options.get("cpuset_cpus", "")
+    wish.cpuset_mems = options.get("cpuset_mems", "")
+    wish.device_read_bps = options.get("device_read_bps", [])
+    wish.device_read_iops = options.get("device_read_iops", [])
+    wish.device_write_bps = options.get("device_write_bps", [])
+    wish.device_write_iops = options.get("device_write_iops", [])
+    wish.memory = options.get("memory", "")
+    wish.memory_reservation = options.get("memory_reservation", "")
+    wish.memory_swap = options.get("memory_swap", "")
+    wish.pids_limit = str(options.get("pids_limit", ""))
 
 
 def pairs(mapping: dict[str, str] | None) -> list[str]:

@@ -20,31 +20,17 @@ if TYPE_CHECKING:
     from pyrt.images.names import Image
     from pyrt.layout import Layout
 
-    Mapping = tuple[int, int, int]
 
-
-def ensure_unpacked(
-    layout: Layout,
-    image: Image,
-    mapping: str = "",
-    uid_map: list[Mapping] | None = None,
-    gid_map: list[Mapping] | None = None,
-) -> list[str]:
+def ensure_unpacked(layout: Layout, image: Image) -> list[str]:
     """The image's layer directories, the top one first; what is missing is unpacked from its blob.
 
-    With a `mapping` (`spec.userns.build_shift` gives all three) these are copies whose owners are
-    shifted. Raises NotFound if a blob is gone, InvalidSpec if one is not what the image says.
+    Raises NotFound if a blob is gone, InvalidSpec if one is not what the image says.
     """
     directories: list[str] = []
     for position, chain_id in enumerate(image.chain_ids):
         path = layout.layer(chain_id)
         if not os.path.isdir(path):
             unpack_layer(layout, image, position, path)
-        if mapping:
-            shifted = layout.layer(chain_id, mapping)
-            if not os.path.isdir(shifted):
-                shift_layer(layout, path, shifted, uid_map or [], gid_map or [])
-            path = shifted
         directories.append(path)
     if not directories:
         raise NotFound("image", image.id, "has no layers")
@@ -70,15 +56,6 @@ def unpack_layer(layout: Layout, image: Image, position: int, path: str) -> None
             os.close(fd)
         if (found["blob_digest"], found["diff_id"]) != (digest, image.diff_ids[position]):
             raise InvalidSpec("layer", digest, "its content is not what the image says")
-        unpacking.commit(path)
-
-
-def shift_layer(
-    layout: Layout, source: str, path: str, uid_map: list[Mapping], gid_map: list[Mapping]
-) -> None:
-    """Copy the layer at `source` to `path` with its owners mapped."""
-    with Unpacking(layout) as unpacking:
-        native.shift_tree(layout.run, source, unpacking.path, uid_map, gid_map)
         unpacking.commit(path)
 
 

@@ -57,7 +57,10 @@ def collect(layout: Layout) -> int:
         if not name.startswith(".") and f"sha256:{name}" not in wanted_blobs:
             files.remove_file(f"{layout.content()}/blobs/sha256/{name}")
             removed += 1
-    for name in list_names(layout.layers()):
+    # What is made of layers goes before them: after a crash in between it is made anew, or not at
+    # all, but never finds other files under the names that it knows.
+    names = sorted(list_names(layout.layers()), key=lambda name: name.count("."), reverse=True)
+    for name in names:
         if not name.startswith(".") and f"sha256:{name.partition('.')[0]}" not in wanted_layers:
             remove_layer(layout, name)
             removed += 1

@@ -71,6 +71,8 @@ def build_linux(
         "readonlyPaths": readonly,
         "sysctl": build_sysctl(config, gids, host.gid_count),
     }
+    if config.resources:
+        linux["resources"] = config.resources
     if uids:
         linux["uidMappings"] = mappings(uids)
         linux["gidMappings"] = mappings(gids)

@@ -50,6 +50,8 @@ class ContainerConfig:
         "annotations",
         "cap_add",
         "cap_drop",
+        "cgroup_parent",
+        "cgroups",
         "cidfile",
         "command",
         "created",
@@ -63,16 +65,21 @@ class ContainerConfig:
         "init",
         "interactive",
         "labels",
+        "limits",
+        "limits_policy",
+        "limits_resolved",
         "log_driver",
         "log_max_size_bytes",
         "log_path",
         "name",
         "network",
+        "oom_score_adj",
         "privileged",
         "publish",
         "read_only",
         "read_only_tmpfs",
         "remove",
+        "resources",
         "rootfs",
         "security_opt",
         "stop_signal",
@@ -126,6 +133,13 @@ class ContainerConfig:
         detach_keys: str = "ctrl-p,ctrl-q",
         cidfile: str = "",
         privileged: bool = False,
+        limits: dict[str, Any] | None = None,
+        limits_policy: str = "strict",
+        limits_resolved: list[dict[str, Any]] | None = None,
+        resources: dict[str, Any] | None = None,
+        cgroups: str = "enabled",
+        cgroup_parent: str = "",
+        oom_score_adj: int | None = None,
     ) -> None:
         self.id = id
         self.name = name
@@ -164,6 +178,13 @@ class ContainerConfig:
         self.detach_keys = detach_keys
         self.cidfile = cidfile
         self.privileged = privileged
+        self.limits = limits or {}
+        self.limits_policy = limits_policy
+        self.limits_resolved = limits_resolved or []
+        self.resources = resources or {}
+        self.cgroups = cgroups
+        self.cgroup_parent = cgroup_parent
+        self.oom_score_adj = oom_score_adj
 
     def to_dict(self) -> dict[str, Any]:
         """Every field by its name, as container.json stores it."""
@@ -188,13 +209,16 @@ class Host:
     `max_nofile` and `max_nproc` are hard limits, -1 unlimited. `hosts` and `resolv_conf` are the
     text of the host's files, `address` the container's own address if known, `gateway` an address
     at which the container reaches this host, `dns` that of a forwarding resolver inside the
-    container's network; "" where there is none. `init_path` is the native binary that `--init`
+    container's network; "" where there is none. `controllers` are those that a container's cgroup
+    gets; where there can be no limits at all, `limits_problem` says why, and `limits_fix` is the
+    command that changes it. `init_path` is the native binary that `--init`
     runs, `machine` the kernel's name of the architecture (`x86_64`), "" for our own.
     """
 
     __slots__ = (
         "address",
         "dns",
+        "controllers",
         "gateway",
         "gid",
         "gid_count",
@@ -203,6 +227,8 @@ class Host:
         "hostname",
         "hosts",
         "init_path",
+        "limits_fix",
+        "limits_problem",
         "machine",
         "max_nofile",
         "max_nproc",
@@ -234,6 +260,9 @@ class Host:
         max_nproc: int = -1,
         init_path: str = "",
         machine: str = "",
+        controllers: list[str] | None = None,
+        limits_problem: str = "",
+        limits_fix: str = "",
     ) -> None:
         self.uid = uid
         self.gid = gid
@@ -253,6 +282,9 @@ class Host:
         self.max_nproc = max_nproc
         self.init_path = init_path
         self.machine = machine
+        self.controllers = controllers or []
+        self.limits_problem = limits_problem
+        self.limits_fix = limits_fix
 
 
 def split_count(count: int) -> list[int]:

@@ -24,14 +24,15 @@ def build_monitor(
     bundle: str,
     *,
     layers: list[str],
+    data: list[str] | None = None,
     undo: list[str],
     network: list[str] | None = None,
     stdin_once: bool = False,
     seccomp_cache: str = "",
     receipts: str = "",
 ) -> dict[str, Any]:
-    """The monitor's document. `layers` are the unpacked layers, the top one first; unused with
-    `--rootfs`.
+    """The monitor's document. `layers` are the layers to mount, the top one first, and `data` the
+    directories behind those that have only metadata; both unused with `--rootfs`.
 
     `undo` are the paths that `--rm` removes, in this order: the bundle last, since as long as it
     is there the rest can still be found. `network` is the command that connects the network
@@ -44,6 +45,7 @@ def build_monitor(
         rootfs = {
             "type": "overlay",
             "lower": layers,
+            "data": data or [],
             "upper": f"{bundle}/upper",
             "work": f"{bundle}/work",
             "volatile": config.remove,

@@ -9,15 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 import tarballs
 from test_store import environment, leftovers
 
-from pyrt import native
 from pyrt.images import archive, layers, names
 from pyrt.layout import Layout
-from pyrt.spec.config import Host
-from pyrt.spec.userns import build_shift
 
 PROGRAM = """
 import sys
@@ -97,25 +93,3 @@ def test_ten_at_once(layout: Layout, tmp_path: Path) -> None:
     assert sum(len(image.names) for image in images) == 1
     (root,) = layers.ensure_unpacked(layout, images[0])
     assert len(os.listdir(root)) == 50 and not leftovers(layout)
-
-
-def test_shifted_layers(layout: Layout, tmp_path: Path) -> None:
-    """keep-id and nomap: copies whose owners are what the container's maps make of them."""
-    Path(layout.run).mkdir()
-    held = native.user_namespace(layout.run)
-    if held["single"]:
-        pytest.skip("this user has no subordinate IDs")
-    extents = [size for *_, size in held["uid_map"]]
-    host = Host(uid=1000, gid=1000, uid_count=sum(extents), gid_count=sum(extents),
-                uid_extents=extents, gid_extents=extents)  # fmt: skip
-    image = archive.import_tarball(layout, tarballs.make(tmp_path / "x", {"a": b"1"}, uid=7), "x")
-    (plain,) = layers.ensure_unpacked(layout, image)
-    parents = {first: outer for first, outer, _ in held["uid_map"]}
-    assert os.stat(f"{plain}/a").st_uid == parents[1] + 6
-    for mode in ("keep-id", "keep-id:uid=7,gid=7", "nomap"):
-        (shifted,) = layers.ensure_unpacked(layout, image, *build_shift(mode, host))
-        assert shifted != plain
-        expected = parents[0] if "uid=7" in mode else parents[1] + 7
-        assert os.stat(f"{shifted}/a").st_uid == expected
-        assert layers.ensure_unpacked(layout, image, *build_shift(mode, host)) == [shifted]
-    assert not leftovers(layout)

@@ -84,6 +84,9 @@ pub struct Rootfs {
     pub fs_type: RootfsType,
     /// Layer directories, the top one first.
     pub lower: Vec<PathBuf>,
+    /// Directories in which files of a layer of metadata have their data ([`crate::tree::share_shifted`]).
+    #[serde(default)]
+    pub data: Vec<PathBuf>,
     /// The writable layer.
     pub upper: PathBuf,
     /// overlayfs's own.

@@ -30,6 +30,7 @@ use crate::tree::IdMap;
 use crate::{Code, Error, Result};
 
 pub use pack::{Packed, Packing, pack};
+pub use stream::Blob;
 
 /// What a blob may ask for. Each is named in the error of a blob that asks for more.
 #[derive(Clone, Debug)]
@@ -112,7 +113,23 @@ pub struct Unpacked {
 ///
 /// References: image-spec layer.md, tar(5), pax(1).
 pub fn unpack(source: impl Read, destination: BorrowedFd<'_>, limits: &Limits) -> Result<Unpacked> {
-    let mut archive = archive::Archive::new(stream::open(source, limits.max_bytes)?, limits);
+    let mut blob = Blob::open(source)?;
+    let mut unpacked = unpack_archive(&mut blob, destination, limits)?;
+    (unpacked.blob_digest, unpacked.blob_size) = blob.finish()?;
+    Ok(unpacked)
+}
+
+/// As [`unpack`], of the archive that a [`Blob`] gives, maybe in another process; the blob's digest and size are left
+/// to fill in.
+///
+/// # Errors
+/// As [`unpack`].
+pub fn unpack_archive(
+    archive: impl Read,
+    destination: BorrowedFd<'_>,
+    limits: &Limits,
+) -> Result<Unpacked> {
+    let mut archive = archive::Archive::new(stream::Stream::new(archive, limits.max_bytes), limits);
     let mut tree = extract::Tree::new(destination, limits);
     let mut entries = 0;
     while let Some(member) = archive.next_member()? {
@@ -123,11 +140,10 @@ pub fn unpack(source: impl Read, destination: BorrowedFd<'_>, limits: &Limits) -
         tree.add(&member, &mut archive)?;
     }
     let written = tree.finish()?;
-    let digests = archive.into_stream().finish()?;
     Ok(Unpacked {
-        diff_id: digests.uncompressed,
-        blob_digest: digests.blob,
-        blob_size: digests.blob_size,
+        diff_id: archive.into_stream().finish()?,
+        blob_digest: String::new(),
+        blob_size: 0,
         size: written.size,
         entries,
         skipped_devices: written.skipped_devices,
@@ -144,7 +160,7 @@ pub fn decompress(
     mut sink: impl std::io::Write,
     limits: &Limits,
 ) -> Result<(String, u64)> {
-    let mut stream = stream::open(source, limits.max_bytes)?;
+    let mut stream = stream::Stream::new(Blob::open(source)?, limits.max_bytes);
     let mut buffer = vec![0; 128 << 10];
     let mut size = 0;
     loop {
@@ -156,7 +172,7 @@ pub fn decompress(
         size += count as u64;
     }
     sink.flush().map_err(|error| pack::sink_error(&error))?;
-    Ok((stream.finish()?.uncompressed, size))
+    Ok((stream.finish()?, size))
 }
 
 /// The blob says something that it may not.

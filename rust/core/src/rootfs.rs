@@ -3,17 +3,18 @@
 mod entry;
 
 use entry::destination;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::{Component, Path, PathBuf};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Component, Path};
 
 use rustix::fs::{Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
-use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, UnmountFlags};
+use rustix::mount::UnmountFlags;
 
 use crate::bundle::Rootfs;
 use crate::devices;
 use crate::error::{At, Code, Error, Result};
 use crate::mount::{self, Options, attach, clone_tree};
+use crate::overlay::Overlay;
 use crate::paths::{is_dir, make_dirs, open_host, open_in_root, try_open_in_root, write_all};
 use crate::spec::{Linux, Mount, Spec};
 
@@ -22,17 +23,9 @@ use crate::spec::{Linux, Mount, Spec};
 pub struct Sources {
     /// Where the root is attached, or the root itself.
     root: OwnedFd,
-    /// Layers of the overlay, top first; then upper and work.
     overlay: Option<Overlay>,
     /// One per mount of the document, for binds.
     binds: Vec<Option<OwnedFd>>,
-}
-
-struct Overlay {
-    lower: Vec<OwnedFd>,
-    upper: OwnedFd,
-    work: OwnedFd,
-    volatile: bool,
 }
 
 impl Sources {
@@ -44,16 +37,7 @@ impl Sources {
         let root = spec.root.as_ref().map_or("", |root| root.path.as_str());
         // CVE-2025-54867: resolved once, here; what is mounted is this descriptor.
         let root = open_host(&bundle.join(root), OFlags::PATH | OFlags::DIRECTORY)?;
-        let dir = |path: &PathBuf| open_host(path, OFlags::PATH | OFlags::DIRECTORY);
-        let overlay = match rootfs {
-            None => None,
-            Some(rootfs) => Some(Overlay {
-                lower: rootfs.lower.iter().map(dir).collect::<Result<_>>()?,
-                upper: dir(&rootfs.upper)?,
-                work: dir(&rootfs.work)?,
-                volatile: rootfs.volatile,
-            }),
-        };
+        let overlay = rootfs.map(Overlay::open).transpose()?;
         let binds =
             spec.mounts.iter().map(|mount| open_bind(mount, bundle)).collect::<Result<_>>()?;
         Ok(Self { root, overlay, binds })
@@ -119,42 +103,6 @@ impl Sources {
             mount::set_propagation(root.as_fd(), libc::MS_PRIVATE, false, "/")?;
         }
         Ok(root)
-    }
-}
-
-impl Overlay {
-    fn mount(&self) -> Result<OwnedFd> {
-        let step = "mount overlay";
-        let context =
-            rustix::mount::fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).at(step, "/")?;
-        // By descriptor: the layers were opened by the user, and no path of the host can be too long or hold
-        // a character that the option's grammar means otherwise.
-        let set = |key: &str, value: &str| {
-            rustix::mount::fsconfig_set_string(&context, key, value).at(step, key)
-        };
-        let link = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
-        for lower in &self.lower {
-            match rustix::mount::fsconfig_set_string(&context, "lowerdir+", link(lower)) {
-                // Linux 6.1 to 6.4 know only the joined form.
-                Err(Errno::INVAL) => {
-                    let joined: Vec<String> = self.lower.iter().map(link).collect();
-                    set("lowerdir", &joined.join(":"))?;
-                    break;
-                }
-                result => result.at(step, "lowerdir")?,
-            }
-        }
-        set("upperdir", &link(&self.upper))?;
-        set("workdir", &link(&self.work))?;
-        rustix::mount::fsconfig_set_flag(&context, "userxattr").at(step, "userxattr")?;
-        if self.volatile {
-            rustix::mount::fsconfig_set_flag(&context, "volatile").at(step, "volatile")?;
-        }
-        rustix::mount::fsconfig_create(&context)
-            .at(step, "/")
-            .map_err(|error| mount::explain(&context, error))?;
-        rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
-            .at(step, "/")
     }
 }
 

@@ -8,7 +8,10 @@ mod chown;
 mod compare;
 mod copy;
 mod measure;
+mod merge;
 mod remove;
+mod share;
+mod shift;
 #[cfg(test)]
 mod tests;
 
@@ -19,10 +22,12 @@ use rustix::io::Errno;
 
 pub use chown::chown;
 pub use compare::{Change, compare};
-pub(crate) use copy::shift;
-pub use copy::{IdMap, copy_contents, copy_shifted};
+pub use copy::{copy_contents, copy_shifted};
 pub use measure::measure;
 pub use remove::{remove, remove_path};
+pub use share::{METACOPY, REDIRECT, Shared, Source, share_shifted};
+pub use shift::IdMap;
+pub(crate) use shift::outside;
 
 /// Neither out of the directory, nor through a link, nor into another file system.
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH

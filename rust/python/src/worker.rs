@@ -134,6 +134,45 @@ pub(crate) fn shift_tree(
 
 /// See `_core.pyi`.
 #[pyfunction]
+pub(crate) fn share_layers<'py>(
+    py: Python<'py>,
+    binary: PathBuf,
+    run_root: PathBuf,
+    layers: Vec<(PathBuf, PathBuf)>,
+    destination: PathBuf,
+    uid_map: Map,
+    gid_map: Map,
+) -> PyResult<Bound<'py, PyAny>> {
+    let reply = detached(py, || {
+        let mut arguments = vec![
+            ("--path", destination.into_os_string()),
+            ("--uid-map", map_text(&uid_map)),
+            ("--gid-map", map_text(&gid_map)),
+        ];
+        for (layer, data) in layers {
+            arguments.push(("--layer", layer.into_os_string()));
+            arguments.push(("--data", data.into_os_string()));
+        }
+        work(&binary, &run_root, "share", &arguments, &[])
+    })?;
+    parse(py, &reply)
+}
+
+/// See `_core.pyi`.
+#[pyfunction]
+pub(crate) fn probe_sharing<'py>(
+    py: Python<'py>,
+    binary: PathBuf,
+    run_root: PathBuf,
+    path: PathBuf,
+) -> PyResult<Bound<'py, PyAny>> {
+    let arguments = [("--path", path.into_os_string())];
+    let reply = detached(py, || work(&binary, &run_root, "probe", &arguments, &[]))?;
+    parse(py, &reply)
+}
+
+/// See `_core.pyi`.
+#[pyfunction]
 pub(crate) fn chown_tree(
     py: Python<'_>,
     binary: PathBuf,

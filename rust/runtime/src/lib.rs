@@ -16,6 +16,7 @@ mod monitor;
 mod oci;
 mod roots;
 mod trees;
+mod unpack;
 
 use std::ffi::OsString;
 

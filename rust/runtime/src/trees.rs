@@ -7,16 +7,16 @@ use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use pyrt_core::layer::{self, Limits};
+use pyrt_core::layer::Limits;
 use pyrt_core::paths::open_host;
 use pyrt_core::wire::{self, Frame};
-use pyrt_core::{At, Code, Error, Result, tree, userns};
+use pyrt_core::{At, Code, Error, Result, overlay, sys, tree, userns};
 use rustix::fs::{Mode, OFlags};
 
 use crate::arguments::{Arguments, invalid, missing};
-use crate::{Status, roots};
+use crate::{Status, roots, unpack};
 
-/// `tree ensure|unpack|remove|chown|shift|measure|compare|pack-layer|pack|unpack-into|find --report FD --run-root DIR [--path DIR] …`
+/// `tree VERB --report FD --run-root DIR [--path DIR] …`; the verbs are in [`work`].
 pub(crate) fn main(args: &[OsString]) -> Status {
     let verb = args.first().map(|verb| verb.to_string_lossy().into_owned()).unwrap_or_default();
     let args = Arguments::parse(args.get(1..).unwrap_or_default())?;
@@ -39,7 +39,7 @@ fn work(verb: &str, args: &Arguments) -> Result<Vec<u8>> {
     userns::enter(&holder)?;
     let path = args.path("path")?;
     match verb {
-        "unpack" => unpack(args, &path, single_id),
+        "unpack" => unpack_layer(args, &path, single_id),
         "find" => roots::find(args, &path),
         "pack" => roots::pack(args, &path),
         "pack-layer" => roots::pack_layer(args, &path, single_id),
@@ -53,9 +53,12 @@ fn work(verb: &str, args: &Arguments) -> Result<Vec<u8>> {
         }
         "shift" => {
             let (uids, gids) = (map(args, "uid-map")?, map(args, "gid-map")?);
-            let copied = tree::copy_shifted(&args.path("source")?, &path, &uids, &gids);
+            let copied = tree::copy_shifted(&args.path("source")?, &path, &uids, &gids)
+                .and_then(|()| sync(&path));
             or_remove(copied, &path).map(|()| done())
         }
+        "share" => share(args, &path),
+        "probe" => probe(&path),
         _ => Err(Error::new(Code::InvalidSpec, "tree", verb, "unknown verb")),
     }
 }
@@ -69,7 +72,7 @@ pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Vec<u8> {
 }
 
 /// Unpacks into a new directory.
-fn unpack(args: &Arguments, path: &Path, single_id: bool) -> Result<Vec<u8>> {
+fn unpack_layer(args: &Arguments, path: &Path, single_id: bool) -> Result<Vec<u8>> {
     let tar = File::from(args.needed_descriptor("tar")?);
     let mut limits = Limits { single_id, ..Limits::default() };
     for (name, limit) in
@@ -80,12 +83,45 @@ fn unpack(args: &Arguments, path: &Path, single_id: bool) -> Result<Vec<u8>> {
     }
     rustix::fs::mkdir(path, Mode::from_raw_mode(0o755)).at("mkdir", path)?;
     let unpacked = open_host(path, OFlags::RDONLY | OFlags::DIRECTORY).and_then(|destination| {
-        let unpacked = layer::unpack(tar, destination.as_fd(), &limits)?;
-        // Before a name is given to it: after a power loss a layer is whole or absent.
-        rustix::fs::syncfs(&destination).at("syncfs", path)?;
+        let unpacked = unpack::unpack(tar, destination.as_fd(), &limits)?;
+        sync(path)?;
         Ok(unpacked)
     });
     or_remove(unpacked, path).map(|unpacked| to_json(&unpacked))
+}
+
+/// Layers with other owners, sharing their data.
+fn share(args: &Arguments, path: &Path) -> Result<Vec<u8>> {
+    let (uids, gids) = (map(args, "uid-map")?, map(args, "gid-map")?);
+    let sources: Vec<_> = args
+        .all("layer")
+        .zip(args.all("data"))
+        .map(|(layer, data)| tree::Source { layer: layer.into(), data: data.into() })
+        .collect();
+    let shared = tree::share_shifted(&sources, path, &uids, &gids).and_then(|shared| {
+        // Metadata alone need not be waited for: file systems write it in order, so that what is named later is not
+        // there earlier. Data is another matter.
+        if shared.copied > 0 {
+            sync(path)?;
+        }
+        Ok(shared)
+    });
+    or_remove(shared, path).map(|shared| to_json(&shared))
+}
+
+/// Whether layers can share their data here, tried in the new directory `path`, which is taken away again.
+fn probe(path: &Path) -> Result<Vec<u8>> {
+    sys::fork::unshare(sys::fork::CLONE_NEWNS).at("unshare", "mount namespace")?;
+    rustix::fs::mkdir(path, Mode::RWXU).at("mkdir", path)?;
+    let shares = overlay::shares_data(path);
+    tree::remove_path(path)?;
+    shares.map(|shares| to_json(&serde_json::json!({ "shares": shares })))
+}
+
+/// Before a name is given to it: after a power loss a layer is whole or absent.
+fn sync(path: &Path) -> Result<()> {
+    let directory = open_host(path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+    rustix::fs::syncfs(&directory).at("syncfs", path)
 }
 
 /// What failed half-way is taken away; the first error is the one to tell.

@@ -86,6 +86,19 @@ impl Cgroup {
         Ok(())
     }
 
+    /// Has the cgroups above give it their controllers: all that they can, and those without which the limits cannot be.
+    ///
+    /// # Errors
+    /// `denied` naming a controller that a limit needs.
+    pub fn enable_controllers(&self, resources: &Resources) -> Result<()> {
+        match (self.path().parent(), find_mount()?) {
+            (Some(parent), Some(mount)) => {
+                enable(parent, self.path(), &mount, &resources.controllers())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Writes new limits; if one is refused the old ones are put back.
     ///
     /// # Errors
@@ -97,9 +110,7 @@ impl Cgroup {
                 before.push((file, text));
             }
         }
-        if let (Some(parent), Some(mount)) = (self.path().parent(), find_mount()?) {
-            enable(parent, self.path(), &mount, &resources.controllers())?;
-        }
+        self.enable_controllers(resources)?;
         let result = self.apply(resources);
         for (file, text) in before.iter().filter(|_| result.is_err()) {
             if self.read(file)?.as_ref() != Some(text) {

@@ -9,7 +9,7 @@ use super::archive::Member;
 use super::extract::Tree;
 use super::place::{Place, chown_error, is_foreign, os};
 use super::{Copying, Owners};
-use crate::tree::shift;
+use crate::tree::outside;
 use crate::{At, Code, Error, Result};
 
 impl Tree<'_> {
@@ -32,7 +32,7 @@ impl Tree<'_> {
             Some(Owners::Callers) => return Ok(None),
             Some(&Owners::These(uid, gid)) => (uid, gid),
             Some(Owners::Written(uids, gids)) => {
-                match (shift(uids, member.uid), shift(gids, member.gid)) {
+                match (outside(uids, member.uid), outside(gids, member.gid)) {
                     (Some(uid), Some(gid)) => (uid, gid),
                     _ => return Err(chown_error(Errno::INVAL, member, path)),
                 }

@@ -12,25 +12,17 @@ use crate::{Code, Error, Result};
 /// Large enough that hashing and inflating work in long runs, small enough for the cache.
 const BUFFER: usize = 128 << 10;
 
-/// The uncompressed archive of a blob.
-pub(super) struct Stream<R: Read> {
-    reader: BufReader<Hashed<Decoder<R>>>,
-    max_bytes: u64,
+/// The blob's side of a layer: read, hashed, decompressed. What is read from it is the archive.
+pub struct Blob<R: Read> {
+    decoder: Decoder<R>,
 }
 
-/// `sha256:…` of both sides.
-pub(super) struct Digests {
-    pub(super) uncompressed: String,
-    pub(super) blob: String,
-    pub(super) blob_size: u64,
-}
-
-type Blob<R> = BufReader<Hashed<R>>;
+type Source<R> = BufReader<Hashed<R>>;
 
 enum Decoder<R: Read> {
-    Plain(Blob<R>),
-    Gzip(Box<MultiGzDecoder<Blob<R>>>),
-    Zstd(Box<zstd::Decoder<'static, Blob<R>>>),
+    Plain(Source<R>),
+    Gzip(Box<MultiGzDecoder<Source<R>>>),
+    Zstd(Box<zstd::Decoder<'static, Source<R>>>),
 }
 
 /// First bytes of what others compress with, so that the refusal can name it.
@@ -41,30 +33,67 @@ const UNSUPPORTED: [(&[u8], &str); 4] = [
     (b"PK\x03\x04", "zip"),
 ];
 
-/// Looks at the first bytes, as every registry client does: media types lie, and an import has none.
-pub(super) fn open<R: Read>(source: R, max_bytes: u64) -> Result<Stream<R>> {
-    let mut blob = BufReader::with_capacity(BUFFER, Hashed::new(source));
-    let head = fill(&mut blob)?;
-    let decoder = if head.starts_with(b"\x1f\x8b") {
-        Decoder::Gzip(Box::new(MultiGzDecoder::new(blob)))
-    } else if head.starts_with(b"\x28\xb5\x2f\xfd") {
-        Decoder::Zstd(Box::new(zstd::Decoder::with_buffer(blob).map_err(|e| broken(&e))?))
-    } else if let Some((_, name)) = UNSUPPORTED.iter().find(|(magic, _)| head.starts_with(magic)) {
-        return Err(Error::new(
-            Code::Unsupported,
-            "unpack",
-            "layer",
-            format!("compressed with {name}"),
-        )
-        .with_hint("compress the archive with gzip or zstd, or not at all"));
-    } else {
-        Decoder::Plain(blob)
-    };
-    Ok(Stream { reader: BufReader::with_capacity(BUFFER, Hashed::new(decoder)), max_bytes })
+impl<R: Read> Blob<R> {
+    /// Looks at the first bytes, as every registry client does: media types lie, and an import has none.
+    ///
+    /// # Errors
+    /// `unsupported` for another compression, `invalid_spec` for nothing, `kernel`.
+    pub fn open(source: R) -> Result<Self> {
+        let mut blob = BufReader::with_capacity(BUFFER, Hashed::new(source));
+        let head = fill(&mut blob)?;
+        let decoder = if head.starts_with(b"\x1f\x8b") {
+            Decoder::Gzip(Box::new(MultiGzDecoder::new(blob)))
+        } else if head.starts_with(b"\x28\xb5\x2f\xfd") {
+            Decoder::Zstd(Box::new(zstd::Decoder::with_buffer(blob).map_err(|e| broken(&e))?))
+        } else if let Some((_, name)) =
+            UNSUPPORTED.iter().find(|(magic, _)| head.starts_with(magic))
+        {
+            let message = format!("compressed with {name}");
+            return Err(Error::new(Code::Unsupported, "unpack", "layer", message)
+                .with_hint("compress the archive with gzip or zstd, or not at all"));
+        } else {
+            Decoder::Plain(blob)
+        };
+        Ok(Self { decoder })
+    }
+
+    /// Fills `buffer`, or as much of it as there is.
+    ///
+    /// # Errors
+    /// `invalid_spec` with the decoder's word, `kernel`.
+    pub fn fill(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        read_full(self, buffer)
+    }
+
+    /// Reads what follows what was compressed: the digest and length of the whole blob.
+    ///
+    /// # Errors
+    /// `kernel`.
+    pub fn finish(self) -> Result<(String, u64)> {
+        let mut blob = match self.decoder {
+            Decoder::Plain(blob) => blob,
+            Decoder::Gzip(decoder) => decoder.into_inner(),
+            Decoder::Zstd(decoder) => decoder.finish(),
+        };
+        let mut rest = vec![0; BUFFER];
+        while read_full(&mut blob, &mut rest)? > 0 {}
+        let blob = blob.into_inner();
+        Ok((digest(blob.hash), blob.bytes))
+    }
+}
+
+impl<R: Read> Read for Blob<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match &mut self.decoder {
+            Decoder::Plain(reader) => reader.read(buffer),
+            Decoder::Gzip(reader) => reader.read(buffer),
+            Decoder::Zstd(reader) => reader.read(buffer),
+        }
+    }
 }
 
 /// The first bytes; a pipe may give fewer than it will, but never less than one.
-fn fill<R: Read>(blob: &mut Blob<R>) -> Result<Vec<u8>> {
+fn fill<R: Read>(blob: &mut Source<R>) -> Result<Vec<u8>> {
     let head = blob.fill_buf().map_err(|e| broken(&e))?;
     if head.is_empty() {
         return Err(bad("layer", "is empty"));
@@ -72,63 +101,44 @@ fn fill<R: Read>(blob: &mut Blob<R>) -> Result<Vec<u8>> {
     Ok(head[..head.len().min(8)].to_vec())
 }
 
-impl<R: Read> Stream<R> {
-    /// Fills `buffer`, or as much of it as there is.
-    pub(super) fn read_full(&mut self, buffer: &mut [u8]) -> Result<usize> {
-        let mut filled = 0;
-        while filled < buffer.len() {
-            match self.reader.read(&mut buffer[filled..]) {
-                Ok(0) => break,
-                Ok(n) => filled += n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(broken(&error)),
-            }
+fn read_full(reader: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match reader.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(n) => filled += n,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(broken(&error)),
         }
-        self.check()?;
-        Ok(filled)
+    }
+    Ok(filled)
+}
+
+/// The uncompressed archive, hashed and counted.
+pub(super) struct Stream<R: Read> {
+    reader: BufReader<Hashed<R>>,
+    max_bytes: u64,
+}
+
+impl<R: Read> Stream<R> {
+    pub(super) fn new(archive: R, max_bytes: u64) -> Self {
+        Self { reader: BufReader::with_capacity(BUFFER, Hashed::new(archive)), max_bytes }
     }
 
-    fn check(&self) -> Result<()> {
+    /// Fills `buffer`, or as much of it as there is.
+    pub(super) fn read_full(&mut self, buffer: &mut [u8]) -> Result<usize> {
+        let filled = read_full(&mut self.reader, buffer)?;
         if self.reader.get_ref().bytes > self.max_bytes {
             return Err(limit("max_bytes", self.max_bytes));
         }
-        Ok(())
+        Ok(filled)
     }
 
-    /// Reads what is left on both sides: the digests are of the whole.
-    pub(super) fn finish(mut self) -> Result<Digests> {
+    /// Reads what is left, since the digest is of the whole.
+    pub(super) fn finish(mut self) -> Result<String> {
         let mut rest = vec![0; BUFFER];
         while self.read_full(&mut rest)? > 0 {}
-        let uncompressed = self.reader.into_inner();
-        let mut blob = match uncompressed.inner {
-            Decoder::Plain(blob) => blob,
-            Decoder::Gzip(decoder) => decoder.into_inner(),
-            Decoder::Zstd(decoder) => decoder.finish(),
-        };
-        loop {
-            match blob.read(&mut rest) {
-                Ok(0) => break,
-                Ok(_) => {}
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(broken(&error)),
-            }
-        }
-        let blob = blob.into_inner();
-        Ok(Digests {
-            uncompressed: digest(uncompressed.hash),
-            blob_size: blob.bytes,
-            blob: digest(blob.hash),
-        })
-    }
-}
-
-impl<R: Read> Read for Decoder<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match self {
-            Self::Plain(reader) => reader.read(buffer),
-            Self::Gzip(reader) => reader.read(buffer),
-            Self::Zstd(reader) => reader.read(buffer),
-        }
+        Ok(digest(self.reader.into_inner().hash))
     }
 }
 

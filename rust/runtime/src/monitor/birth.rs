@@ -79,7 +79,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
     let log = job.config.log.as_ref().map(Log::open).transpose()?;
     let filter = seccomp::of(&job.spec, job.config.seccomp_cache.as_deref())?;
     give_writable_layer(&job)?;
-    Resources::of(&job.spec)?.apply_to(cgroup)?; // before init is born in it
+    limit(&Resources::of(&job.spec)?, cgroup)?; // before init is born in it
     let (mut stdio, theirs) = Stdio::pipes(job.config.stdin)?;
     let dup = |cgroup: &Cgroup| cgroup.as_fd().try_clone_to_owned().at("dup", "cgroup");
     let cgroup = cgroup.map(dup).transpose()?;
@@ -150,6 +150,14 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         joining,
         meter,
     })
+}
+
+/// Gives the cgroup all controllers that there are, to account by, and writes the limits.
+fn limit(resources: &Resources, cgroup: Option<&Cgroup>) -> Result<()> {
+    if let Some(cgroup) = cgroup {
+        cgroup.enable_controllers(resources)?;
+    }
+    resources.apply_to(cgroup)
 }
 
 /// The lead hears that there is an init.

@@ -1,0 +1,80 @@
+"""``pyrt receipts``."""
+
+from __future__ import annotations
+
+from pyrt.cli import output, receipt
+from pyrt.cli.verb import Verb
+from pyrt.engine import receipts
+from pyrt.engine.clock import describe_age
+from pyrt.errors import InvalidSpec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated, Any
+
+    from typer import Argument, Option
+
+    from pyrt.engine.api import Engine
+
+HEADER = ("CONTAINER ID", "NAME", "IMAGE", "ENDED", "EXIT", "WALL", "CPU", "PEAK", "IO", "NET")
+
+
+class Receipts(Verb):
+    """What containers that have ended used
+
+    Every container leaves a receipt, however short it lived, also with --rm. With CONTAINER all its
+    numbers are shown, each with its source.
+    """
+
+    container: Annotated[str, Argument(metavar="[CONTAINER]", help="Name or ID")] = ""
+    format: Annotated[str, Option("--format", help="json")] = ""
+    last: Annotated[int, Option("--last", "-n", help="Only the latest N; 0 for all")] = 0
+    no_trunc: Annotated[bool, Option("--no-trunc", help="Whole IDs")] = False
+
+    def __call__(self, engine: Engine) -> int:
+        """Print the table, one receipt, or JSON."""
+        if self.format not in ("", "json"):
+            raise InvalidSpec("--format", self.format, "not json")
+        if self.last < 0:
+            raise InvalidSpec("--last", str(self.last), "is negative")
+        if self.container:
+            found = receipts.find(engine.layout, self.container)
+        else:
+            found = receipts.read_all(engine.layout)
+        found = found[-self.last :]
+        if self.format == "json":
+            output.line(output.indented(found, "  "))
+        elif self.container:
+            output.line("\n\n".join(self.whole(entry) for entry in found))
+        else:
+            output.line(output.table([HEADER, *(self.row(entry) for entry in found)]))
+        return 0
+
+    def identify(self, entry: dict[str, Any]) -> str:
+        """The ID as it is printed."""
+        return str(entry["id"]) if self.no_trunc else str(entry["id"])[:12]
+
+    def whole(self, entry: dict[str, Any]) -> str:
+        """Whose it is, and all numbers."""
+        head = f"{self.identify(entry)}  {entry['name']}  {entry['image']}"
+        ended = f"{entry['started_at']} to {entry['finished_at']}, exit code {entry['exit_code']}"
+        return f"{head}\n{ended}\n{receipt.lines(entry['usage'])}"
+
+    def row(self, entry: dict[str, Any]) -> list[str]:
+        """One line."""
+
+        def shown(*names: str) -> str:
+            return " / ".join(receipt.show(name, receipts.value(entry, name)) for name in names)
+
+        return [
+            self.identify(entry),
+            entry["name"],
+            entry["image"],
+            describe_age(entry["finished_at"]),
+            str(entry["exit_code"]),
+            shown("wall_usec"),
+            shown("cpu_usage_usec"),
+            shown("memory_peak_bytes"),
+            shown("io_read_bytes", "io_write_bytes"),
+            shown("network_receive_bytes", "network_transmit_bytes"),
+        ]

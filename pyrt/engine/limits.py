@@ -1,0 +1,143 @@
+"""Limits settled on this machine: what the container's cgroup can enforce, and what is refused."""
+
+from __future__ import annotations
+
+import os
+import stat
+
+from pyrt.engine import cgroup
+from pyrt.engine.host import read_text
+from pyrt.errors import Denied, InvalidSpec, NotFound
+from pyrt.spec import resources
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrt.spec.config import ContainerConfig, Host
+
+DELEGATE = (
+    "sudo mkdir -p /etc/systemd/system/user@.service.d && "
+    "printf '[Service]\\nDelegate=cpu cpuset io memory pids\\n' | "
+    "sudo tee /etc/systemd/system/user@.service.d/delegate.conf && sudo systemctl daemon-reload"
+)
+"""The command that has systemd give all controllers to users."""
+
+FREE_VERSION_1 = "boot with cgroup_no_v1=all on the kernel's command line"
+"""Where version 1 of cgroups holds the controllers, version 2 has none to give."""
+
+
+def find_parent(config: ContainerConfig) -> str | None:
+    """The cgroup below which the container's own is made; None for none.
+
+    `--cgroup-parent` is a path from the mount of cgroup2, or below the delegated one. Raises Denied
+    if it is not this user's.
+    """
+    if config.cgroups == "disabled":
+        return None
+    parent = cgroup.find_parent()
+    if not config.cgroup_parent:
+        return parent
+    base = cgroup.mount_point() if config.cgroup_parent.startswith("/") else parent
+    path = f"{base or ''}/{config.cgroup_parent.strip('/')}"
+    if base is None or not base or not os.path.isdir(path):
+        raise NotFound("--cgroup-parent", config.cgroup_parent, "no such cgroup")
+    if not cgroup.is_delegated(path):
+        raise Denied("--cgroup-parent", config.cgroup_parent, "is not this user's", hint=DELEGATE)
+    return path
+
+
+def settle(config: ContainerConfig, host: Host) -> None:
+    """Decide what becomes of each limit that was asked for: `config.limits_resolved`, and of those
+    that can be enforced `config.resources`.
+
+    Raises Denied, with the table of all, if one cannot be and `--limits` is strict; InvalidSpec for
+    what no machine can do.
+    """
+    if not config.limits:
+        return
+    resources.build_resources(config.limits, locate)
+    find_controllers(config, host)
+    resolved = resources.resolve(config.limits, host)
+    lost = [entry for entry in resolved if entry["mechanism"] == "unavailable"]
+    if lost and config.limits_policy == "strict":
+        first = lost[0]
+        error = Denied(
+            first["flag"],
+            first["requested"],
+            f"cannot be enforced: {first['why']}",
+            hint=first["fix"] or "give --limits=best to run without it",
+        )
+        error.details = table(resolved) if len(resolved) > 1 else ""
+        raise error
+    config.limits_resolved = resolved
+    kept = resources.without_unavailable(config.limits, resolved)
+    config.resources = resources.build_resources(kept, locate)
+
+
+def find_controllers(config: ContainerConfig, host: Host) -> None:
+    """Tell policy which controllers a container's cgroup gets here, or why it has none."""
+    parent = find_parent(config)
+    if config.cgroups == "disabled":
+        host.limits_problem = "the container has no cgroup (--cgroups=disabled)"
+        host.limits_fix = "leave --cgroups=disabled away"
+        return
+    host.limits_fix = FREE_VERSION_1 if is_version_1() else DELEGATE
+    if parent is None:
+        host.limits_problem = "no cgroup is delegated to this user"
+        return
+    host.controllers = cgroup.controllers(parent)
+    given = read_text(f"{parent}/cgroup.subtree_control").split()
+    is_root = not os.path.exists(f"{parent}/cgroup.type")
+    if read_text(f"{parent}/cgroup.procs").strip() and not is_root:
+        # cgroup-v2.rst, No Internal Process Constraint.
+        host.controllers = given
+        if not given:
+            host.limits_problem = f"{parent} has processes of its own, and so gives no controllers"
+            host.limits_fix = "run it under `systemd-run --user --scope -p Delegate=yes`"
+
+
+def is_version_1() -> bool:
+    """Whether a hierarchy of version 1 holds a controller that limits are made of."""
+    held = {
+        name
+        for line in read_text("/proc/self/cgroup").splitlines()
+        for name in line.split(":")[1].split(",")
+    }
+    return not held.isdisjoint(("cpu", "memory", "pids", "blkio"))
+
+
+def locate(flag: str, path: str) -> tuple[int, int]:
+    """The numbers of a block device. Raises NotFound, or InvalidSpec for another kind of file."""
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise NotFound(flag, path, os.strerror(error.errno or 0)) from None
+    if not stat.S_ISBLK(status.st_mode):
+        raise InvalidSpec(flag, path, "not a block device")
+    return os.major(status.st_rdev), os.minor(status.st_rdev)
+
+
+def table(resolved: list[dict[str, Any]]) -> str:
+    """What became of each limit, one a line."""
+    rows = [("LIMIT", "REQUESTED", "ENFORCED BY", "WHY NOT")]
+    rows += [(entry["flag"], entry["requested"], shown(entry), entry["why"]) for entry in resolved]
+    widths = [max(len(row[column]) for row in rows) + 2 for column in range(3)]
+    return "\n".join(
+        "".join(map(str.ljust, row[:3], widths)).rstrip() + (f"  {row[3]}" if row[3] else "")
+        for row in rows
+    )
+
+
+def shown(entry: dict[str, Any]) -> str:
+    """The mechanism and its file."""
+    return entry["source"] if entry["mechanism"] == "kernel" else "nothing"
+
+
+def verify(entry: dict[str, Any], directory: str) -> dict[str, Any]:
+    """The entry with what the kernel says now: `verified` is the file's content, None if it cannot
+    be read.
+    """
+    text = read_text(f"{directory}/{entry['source']}").strip() if directory else ""
+    is_ours = entry["mechanism"] == "kernel"
+    return {**entry, "verified": text or None if is_ours else None}

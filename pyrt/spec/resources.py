@@ -1,0 +1,226 @@
+"""Limits: podman's flags to `linux.resources`, and what becomes of each where a controller is
+missing.
+
+Pure: which controllers there are is `Host`'s to say. (config-linux.md#control-groups.)
+"""
+
+from __future__ import annotations
+
+from pyrt.errors import InvalidSpec
+from pyrt.spec.limits import parse_size
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from typing import Any
+
+    from pyrt.spec.config import Host
+
+    Locate = Callable[[str, str], tuple[int, int]]
+    """Flag and path of a block device to its numbers, major and minor."""
+
+PERIOD_USEC = 100_000
+"""The kernel's own period of cpu.max."""
+
+NUMBERS = {
+    "cpu_shares": ("cpu", "shares", 2, 262144),
+    "cpu_period": ("cpu", "period", 1000, 1_000_000),
+    "cpu_quota": ("cpu", "quota", 1000, 1 << 62),
+    "blkio_weight": ("blockIO", "weight", 10, 1000),
+}
+"""Attribute to the object and property of `linux.resources`, the least and the greatest."""
+
+SIZES = {"memory": "limit", "memory_reservation": "reservation", "memory_swap": "swap"}
+SETS = {"cpuset_cpus": "cpus", "cpuset_mems": "mems"}
+
+RATES = {
+    "device_read_bps": "throttleReadBpsDevice",
+    "device_write_bps": "throttleWriteBpsDevice",
+    "device_read_iops": "throttleReadIOPSDevice",
+    "device_write_iops": "throttleWriteIOPSDevice",
+}
+
+FILES = {
+    "memory": ("memory.max", "memory"),
+    "memory_reservation": ("memory.low", "memory"),
+    "memory_swap": ("memory.swap.max", "memory"),
+    "cpus": ("cpu.max", "cpu"),
+    "cpu_quota": ("cpu.max", "cpu"),
+    "cpu_period": ("cpu.max", "cpu"),
+    "cpu_shares": ("cpu.weight", "cpu"),
+    "cpuset_cpus": ("cpuset.cpus", "cpuset"),
+    "cpuset_mems": ("cpuset.mems", "cpuset"),
+    "pids_limit": ("pids.max", "pids"),
+    "blkio_weight": ("io.weight", "io"),
+    **dict.fromkeys(RATES, ("io.max", "io")),
+}
+"""Attribute to the file of the container's cgroup in which the limit stands, and its controller."""
+
+
+def flag_of(name: str) -> str:
+    """`cpu_shares` to `--cpu-shares`."""
+    return f"--{name.replace('_', '-')}"
+
+
+def build_resources(limits: Mapping[str, Any], locate: Locate) -> dict[str, Any]:
+    """`linux.resources` of the limits that were asked for: attribute to text, or to a list of
+    texts. What says nothing is left out. Raises InvalidSpec or Unsupported naming the flag.
+    """
+    resources: dict[str, Any] = {}
+    for kind, field, value in (*numbers(limits), *sizes(limits), *cpu_times(limits)):
+        resources.setdefault(kind, {})[field] = value
+    check_memory(limits, resources.get("memory", {}))
+    for name, field in RATES.items():
+        rates = [parse_rate(flag_of(name), text, locate) for text in limits.get(name) or ()]
+        if rates:
+            resources.setdefault("blockIO", {})[field] = rates
+    if files := dict(map(parse_file, limits.get("cgroup_conf") or ())):
+        resources["unified"] = files
+    return resources
+
+
+def numbers(limits: Mapping[str, Any]) -> Iterator[tuple[str, str, object]]:
+    """(object, property, value) of the limits that are integers; 0 says nothing."""
+    for name, (kind, field, least, most) in NUMBERS.items():
+        value = parse_number(flag_of(name), str(limits.get(name) or 0))
+        if value:
+            check_range(flag_of(name), value, least, most)
+            yield kind, field, value
+    if text := limits.get("pids_limit"):
+        pids = parse_number("--pids-limit", str(text))
+        yield "pids", "limit", pids if pids > 0 else -1
+
+
+def sizes(limits: Mapping[str, Any]) -> Iterator[tuple[str, str, object]]:
+    """Those that are bytes."""
+    for name, field in SIZES.items():
+        if text := limits.get(name):
+            unlimited = name == "memory_swap" and text == "-1"
+            yield "memory", field, -1 if unlimited else parse_size(flag_of(name), text)
+
+
+def cpu_times(limits: Mapping[str, Any]) -> Iterator[tuple[str, str, object]]:
+    """CPUs by number, and how much of them."""
+    for name, field in SETS.items():
+        if text := limits.get(name):
+            yield "cpu", field, parse_set(flag_of(name), text)
+    if text := limits.get("cpus"):
+        if limits.get("cpu_quota") or limits.get("cpu_period"):
+            reason = "cannot be set together with --cpu-quota and --cpu-period"
+            raise InvalidSpec("--cpus", text, reason)
+        yield "cpu", "quota", parse_cpus(text)
+        yield "cpu", "period", PERIOD_USEC
+
+
+def parse_file(text: str) -> tuple[str, str]:
+    """`FILE=VALUE` of `--cgroup-conf`."""
+    key, equals, value = text.partition("=")
+    if not equals or not value or "." not in key or "/" in key:
+        raise InvalidSpec("--cgroup-conf", text, "not FILE=VALUE, as in memory.high=1073741824")
+    return key, value
+
+
+def check_memory(limits: Mapping[str, Any], memory: dict[str, int]) -> None:
+    """What the sizes say of each other (podman-run(1), --memory-swap)."""
+    limit, swap = memory.get("limit", 0), memory.get("swap", 0)
+    if swap and not limit:
+        raise InvalidSpec("--memory-swap", str(limits["memory_swap"]), "needs --memory, too")
+    if swap > 0 and swap < limit:
+        raise InvalidSpec(
+            "--memory-swap", str(limits["memory_swap"]), "is of both: not less than --memory"
+        )
+    if limit and memory.get("reservation", 0) > limit:
+        raise InvalidSpec(
+            "--memory-reservation", str(limits["memory_reservation"]), "is above --memory"
+        )
+
+
+def parse_number(flag: str, text: str) -> int:
+    """An integer."""
+    try:
+        return int(text)
+    except ValueError:
+        raise InvalidSpec(flag, text, "not an integer") from None
+
+
+def check_range(flag: str, value: int, least: int, most: int) -> None:
+    """Whether the kernel or the specification takes it."""
+    if not least <= value <= most:
+        raise InvalidSpec(flag, str(value), f"not between {least} and {most}")
+
+
+def parse_cpus(text: str) -> int:
+    """`1.5` to microseconds in a period of `PERIOD_USEC`."""
+    whole, _, fraction = text.partition(".")
+    if not (whole + fraction).isdecimal() or len(text) > 12:
+        raise InvalidSpec("--cpus", text, "not a number of CPUs as 1.5")
+    quota = int(float(text) * PERIOD_USEC)
+    if quota < 1000:
+        raise InvalidSpec("--cpus", text, "less than 0.01, the least that the kernel takes")
+    return quota
+
+
+def parse_set(flag: str, text: str) -> str:
+    """`0-3,7`."""
+    if not all(
+        part and all(number.isdecimal() for number in part.split("-")) and part.count("-") < 2
+        for part in text.split(",")
+    ):
+        raise InvalidSpec(flag, text, "not a list as 0-3,7")
+    return text
+
+
+def parse_rate(flag: str, text: str, locate: Locate) -> dict[str, int]:
+    """`DEVICE:RATE`: the device's numbers and the rate per second, bytes with units."""
+    path, colon, rate = text.rpartition(":")
+    if not colon or not path.startswith("/"):
+        raise InvalidSpec(flag, text, "not DEVICE:RATE, as in /dev/sda:1mb")
+    number = parse_size(flag, rate) if flag.endswith("-bps") else parse_number(flag, rate)
+    if number <= 0:
+        raise InvalidSpec(flag, text, "the rate is not above 0")
+    major, minor = locate(flag, path)
+    return {"major": major, "minor": minor, "rate": number}
+
+
+def resolve(limits: Mapping[str, Any], host: Host) -> list[dict[str, Any]]:
+    """What becomes of each limit that was asked for, in the order of `FILES`.
+
+    {flag, requested, mechanism, scope, source, why, fix}: the mechanism is `kernel` (enforced on
+    the container by the file `source` of its cgroup) or `unavailable`, with the reason and the
+    command that changes it. There is no third, yet.
+    """
+    resolved = []
+    for name, (file, controller) in FILES.items():
+        for text in values(limits.get(name)):
+            if name == "pids_limit" and int(text) <= 0:
+                continue
+            why, fix = host.limits_problem, host.limits_fix
+            if not why and controller not in host.controllers:
+                why = f"the {controller} controller is not given to this user's cgroups"
+            resolved.append(
+                {
+                    "flag": flag_of(name),
+                    "requested": text,
+                    "mechanism": "unavailable" if why else "kernel",
+                    "scope": "" if why else "container",
+                    "source": file,
+                    "why": why,
+                    "fix": fix if why else "",
+                }
+            )
+    return resolved
+
+
+def values(asked: object) -> list[str]:
+    """The texts of one flag; none if it was not given."""
+    if isinstance(asked, list):
+        return [str(text) for text in asked]
+    return [str(asked)] if asked else []
+
+
+def without_unavailable(
+    limits: Mapping[str, Any], resolved: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """The limits of which each can be enforced."""
+    gone = {entry["flag"] for entry in resolved if entry["mechanism"] == "unavailable"}
+    return {name: value for name, value in limits.items() if flag_of(name) not in gone}

@@ -1,0 +1,103 @@
+//! Layers laid over one another, read as overlayfs would show them (overlayfs.rst): without a mount, so by anybody.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::os::fd::OwnedFd;
+
+use rustix::fs::{AtFlags, FileType, Stat, fgetxattr, statat};
+use rustix::io::Errno;
+
+use super::{entries, open_directory};
+
+/// The attribute of a directory that hides what lower layers have in it.
+const OPAQUE: &str = "user.overlay.opaque";
+
+/// What a name in a merged directory stands for.
+pub(super) struct Found {
+    /// The layer that has it; of several that have the directory, the top one.
+    pub(super) layer: usize,
+    pub(super) stat: Stat,
+    /// The layers that have a part of it, top first, if it is a directory.
+    pub(super) parts: Vec<usize>,
+    /// Hidden by what is above: no more parts.
+    is_closed: bool,
+}
+
+impl Found {
+    pub(super) fn kind(&self) -> FileType {
+        FileType::from_raw_mode(self.stat.st_mode)
+    }
+
+    fn is_whiteout(&self) -> bool {
+        self.kind() == FileType::CharacterDevice && self.stat.st_rdev == 0
+    }
+}
+
+/// A directory of the merged tree, open in every layer that shows in it.
+pub(super) struct Merged {
+    /// Layer and directory, top first.
+    pub(super) parts: Vec<(usize, OwnedFd)>,
+}
+
+impl Merged {
+    /// Opens `path` in those of the layers `roots` that `layers` names, down to the first that hides the rest.
+    pub(super) fn open(roots: &[OwnedFd], layers: &[usize], path: &[u8]) -> Result<Self, Errno> {
+        let mut parts = Vec::with_capacity(layers.len());
+        for &layer in layers {
+            let fd = open_directory(&roots[layer], path)?;
+            let hides = is_opaque(&fd)?;
+            parts.push((layer, fd));
+            if hides {
+                break;
+            }
+        }
+        Ok(Self { parts })
+    }
+
+    /// Everything in it, by name.
+    pub(super) fn read(&self) -> Result<BTreeMap<Vec<u8>, Found>, Errno> {
+        let mut names: BTreeMap<Vec<u8>, Found> = BTreeMap::new();
+        for (layer, fd) in &self.parts {
+            for (name, _) in entries(fd)? {
+                let stat = statat(fd, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW)?;
+                let mut found =
+                    Found { layer: *layer, stat, parts: vec![*layer], is_closed: false };
+                let is_directory = found.kind() == FileType::Directory;
+                match names.entry(name) {
+                    Entry::Vacant(place) => {
+                        found.is_closed = !is_directory;
+                        place.insert(found);
+                    }
+                    Entry::Occupied(mut place) => {
+                        let above = place.get_mut();
+                        if above.is_closed {
+                            continue;
+                        }
+                        if is_directory {
+                            above.parts.push(*layer);
+                        } else {
+                            above.is_closed = true;
+                        }
+                    }
+                }
+            }
+        }
+        names.retain(|_, found| !found.is_whiteout());
+        Ok(names)
+    }
+
+    /// The directory of `layer`, which shows here.
+    pub(super) fn part(&self, layer: usize) -> Result<&OwnedFd, Errno> {
+        let part = self.parts.iter().find(|(known, _)| *known == layer);
+        part.map(|(_, fd)| fd).ok_or(Errno::NOENT)
+    }
+}
+
+fn is_opaque(directory: &OwnedFd) -> Result<bool, Errno> {
+    let mut value = [0; 1];
+    match fgetxattr(directory, OPAQUE, value.as_mut_slice()) {
+        Ok(_) => Ok(value == *b"y"),
+        Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::RANGE) => Ok(false),
+        Err(errno) => Err(errno),
+    }
+}

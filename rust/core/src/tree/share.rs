@@ -1,0 +1,270 @@
+//! An image's layers with other owners, and no byte of their data copied.
+//!
+//! What is made is one tree of metadata: every file of the merged layers, with its owner shifted, its length and no
+//! content. Two attributes, which overlayfs reads, say where the content is: `user.overlay.metacopy`, and
+//! `user.overlay.redirect` with a path in a *data-only* lower layer (overlayfs.rst#data-only-lower-layers). That is a
+//! flat folder beside each unpacked layer with one more hard link to each of its files.
+//!
+//! - One tree, not one for each layer: overlayfs follows such a file only from the lowest layer that is not data-only
+//!   (fs/overlayfs/namei.c, `do_ovl_lookup`: with another layer below, `ovl_check_follow_redirect` refuses).
+//! - A folder of links, not the layer itself: the value is kept in the inode if it is short (24 bytes beside what else
+//!   is there, on ext4), and in a block of its own, a file's worth of disk for each file, if it is not.
+//! - Paths in a folder begin with a piece of the layer's name, since overlayfs looks in one folder after the other.
+
+use std::collections::HashMap;
+use std::ffi::OsStr;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, Stat, XattrFlags, fchmod, fchown, fsetxattr, ftruncate,
+    futimens, linkat, llistxattr, mkdirat, open, statat,
+};
+use rustix::io::Errno;
+
+use super::merge::Merged;
+use super::shift::{Entry, IdMap, Names, Shift, times};
+use super::{below, open_directory};
+use crate::{At, Result};
+
+/// The attribute of a file whose content is elsewhere.
+pub const METACOPY: &str = "user.overlay.metacopy";
+/// The attribute that says where.
+pub const REDIRECT: &str = "user.overlay.redirect";
+
+/// Bytes of a layer's name that its paths begin with: short enough for the inode, long enough to differ.
+const PREFIX: usize = 12;
+
+/// An unpacked layer and its folder of links.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The layer.
+    pub layer: PathBuf,
+    /// The folder, made if it is missing.
+    pub data: PathBuf,
+}
+
+/// What was made.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Shared {
+    /// Files whose data is the layer's.
+    pub shared: u64,
+    /// Files that were copied: the container's root could not have read the layer's.
+    pub copied: u64,
+}
+
+/// Makes `destination`, which must not exist, the metadata of `sources` (top first) with every owner mapped.
+///
+/// Keeps modes, times, extended attributes (file capabilities among them), hard links, symbolic links and fifos;
+/// whiteouts and opaque directories have had their effect. Nobody may be at work on the layers but others who do the
+/// same: the links are made where they are missing, and one that is there is the right one.
+///
+/// # Errors
+/// `denied` for an owner outside the maps; `kernel` naming the entry. What has been made stays for the caller to remove.
+pub fn share_shifted(
+    sources: &[Source],
+    destination: &Path,
+    uids: &[IdMap],
+    gids: &[IdMap],
+) -> Result<Shared> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let open_root = |path: &Path| open(path, flags, Mode::empty()).at("open", path);
+    let layers: Vec<_> =
+        sources.iter().map(|source| open_root(&source.layer)).collect::<Result<_>>()?;
+    let folders = sources.iter().map(Folder::open).collect::<Result<_>>()?;
+    mkdirat(rustix::fs::CWD, destination, Mode::RWXU).at("mkdir", destination)?;
+    let shift = Shift { uids, gids };
+    let to = open_root(destination)?;
+    Share { sources, layers, folders, to, destination, shift }.run()
+}
+
+/// A folder of links, open.
+struct Folder {
+    fd: OwnedFd,
+    /// `/PREFIX/`: what the redirects to it begin with.
+    prefix: Vec<u8>,
+}
+
+impl Folder {
+    fn open(source: &Source) -> Result<Self> {
+        let name = source.layer.file_name().unwrap_or_default().as_bytes();
+        let prefix = &name[..name.len().min(PREFIX)];
+        let path = source.data.join(OsStr::from_bytes(prefix));
+        for directory in [&source.data, &path] {
+            match rustix::fs::mkdir(directory, Mode::RWXU) {
+                Err(Errno::EXIST) => {}
+                made => {
+                    made.at("mkdir", directory)?;
+                    // Whoever the container's root is, it looks a file up here. (Our umask is not its wish.)
+                    rustix::fs::chmod(directory, Mode::from_raw_mode(0o755))
+                        .at("chmod", directory)?;
+                }
+            }
+        }
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = open(&path, flags, Mode::empty()).at("open", &path)?;
+        Ok(Self { fd, prefix: [b"/", prefix, b"/"].concat() })
+    }
+
+    /// The redirect to a file of the layer, which gets its link if it has none; `None` if it can have no more links.
+    fn redirect(
+        &self,
+        directory: &OwnedFd,
+        name: &[u8],
+        stat: &Stat,
+    ) -> Result<Option<Vec<u8>>, Errno> {
+        // By inode: whoever comes with another map finds the same name. A store that was moved to another file system
+        // has other inodes under these names; then the next free one is taken.
+        for attempt in 0u32.. {
+            let link = match attempt {
+                0 => format!("{:x}", stat.st_ino),
+                _ => format!("{:x}.{attempt}", stat.st_ino),
+            };
+            match linkat(directory, name, &self.fd, link.as_str(), AtFlags::empty()) {
+                Err(Errno::EXIST) => {
+                    let known = statat(&self.fd, link.as_str(), AtFlags::SYMLINK_NOFOLLOW)?;
+                    if (known.st_dev, known.st_ino) != (stat.st_dev, stat.st_ino) {
+                        continue;
+                    }
+                }
+                Err(Errno::MLINK) => return Ok(None),
+                made => made?,
+            }
+            return Ok(Some([self.prefix.as_slice(), link.as_bytes()].concat()));
+        }
+        Ok(None)
+    }
+}
+
+struct Share<'a> {
+    /// For errors.
+    sources: &'a [Source],
+    layers: Vec<OwnedFd>,
+    folders: Vec<Folder>,
+    to: OwnedFd,
+    /// For errors.
+    destination: &'a Path,
+    shift: Shift<'a>,
+}
+
+#[derive(Default)]
+struct Progress {
+    /// Files with more than one name, by layer and inode, and where the first is. (The folder's link is one of two.)
+    links: HashMap<(usize, u64), Vec<u8>>,
+    done: Shared,
+}
+
+impl Share<'_> {
+    fn run(&self) -> Result<Shared> {
+        let mut progress = Progress::default();
+        // Directories in the order in which they were met, parents before children, and the layers that have them.
+        let mut directories = vec![(Vec::new(), (0..self.layers.len()).collect::<Vec<_>>())];
+        let mut at = 0;
+        while at < directories.len() {
+            let (path, layers) = directories[at].clone();
+            at += 1;
+            let here = self.names(layers[0], &path);
+            let from = Merged::open(&self.layers, &layers, &path).at("open", here.origin())?;
+            let to = open_directory(&self.to, &path).at("open", here.target())?;
+            for (name, found) in from.read().at("read", here.origin())? {
+                let path = below(&path, &name);
+                let names = self.names(found.layer, &path);
+                let directory = from.part(found.layer).at("open", names.origin())?;
+                let entry =
+                    Entry { from: directory, to: &to, name: &name, names, stat: found.stat };
+                if entry.kind() == FileType::Directory {
+                    mkdirat(&to, name.as_slice(), Mode::RWXU).at("mkdir", names.target())?;
+                    directories.push((path, found.parts));
+                } else {
+                    self.entry(&entry, found.layer, &mut progress)?;
+                }
+            }
+        }
+        // Children before parents, since making a child would change its parent's time.
+        for (path, layers) in directories.iter().rev() {
+            let names = self.names(layers[0], path);
+            let from = open_directory(&self.layers[layers[0]], path).at("open", names.origin())?;
+            let to = open_directory(&self.to, path).at("open", names.target())?;
+            self.shift.finish(&from, &to, names)?;
+        }
+        Ok(progress.done)
+    }
+
+    fn entry(&self, entry: &Entry<'_>, layer: usize, progress: &mut Progress) -> Result<()> {
+        let has_names = entry.stat.st_nlink > 1;
+        let key = (layer, entry.stat.st_ino);
+        if has_names && let Some(first) = progress.links.get(&key) {
+            return linkat(&self.to, first.as_slice(), entry.to, entry.name, AtFlags::empty())
+                .at("link", entry.names.target());
+        }
+        match entry.kind() {
+            FileType::RegularFile => match self.redirect(entry, layer)? {
+                Some(redirect) => {
+                    self.file(entry, &redirect)?;
+                    progress.done.shared += 1;
+                }
+                None => {
+                    self.shift.file(entry)?;
+                    progress.done.copied += 1;
+                }
+            },
+            _ => self.shift.special(entry)?,
+        }
+        if has_names {
+            progress.links.insert(key, entry.names.path.to_vec());
+        }
+        Ok(())
+    }
+
+    /// Where the content of a file will be found, "" for one that has none; `None` for one to be copied.
+    fn redirect(&self, entry: &Entry<'_>, layer: usize) -> Result<Option<Vec<u8>>> {
+        if !self.shift.may_read(&entry.stat) {
+            return Ok(None);
+        }
+        if entry.stat.st_size == 0 {
+            return Ok(Some(Vec::new()));
+        }
+        let folder = &self.folders[layer];
+        folder.redirect(entry.from, entry.name, &entry.stat).at("link", entry.names.origin())
+    }
+
+    fn file(&self, entry: &Entry<'_>, redirect: &[u8]) -> Result<()> {
+        let names = entry.names;
+        let target = || names.target();
+        let to = entry.make()?;
+        if !redirect.is_empty() {
+            ftruncate(&to, entry.stat.st_size.cast_unsigned()).at("truncate", target())?;
+            for (name, value) in [(METACOPY, b"".as_slice()), (REDIRECT, redirect)] {
+                fsetxattr(&to, name, value, XattrFlags::empty())
+                    .at("set attributes of", target())?;
+            }
+        }
+        let (uid, gid) = self.shift.owner(&entry.stat, names)?;
+        fchown(&to, Some(uid), Some(gid)).at("chown", target())?;
+        self.attributes(entry, &to)?;
+        let mode = Mode::from_raw_mode(entry.stat.st_mode & 0o7777);
+        fchmod(&to, mode).at("chmod", target())?;
+        futimens(&to, &times(&entry.stat)).at("set times of", target())
+    }
+
+    /// Most files have none: asked by name, since opening each would cost as much as all the rest.
+    fn attributes(&self, entry: &Entry<'_>, to: &OwnedFd) -> Result<()> {
+        let directory = format!("/proc/self/fd/{}/", entry.from.as_raw_fd());
+        let path = [directory.as_bytes(), entry.name].concat();
+        match llistxattr(path.as_slice(), &mut [0_u8; 256]) {
+            Ok(0) | Err(Errno::OPNOTSUPP) => Ok(()),
+            Err(errno) if errno != Errno::RANGE => {
+                Err(errno).at("list attributes of", entry.names.origin())
+            }
+            _ => {
+                let from = entry.open()?;
+                self.shift.attributes(&from, to).at("copy attributes of", entry.names.target())
+            }
+        }
+    }
+
+    fn names<'a>(&'a self, layer: usize, path: &'a [u8]) -> Names<'a> {
+        Names { source: &self.sources[layer].layer, destination: self.destination, path }
+    }
+}
