@@ -115,7 +115,7 @@ class Registry:
         base = self.base()
         url = urljoin(base, address)
         # First without a token, then with one, and once more in case it had expired.
-        for _ in range(3):
+        for is_last in (False, False, True):
             is_own = origin(url) == origin(base)
             sent = self.authorization.header(scopes) if is_own else ""
             answer = self.client.exchange(
@@ -123,11 +123,11 @@ class Registry:
             )
             if answer.status in expect:
                 return answer
-            with answer:
-                challenge = answer.headers.get("WWW-Authenticate", "")
-                is_asked = answer.status == 401 and origin(answer.url) == origin(base) and is_own
-                if not (is_asked and self.authorization.meet(challenge, scopes, sent)):
-                    break
+            challenge = answer.headers.get("WWW-Authenticate", "")
+            is_asked = answer.status == 401 and origin(answer.url) == origin(base) and is_own
+            if is_last or not (is_asked and self.authorization.meet(challenge, scopes, sent)):
+                break
+            answer.close()
         raise self.refusal(answer, subject)
 
     def check_login(self) -> None:

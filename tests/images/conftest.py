@@ -9,9 +9,30 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from faulty import faulty as faulty
+from servers import certificates as certificates
+from servers import plain_registry as plain_registry
+from servers import tls_registry as tls_registry
+from servers import token_registry as token_registry
+from servers import token_server as token_server
 
 from pyrt import native
 from pyrt.layout import Layout
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home and a runtime directory without credentials, certificates or registries.conf."""
+    directory = tmp_path / "home"
+    directory.mkdir()
+    monkeypatch.setenv("HOME", str(directory))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(directory / "run"))
+    for name in ("XDG_CONFIG_HOME", "REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    configuration = directory / "registries.conf"
+    configuration.write_text("")
+    monkeypatch.setenv("CONTAINERS_REGISTRIES_CONF", str(configuration))
+    return directory
 
 
 @pytest.fixture
