@@ -1,6 +1,7 @@
 //! Archives as others write them.
 
 mod hostile;
+mod pack;
 mod tar;
 
 use std::fs;
