@@ -166,5 +166,70 @@ def remove_tree(binary: str, run_root: str, path: str) -> None:
 def measure_tree(binary: str, run_root: str, path: str) -> int:
     """Bytes of all files of a tree, one of several names counted once; in the user's namespace where it must be."""
 
+def compare(binary: str, run_root: str, upper: str, lower: list[str]) -> list[tuple[str, bytes]]:
+    """What an overlay's directory changes of the layers below it, top first: ("A"|"C"|"D", absolute path), in order."""
+
+def find_path(
+    binary: str, run_root: str, place: tuple[str, str], path: str
+) -> dict[str, Any] | None:
+    """What is at `path` of a container, links followed as it would: {"kind": "file"|"directory"|"other", "path": bytes as
+    a list, without links}; None for nothing.
+
+    `place` is ("running", runtime directory), or ("stopped", bundle) of one whose directory the caller has locked: its
+    overlay is mounted for the time of the call, with what is bound into it.
+    """
+
+def pack_path(
+    binary: str,
+    run_root: str,
+    place: tuple[str, str],
+    path: str,
+    out: int,
+    name: str,
+    uid_map: list[tuple[int, int, int]],
+    gid_map: list[tuple[int, int, int]],
+    bare: bool = False,
+) -> dict[str, Any]:
+    """Write the file or tree at `path` as a plain tar archive to the descriptor `out`: {"entries": int, "size": bytes}.
+
+    Its members begin with `name`; with "" the content of a directory stands by itself. `place` as in `find_path`, or
+    ("host", "") for our own files. Owners are written as the maps' first column has them. `bare`: without what is mounted in it.
+    """
+
+def unpack_into(
+    binary: str,
+    run_root: str,
+    place: tuple[str, str],
+    path: str,
+    tar: int,
+    owner: tuple[int, int] | None,
+    uid_map: list[tuple[int, int, int]],
+    gid_map: list[tuple[int, int, int]],
+    overwrite: bool,
+) -> dict[str, Any]:
+    """Unpack the archive on `tar` into the directory `path`, which stays what it is otherwise; as `unpack` answers.
+
+    Files are given to the per-user IDs `owner`, or to the archive's, mapped; with place "host" to ourselves. Unless
+    `overwrite`, a directory takes no other's place and the other way: raises exists.
+    """
+
+def pack_layer(
+    binary: str,
+    run_root: str,
+    directory: str,
+    blob: int,
+    skip: list[str],
+    uid_map: list[tuple[int, int, int]],
+    gid_map: list[tuple[int, int, int]],
+) -> dict[str, Any]:
+    """Write an overlay's directory as a gzipped layer to the descriptor `blob`: {"diff_id", "blob_digest", "blob_size",
+    "size", "entries"} as `unpack` has them. `skip`: relative paths left out where they are empty mount points."""
+
+def decompress(blob: int, out: int) -> tuple[str, int]:
+    """Write the plain archive of a layer blob (plain, gzip or zstd) to the descriptor `out`: its diff ID and length."""
+
+def set_frozen(path: str, is_frozen: bool) -> None:
+    """Stop all processes in the cgroup at `path`, or set them going; returns when all have."""
+
 def user_namespace(binary: str, run_root: str) -> dict[str, Any]:
     """Make sure the per-user namespace is held: {"holder": pid, "uid_map": [[0,1000,1],…], "gid_map": …, "single": bool}."""

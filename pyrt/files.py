@@ -45,6 +45,51 @@ def write_all(fd: int, data: bytes) -> None:
         view = view[os.write(fd, view) :]
 
 
+class Output:
+    """A file that the user named, written to by its descriptor `fd`: whole at `path` when the
+    context ends well, else not there.
+
+    A device or pipe, such as /dev/stdout, is written to as it is.
+    """
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.temporary = ""
+        if os.path.exists(path) and not os.path.isfile(path):
+            self.fd = self.open(path, os.O_WRONLY)
+            return
+        # Beside the file itself, not beside a link to it.
+        directory, name = os.path.split(os.path.realpath(path))
+        temporary = f"{directory}/.{name}.{os.getpid()}.{os.urandom(4).hex()}"
+        self.fd = self.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL)
+        self.temporary = temporary
+
+    def open(self, path: str, flags: int) -> int:
+        """Its descriptor."""
+        try:
+            return os.open(path, flags | os.O_CLOEXEC, 0o666)
+        except OSError as error:
+            raise from_os_error(error, "create", self.path) from None
+
+    def __enter__(self) -> Output:
+        """Itself."""
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        """Named, or removed."""
+        os.close(self.fd)
+        if not self.temporary:
+            return
+        if kind is not None:
+            remove_file(self.temporary)
+            return
+        try:
+            os.rename(self.temporary, os.path.realpath(self.path))
+        except OSError as error:
+            remove_file(self.temporary)
+            raise from_os_error(error, "create", self.path) from None
+
+
 def seal(fd: int, path: str, *, mode: int) -> None:
     """Give the file on `fd`, called `path`, its mode and make its content survive power loss."""
     try:

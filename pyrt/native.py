@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
     T = TypeVar("T")
 
+    Place = tuple[str, str]
+    """Whose paths are meant: see `_core.find_path`."""
+
 CoreError = _core.CoreError
 
 
@@ -139,6 +142,75 @@ def remove_tree(run_root: str, path: str) -> None:
 def measure_tree(run_root: str, path: str) -> int:
     """See `_core.measure_tree`."""
     return call(_core.measure_tree, runtime_path(), run_root, path)
+
+
+def compare(run_root: str, upper: str, lower: list[str]) -> list[tuple[str, bytes]]:
+    """See `_core.compare`."""
+    return call(_core.compare, runtime_path(), run_root, upper, lower)
+
+
+def find_path(run_root: str, place: Place, path: bytes) -> dict[str, Any] | None:
+    """See `_core.find_path`; `path` in the answer is bytes."""
+    found = call(_core.find_path, runtime_path(), run_root, place, os.fsdecode(path))
+    return None if found is None else {**found, "path": bytes(found["path"])}
+
+
+def pack_path(
+    run_root: str,
+    place: Place,
+    path: bytes,
+    out: int,
+    name: bytes = b"",
+    uid_map: list[tuple[int, int, int]] | None = None,
+    gid_map: list[tuple[int, int, int]] | None = None,
+    *,
+    bare: bool = False,
+) -> dict[str, Any]:
+    """See `_core.pack_path`."""
+    maps = (uid_map or [], gid_map or [])
+    paths = (os.fsdecode(path), out, os.fsdecode(name))
+    return call(_core.pack_path, runtime_path(), run_root, place, *paths, *maps, bare)
+
+
+def unpack_into(
+    run_root: str,
+    place: Place,
+    path: bytes,
+    tar: int,
+    owner: tuple[int, int] | None = None,
+    uid_map: list[tuple[int, int, int]] | None = None,
+    gid_map: list[tuple[int, int, int]] | None = None,
+    *,
+    overwrite: bool = False,
+) -> dict[str, Any]:
+    """See `_core.unpack_into`."""
+    maps = (uid_map or [], gid_map or [])
+    directory = os.fsdecode(path)
+    return call(
+        _core.unpack_into, runtime_path(), run_root, place, directory, tar, owner, *maps, overwrite
+    )
+
+
+def pack_layer(
+    run_root: str,
+    directory: str,
+    blob: int,
+    skip: list[str],
+    uid_map: list[tuple[int, int, int]],
+    gid_map: list[tuple[int, int, int]],
+) -> dict[str, Any]:
+    """See `_core.pack_layer`."""
+    return call(_core.pack_layer, runtime_path(), run_root, directory, blob, skip, uid_map, gid_map)
+
+
+def decompress(blob: int, out: int) -> tuple[str, int]:
+    """See `_core.decompress`."""
+    return call(_core.decompress, blob, out)
+
+
+def set_frozen(path: str, is_frozen: bool) -> None:
+    """See `_core.set_frozen`."""
+    call(_core.set_frozen, path, is_frozen)
 
 
 def user_namespace(run_root: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import os
 import sys
 
 from pyrt import native
+from pyrt.errors import InvalidSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,6 +31,13 @@ def write(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
+
+
+def refuse_terminal(verb: str) -> None:
+    """Refuse to write an archive to a terminal."""
+    if os.isatty(1):
+        hint = "give -o FILE, or redirect the output"
+        raise InvalidSpec(verb, "stdout", "is a terminal", hint=hint)
 
 
 def confirm(question: str) -> bool:

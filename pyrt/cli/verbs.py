@@ -4,14 +4,27 @@ from __future__ import annotations
 
 VERBS: dict[str, tuple[str, str, str]] = {
     "attach": ("pyrt.cli.attach", "Attach", "Attach to a running container"),
+    "commit": ("pyrt.cli.commit", "Commit", "Create new image based on the changed container"),
+    "cp": (
+        "pyrt.cli.cp",
+        "Cp",
+        "Copy files/folders between a container and the local filesystem",
+    ),
     "create": ("pyrt.cli.create", "Create", "Create but do not start a container"),
+    "diff": ("pyrt.cli.diff", "Diff", "Display the changes to the object's file system"),
     "doctor": (
         "pyrt.cli.doctor",
         "Doctor",
         "Say what this machine can do, and what fixes each gap",
     ),
     "exec": ("pyrt.cli.exec", "Exec", "Run a process in a running container"),
+    "export": (
+        "pyrt.cli.export",
+        "Export",
+        "Export container's filesystem contents as a tar archive",
+    ),
     "history": ("pyrt.cli.history", "History", "Show history of a specified image"),
+    "image diff": ("pyrt.cli.diff", "ImageDiff", "Inspect changes to the image's file systems"),
     "image exists": (
         "pyrt.cli.image_exists",
         "ImageExists",
@@ -57,6 +70,7 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
     "image": (
         "Manage images",
         {
+            "diff": "image diff",
             "exists": "image exists",
             "history": "history",
             "import": "import",
@@ -64,7 +78,10 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "list": "images",
             "ls": "images",
             "prune": "image prune",
+            "pull": "pull",
+            "push": "push",
             "rm": "rmi",
+            "search": "search",
             "tag": "tag",
             "tree": "image tree",
             "untag": "untag",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from typing import Any, Unpack
 
+    from pyrt.engine.commit import CommitOptions
     from pyrt.engine.container import Launched
     from pyrt.engine.logs import Entry
     from pyrt.engine.options import Options
@@ -170,6 +171,34 @@ class Engine:
     def stats(self, wanted: str) -> Stats:
         """See `Container.stats`."""
         return self.get(wanted).stats()
+
+    def copy(
+        self, source: str, destination: str, *, archive: bool = True, overwrite: bool = False
+    ) -> None:
+        """Copy files: one side, or both, is ``CONTAINER:PATH``; ``-`` is a tar archive on stdin or
+        stdout. See `engine.copy`.
+        """
+        from pyrt.engine import copy
+
+        copy.copy(self.layout, source, destination, archive=archive, overwrite=overwrite)
+
+    def diff(self, wanted: str, *, kind: str = "all") -> Sequence[tuple[str, str]]:
+        """What a container, or an image's last layer, adds (A), changes (C) and deletes (D): pairs
+        of letter and path. Raises NotFound.
+        """
+        from pyrt.engine import diff
+
+        if kind == "all" and self.exists(wanted):
+            return diff.diff_container(records.find(self.layout, wanted))
+        from pyrt.images import names
+
+        return diff.diff_image(self.layout, names.resolve(self.layout, wanted))
+
+    def commit(self, wanted: str, name: str = "", **options: Unpack[CommitOptions]) -> Image:
+        """Make an image of a container and what it wrote: see `engine.commit`."""
+        from pyrt.engine import commit
+
+        return commit.commit(records.find(self.layout, wanted), name, **options)
 
     # Images.
 

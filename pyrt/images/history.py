@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING, Any
 
 from pyrt import native
-from pyrt.images import layers, names
+from pyrt.images import index, layers, names
 from pyrt.images.blobs import read_blob
 
 if TYPE_CHECKING:
@@ -18,10 +17,18 @@ MISSING = "<missing>"
 
 
 def layer_sizes(layout: Layout, image: Image) -> list[int]:
-    """Bytes of the files of each layer, the bottom one first; one that is not unpacked, is."""
-    if not all(os.path.isdir(layout.layer(chain_id)) for chain_id in image.chain_ids):
+    """Bytes of the files of each layer, the bottom one first: noted, or measured where it is not
+    known.
+    """
+    noted = index.layer_sizes(index.read(layout))
+    if any(chain_id not in noted for chain_id in image.chain_ids):
         layers.ensure_unpacked(layout, image)
-    return [native.measure_tree(layout.run, layout.layer(chain_id)) for chain_id in image.chain_ids]
+    return [
+        noted[chain_id]
+        if chain_id in noted
+        else native.measure_tree(layout.run, layout.layer(chain_id))
+        for chain_id in image.chain_ids
+    ]
 
 
 def read_history(layout: Layout, image: Image) -> list[dict[str, Any]]:

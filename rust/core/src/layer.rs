@@ -132,10 +132,14 @@ pub fn unpack_archive(
     let mut archive = archive::Archive::new(stream::Stream::new(archive, limits.max_bytes), limits);
     let mut tree = extract::Tree::new(destination, limits);
     let mut entries = 0;
-    while let Some(member) = archive.next_member()? {
+    while let Some(mut member) = archive.next_member()? {
         entries += 1;
         if entries > limits.max_entries {
             return Err(limit("max_entries", limits.max_entries));
+        }
+        if let Some(Copying { owners: Owners::Callers, .. }) = limits.copying {
+            // A container's program is not to become one that anybody can run as this user.
+            member.mode &= 0o1777;
         }
         tree.add(&member, &mut archive)?;
     }

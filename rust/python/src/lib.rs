@@ -3,6 +3,7 @@
 //! Nothing here changes process-wide state, and every wait releases the GIL: a threaded program can use it all.
 
 mod archives;
+mod cgroup;
 mod error;
 mod exec;
 mod json;
@@ -32,6 +33,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(worker::chown_tree, module)?)?;
     module.add_function(wrap_pyfunction!(worker::remove_tree, module)?)?;
     module.add_function(wrap_pyfunction!(worker::user_namespace, module)?)?;
+    module.add_function(wrap_pyfunction!(cgroup::set_frozen, module)?)?;
     module.add_function(wrap_pyfunction!(archives::measure_tree, module)?)?;
     module.add_function(wrap_pyfunction!(archives::compare, module)?)?;
     module.add_function(wrap_pyfunction!(archives::find_path, module)?)?;

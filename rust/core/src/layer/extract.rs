@@ -21,7 +21,7 @@ use rustix::io::Errno;
 
 use super::archive::{Archive, Kind, Member, Timestamp};
 use super::place::{
-    Place, beneath, chmod_path, chown_error, hide_lower, is_whiteout, link_error, os, split, times,
+    Place, beneath, chown_error, hide_lower, is_whiteout, link_error, os, split, times,
 };
 use super::{Limits, bad, limit};
 use crate::{At, Error, Result, tree};
@@ -135,7 +135,10 @@ impl<'a> Tree<'a> {
                 mkdirat(&missing.0, missing.1, Mode::from_raw_mode(0o700)).at("mkdir", os(path))?;
                 // Nothing says whose it is: root's, as everybody does. Its time is when it was made.
                 let fd = self.open_directory(path).at("open", os(path))?;
-                chmod_path(&fd, 0o755).at("chmod", os(path))?;
+                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+                openat(&fd, ".", flags, Mode::empty())
+                    .and_then(|open| fchmod(open, Mode::from_raw_mode(0o755)))
+                    .at("chmod", os(path))?;
                 fd
             }
             Err(Errno::LOOP) => {
@@ -277,8 +280,9 @@ impl<'a> Tree<'a> {
         let mode = Mode::from_raw_mode(0o600);
         self.replacing(at, |at| mknodat(&at.dir, at.name, FileType::Fifo, mode, 0))?;
         self.finish_special(at, member)?;
-        let fd = at.open(OFlags::PATH, Mode::empty())?;
-        chmod_path(&fd, member.mode).at("chmod", os(at.path))
+        // By a descriptor, not by /proc: the tree's own may be mounted there. Both ways, so that opening it waits for nobody.
+        let fd = at.open(OFlags::RDWR | OFlags::NONBLOCK, Mode::empty())?;
+        fchmod(&fd, Mode::from_raw_mode(member.mode)).at("chmod", os(at.path))
     }
 
     /// Owner and times of what cannot be opened.

@@ -4,11 +4,8 @@
 //! entered, nothing but files is opened, and what is read is written in the order of its names.
 
 use std::collections::HashMap;
-use std::ffi::OsStr;
 use std::io::Write;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
 use std::rc::Rc;
 
 use rustix::fs::{
@@ -17,7 +14,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use serde::Serialize;
 
-use super::place::split;
+use super::place::{os, split};
 use super::writer::{Entry, Writer};
 use crate::tree::{IdMap, below, entries, open_directory};
 use crate::{At, Code, Error, Result};
@@ -246,7 +243,7 @@ impl<W: Write> Pack<'_, W> {
             mode: stat.st_mode & 0o7777,
             uid: if is_single { 0 } else { inside(&self.packing.uids, stat.st_uid, path)? },
             gid: if is_single { 0 } else { inside(&self.packing.gids, stat.st_gid, path)? },
-            mtime: stat.st_mtime as i64,
+            mtime: stat.st_mtime,
             ..Entry::default()
         })
     }
@@ -389,10 +386,6 @@ fn inside(map: &[IdMap], id: u32, path: &[u8]) -> Result<u32> {
         let message = format!("its owner {id} has no place in the container's map");
         Error::new(Code::Denied, "pack", path, message)
     })
-}
-
-fn os(path: &[u8]) -> &Path {
-    if path.is_empty() { Path::new("/") } else { Path::new(OsStr::from_bytes(path)) }
 }
 
 /// What receives the archive refused it.

@@ -1,7 +1,7 @@
 //! Where a member goes: its path made harmless, and what is done to a name in an open directory.
 
 use std::ffi::OsStr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::rc::Rc;
@@ -89,11 +89,6 @@ pub(super) fn is_whiteout(stat: &Stat) -> bool {
 pub(super) fn hide_lower(fd: &OwnedFd, path: &[u8]) -> Result<()> {
     fsetxattr(fd, "user.overlay.opaque", b"y", XattrFlags::empty())
         .at("set user.overlay.opaque of", os(path))
-}
-
-/// chmod of what is held but not open (fchmod refuses `O_PATH`).
-pub(super) fn chmod_path(fd: &OwnedFd, mode: u32) -> std::result::Result<(), Errno> {
-    rustix::fs::chmod(format!("/proc/self/fd/{}", fd.as_raw_fd()), Mode::from_raw_mode(mode))
 }
 
 pub(super) fn chown_error(errno: Errno, member: &Member, path: &[u8]) -> Error {

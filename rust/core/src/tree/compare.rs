@@ -176,9 +176,8 @@ fn is_whiteout(stat: &Stat) -> bool {
 }
 
 fn is_same(one: &Stat, other: &Stat) -> bool {
-    let facts = |stat: &Stat| {
-        (stat.st_mode, stat.st_uid, stat.st_gid, stat.st_mtime as i64, stat.st_mtime_nsec as i64)
-    };
+    let facts =
+        |stat: &Stat| (stat.st_mode, stat.st_uid, stat.st_gid, stat.st_mtime, stat.st_mtime_nsec);
     facts(one) == facts(other)
 }
 
