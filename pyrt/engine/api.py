@@ -188,11 +188,7 @@ class Engine:
         """
         from pyrt.engine import diff
 
-        if kind == "all" and self.exists(wanted):
-            return diff.diff_container(records.find(self.layout, wanted))
-        from pyrt.images import names
-
-        return diff.diff_image(self.layout, names.resolve(self.layout, wanted))
+        return diff.diff(self.layout, wanted, kind)
 
     def commit(self, wanted: str, name: str = "", **options: Unpack[CommitOptions]) -> Image:
         """Make an image of a container and what it wrote: see `engine.commit`."""

@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pyrt import native
-from pyrt.engine import roots
+from pyrt.engine import records, roots
 from pyrt.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -21,6 +21,20 @@ OURS = frozenset(
     /run/notify /run/secrets /sys""".split()
 )
 """What every run makes, as a place for a mount; podman's list."""
+
+
+def diff(layout: Layout, wanted: str, kind: str = "all") -> Changes:
+    """The changes of the container that is `wanted`, or of the image of that name (`kind`: all,
+    image). Raises NotFound.
+    """
+    if kind == "all":
+        id = records.find_id(layout, wanted)
+        record = records.read(layout, id) if id else None
+        if record is not None:
+            return diff_container(record)
+    from pyrt.images import names
+
+    return diff_image(layout, names.resolve(layout, wanted))
 
 
 def diff_container(record: Record) -> Changes:
