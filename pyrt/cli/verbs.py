@@ -24,6 +24,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "Export container's filesystem contents as a tar archive",
     ),
     "history": ("pyrt.cli.history", "History", "Show history of a specified image"),
+    "image bootstrap": (
+        "pyrt.cli.image_bootstrap",
+        "ImageBootstrap",
+        "Make a base image of a distribution's packages",
+    ),
     "image diff": ("pyrt.cli.diff", "ImageDiff", "Inspect changes to the image's file systems"),
     "image exists": (
         "pyrt.cli.image_exists",
@@ -72,6 +77,7 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
     "image": (
         "Manage images",
         {
+            "bootstrap": "image bootstrap",
             "diff": "image diff",
             "exists": "image exists",
             "history": "history",
