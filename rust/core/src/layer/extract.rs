@@ -24,7 +24,7 @@ use super::place::{
     Place, beneath, chown_error, hide_lower, is_whiteout, link_error, os, split, times,
 };
 use super::{Limits, bad, limit};
-use crate::{At, Error, Result, tree};
+use crate::{At, Result, tree};
 
 /// The kernel keeps the walk beneath `dirfd` and out of symbolic links, magic links and mounts.
 const BENEATH: ResolveFlags = ResolveFlags::BENEATH
@@ -126,44 +126,50 @@ impl<'a> Tree<'a> {
         {
             return Ok(Rc::clone(fd));
         }
-        let fd = match self.open_directory(path) {
-            Err(Errno::NOENT) => {
-                let missing = match split(path) {
-                    Some((parent, name)) => (self.directory(parent)?, name),
-                    None => return Err(Error::kernel("open", "layer", libc::ENOENT)),
-                };
-                mkdirat(&missing.0, missing.1, Mode::from_raw_mode(0o700)).at("mkdir", os(path))?;
-                // Nothing says whose it is: root's, as everybody does. Its time is when it was made.
-                let fd = self.open_directory(path).at("open", os(path))?;
-                let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-                openat(&fd, ".", flags, Mode::empty())
-                    .and_then(|open| fchmod(open, Mode::from_raw_mode(0o755)))
-                    .at("chmod", os(path))?;
-                fd
+        // Up to what is there, then down again: a path may have thousands of names, so nothing here recurses.
+        let (mut missing, mut at) = (Vec::new(), path);
+        let mut fd = loop {
+            match self.open_directory(at) {
+                Err(Errno::LOOP) => {
+                    return Err(bad(at, "is a symbolic link, and a member lies below it"));
+                }
+                Err(errno @ (Errno::NOENT | Errno::NOTDIR)) => {
+                    missing.push(at);
+                    at = split(at).ok_or(errno).at("open", os(at))?.0;
+                }
+                other => break Rc::new(other.at("open", os(at))?),
             }
-            Err(Errno::LOOP) => {
-                return Err(bad(path, "is a symbolic link, and a member lies below it"));
-            }
-            Err(Errno::NOTDIR) => self.uncover(path)?,
-            other => other.at("open", os(path))?,
         };
-        let fd = Rc::new(fd);
+        while let Some(path) = missing.pop() {
+            fd = Rc::new(self.make_missing(fd, path)?);
+        }
         self.parent = Some((path.to_vec(), Rc::clone(&fd)));
         Ok(fd)
     }
 
-    /// A member lies below what this layer whited out: a directory again, and what lower layers have in it is hidden.
-    fn uncover(&mut self, path: &[u8]) -> Result<OwnedFd> {
-        let refuse = || bad(path, "is not a directory, and a member lies below it");
-        let (parent, name) = split(path).ok_or_else(refuse)?;
-        let at = Place { dir: self.directory(parent)?, name, path };
-        if !is_whiteout(&at.stat()?) {
-            return Err(refuse());
+    /// Makes a directory that the archive did not list, in its parent.
+    fn make_missing(&mut self, parent: Rc<OwnedFd>, path: &[u8]) -> Result<OwnedFd> {
+        let name = split(path).map_or(path, |(_, name)| name);
+        let at = Place { dir: parent, name, path };
+        let make = || mkdirat(&at.dir, name, Mode::RWXU);
+        let mut hides_lower = false;
+        if let Err(errno) = make() {
+            if errno != Errno::EXIST {
+                return Err(errno).at("mkdir", os(path));
+            }
+            if !is_whiteout(&at.stat()?) {
+                return Err(bad(path, "is not a directory, and a member lies below it"));
+            }
+            // Whited out in this layer: a directory again, and what lower layers have in it is hidden.
+            self.remove(&at)?;
+            make().at("mkdir", os(path))?;
+            hides_lower = true;
         }
-        self.remove(&at)?;
-        mkdirat(&at.dir, name, Mode::RWXU).at("mkdir", os(path))?;
         let fd = at.open(OFlags::RDONLY | OFlags::DIRECTORY, Mode::empty())?;
-        hide_lower(&fd, path)?;
+        if hides_lower {
+            hide_lower(&fd, path)?;
+        }
+        // Nothing says whose it is: root's, as everybody does. Its time is when it was made.
         fchmod(&fd, Mode::from_raw_mode(0o755)).at("chmod", os(path))?;
         Ok(fd)
     }

@@ -1,5 +1,7 @@
 //! Archives as others write them.
 
+mod corpus;
+mod fuzz;
 mod hostile;
 mod pack;
 mod tar;
@@ -43,6 +45,14 @@ impl Scratch {
         let error = self.unpack(blob).unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
         assert_eq!(fs::read(self.0.join("victim")).unwrap(), b"safe");
+    }
+
+    /// Nothing beside the destination has changed.
+    fn is_safe(&self) {
+        let victim = fs::symlink_metadata(self.0.join("victim")).unwrap();
+        assert!(victim.is_file() && victim.nlink() == 1);
+        assert_eq!(fs::read(self.0.join("victim")).unwrap(), b"safe");
+        assert_eq!(fs::read_dir(&self.0).unwrap().count(), 2);
     }
 
     fn read(&self, path: &str) -> Vec<u8> {
