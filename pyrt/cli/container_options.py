@@ -177,7 +177,7 @@ class ContainerOptions(PullOptions):
         self, engine: Engine, config: ContainerConfig, make: Callable[[ContainerConfig], Made]
     ) -> Made:
         """What `make` makes of the configuration, its image pulled first as `--pull` says."""
-        if config.image and self.pull in ("always", "newer"):
+        if config.image and (self.pull in ("always", "newer") or self.find_platform()):
             self.pull_image(engine, config)
         try:
             return make(config)
