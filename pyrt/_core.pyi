@@ -228,6 +228,9 @@ def pack_layer(
     """Write an overlay's directory as a gzipped layer to the descriptor `blob`: {"diff_id", "blob_digest", "blob_size",
     "size", "entries"} as `unpack` has them. `skip`: relative paths left out where they are empty mount points."""
 
+def compress_layer(tar: int, blob: int) -> tuple[str, int]:
+    """Write what can be read from `tar` gzipped to the descriptor `blob`: its digest and length."""
+
 def decompress(blob: int, out: int) -> tuple[str, int]:
     """Write the plain archive of a layer blob (plain, gzip or zstd) to the descriptor `out`: its diff ID and length."""
 

@@ -90,6 +90,15 @@ class Output:
             raise from_os_error(error, "create", self.path) from None
 
 
+def copy_out(fd: int, path: str) -> None:
+    """Write the file `fd`, from its start to its end, to `path`: whole or not there."""
+    with Output(path) as output:
+        at = 0
+        while data := os.pread(fd, 1 << 20, at):
+            append(output.fd, data, path)
+            at += len(data)
+
+
 def seal(fd: int, path: str, *, mode: int) -> None:
     """Give the file on `fd`, called `path`, its mode and make its content survive power loss."""
     try:

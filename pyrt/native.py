@@ -208,6 +208,11 @@ def pack_layer(
     return call(_core.pack_layer, runtime_path(), run_root, directory, blob, skip, uid_map, gid_map)
 
 
+def compress_layer(tar: int, blob: int) -> tuple[str, int]:
+    """See `_core.compress_layer`."""
+    return call(_core.compress_layer, tar, blob)
+
+
 def decompress(blob: int, out: int) -> tuple[str, int]:
     """See `_core.decompress`."""
     return call(_core.decompress, blob, out)

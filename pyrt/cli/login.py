@@ -52,6 +52,7 @@ class Login(Verb):
         if self.get_login:
             output.line(sessions.logged_in_as(server, authfile=self.authfile))
             return 0
+        sessions.parse_server(server)
         username, password = self.read_credential(server)
         path = sessions.log_in(
             server,

@@ -83,7 +83,7 @@ class Bars(Lines):
     def draw(self) -> None:
         """Draw the bars anew."""
         try:
-            columns = os.get_terminal_size(2).columns
+            columns = os.get_terminal_size(2).columns or 80
         except OSError:
             columns = 80
         text = self.erase()

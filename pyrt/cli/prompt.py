@@ -25,6 +25,7 @@ def ask(question: str) -> str:
     output.write(2, question.encode())
     line = read_line()
     if line is None:
+        output.write(2, b"\n")
         raise InvalidSpec("stdin", "", "ended before it answered")
     return line
 

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from typer import Argument, Option
 
     from pyrt.engine.api import Engine
+    from pyrt.images.acquisition import Pulling
+    from pyrt.images.names import Image
 
 
 class Pull(PullOptions):
@@ -37,7 +39,7 @@ class Pull(PullOptions):
                 if self.all_tags:
                     pulled = pulling.pull_all(text)
                 else:
-                    pulled = [pulling.ensure(text, self.policy)]
+                    pulled = [self.pull_one(engine, pulling, text)]
             except PyrtError as error:
                 output.report(error)
                 errors.append(error)
@@ -45,3 +47,16 @@ class Pull(PullOptions):
             for image in pulled:
                 output.line(image.id.removeprefix("sha256:"))
         return errors[-1].exit_code if errors else 0
+
+    def pull_one(self, engine: Engine, pulling: Pulling, text: str) -> Image:
+        """One image, from a registry or another transport."""
+        from pyrt.images.transports.address import parse_address
+
+        address = parse_address(text)
+        if address is None:
+            return pulling.ensure(text, self.policy)
+        from pyrt.images import loading
+
+        return loading.pull_from(
+            engine.layout, address, platform=pulling.platform, progress=pulling.progress
+        )

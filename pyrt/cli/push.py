@@ -40,19 +40,29 @@ class Push(RegistryOptions):
         from pyrt.cli import progress
         from pyrt.errors import NotFound
         from pyrt.images import names, publication
+        from pyrt.images.transports.address import parse_address
 
         image = names.find(engine.layout, self.image)
         if image is None:
             raise NotFound("image", self.image, "not known")
         target = self.destination or (image.names[0] if image.names else self.image)
-        digest = publication.push_image(
-            engine.layout,
-            image,
-            target,
-            self.access(),
-            format=self.format,
-            progress=progress.make(quiet=self.quiet),
-        )
+        reporter = progress.make(quiet=self.quiet)
+        address = parse_address(target)
+        if address is not None:
+            from pyrt.images import saving
+
+            digest = saving.push_to(
+                engine.layout, image, address, format=self.format, progress=reporter
+            )
+        else:
+            digest = publication.push_image(
+                engine.layout,
+                image,
+                target,
+                self.access(),
+                format=self.format,
+                progress=reporter,
+            )
         if self.digestfile:
             files.write_whole(self.digestfile, digest.encode(), mode=0o644)
         return 0

@@ -20,7 +20,7 @@ HEADER = ("CONTAINER ID", "NAME", "IMAGE", "ENDED", "EXIT", "WALL", "CPU", "PEAK
 
 
 class Receipts(Verb):
-    """What containers that have ended used
+    """Show what containers that have ended used
 
     Every container leaves a receipt, however short it lived, also with --rm. With CONTAINER all its
     numbers are shown, each with its source.

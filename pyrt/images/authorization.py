@@ -171,7 +171,10 @@ class Authorization:
 
     def ask(self, challenge: Challenge, realm: str, scopes: frozenset[str]) -> tuple[int, bytes]:
         """Ask the token server: with an identity token the OAuth 2 way, else the older one."""
-        wanted = sorted({*scopes, *challenge.parameters.get("scope", "").split()})
+        ours = {scope.rpartition(":")[0] for scope in scopes}
+        asked = challenge.parameters.get("scope", "").split()
+        # What the registry asks for a request is less than we shall need of the same repository.
+        wanted = sorted({*scopes, *(s for s in asked if s.rpartition(":")[0] not in ours)})
         service = challenge.parameters.get("service", "")
         credential = self.credential
         if credential is not None and credential.identity_token:

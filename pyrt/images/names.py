@@ -139,13 +139,13 @@ def by_short_name(descriptors: list[dict[str, Any]], text: str) -> dict[str, Any
 
 def by_id(layout: Layout, descriptors: list[dict[str, Any]], text: str) -> list[dict[str, Any]]:
     """One descriptor of each image whose ID, or failing that whose manifest digest, begins with
-    `text`.
+    `text`. One image may have come with several manifests: then it is the latest.
     """
     prefix = f"sha256:{text.removeprefix('sha256:')}"
     ids = {
-        entry["digest"]: entry
-        for entry in descriptors
-        if image_id(layout, entry).startswith(prefix)
+        id: entry
+        for id, entry in ((image_id(layout, entry), entry) for entry in descriptors)
+        if id.startswith(prefix)
     }
     return list(ids.values()) or list(
         {e["digest"]: e for e in descriptors if e["digest"].startswith(prefix)}.values()

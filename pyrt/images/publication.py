@@ -49,7 +49,7 @@ def push_image(
 
 
 def find_origins(layout: Layout, host: str) -> dict[str, list[str]]:
-    """By layer digest the repositories at `host` that are known to have it."""
+    """By blob digest the repositories at `host` that are known to have it."""
     found: dict[str, list[str]] = {}
     for entry in index.read(layout):
         repositories = [
@@ -60,11 +60,11 @@ def find_origins(layout: Layout, host: str) -> dict[str, list[str]]:
         if not repositories:
             continue
         try:
-            layers = read_manifest(layout, entry["digest"]).layers
+            manifest = read_manifest(layout, entry["digest"])
         except (NotFound, InvalidSpec):
             continue  # a broken image elsewhere in the store is no reason not to push this one
-        for layer in layers:
-            known = found.setdefault(layer.digest, [])
+        for descriptor in (manifest.config, *manifest.layers):
+            known = found.setdefault(descriptor.digest, [])
             known += [name for name in repositories if name not in known]
     return found
 

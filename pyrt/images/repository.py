@@ -281,7 +281,11 @@ class RegistryDestination(Repository):
             upload = self.uploads.pop(descriptor.digest, None)
         if upload is None:
             upload = Upload(self.registry, self.path, self.scopes, descriptor.digest, self.name)
-        upload.send(fd, descriptor.size)
+        try:
+            upload.send(fd, descriptor.size)
+        except BaseException:
+            upload.cancel()
+            raise
 
     def put_manifest(self, media_type: str, data: bytes, digest: str, *, top: bool) -> None:
         """See `transport.Destination`."""

@@ -34,9 +34,25 @@ class Request(BaseHTTPRequestHandler):
 
     do_HEAD = do_GET
 
+    def do_POST(self) -> None:
+        """Writing is for tests that say what happens then."""
+        body = b"".join(self.read_body())
+        self.registry.seen.append((self.command, self.path, dict(self.headers)))
+        assert self.registry.accept is not None
+        code, headers = self.registry.accept(self, self.command, body)
+        self.reply(code, b"", headers)
+
+    do_PUT = do_PATCH = do_DELETE = do_POST
+
+    def read_body(self) -> Iterator[bytes]:
+        yield self.rfile.read(int(self.headers.get("Content-Length", "0")))
+
     def serve(self) -> None:
         """As a good registry would."""
         registry = self.registry
+        if registry.accept is not None and "/uploads/" in self.path:
+            code, headers = registry.accept(self, self.command, b"")
+            return self.reply(code, b"", headers)
         if self.path == "/v2/":
             return self.reply(200, b"{}")
         kind, _, version = self.path.rpartition("/")
@@ -96,6 +112,7 @@ class FaultyRegistry:
         self.faults: list[tuple[str, list[Fault]]] = []
         self.seen: list[tuple[str, str, dict[str, str]]] = []
         self.ranges = True
+        self.accept: Callable[[Request, str, bytes], tuple[int, dict[str, str]]] | None = None
         handler = type("Bound", (Request,), {"registry": self})
         self.server = Server(("127.0.0.1", 0), handler)
         self.host = f"localhost:{self.server.server_address[1]}"

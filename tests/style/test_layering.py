@@ -34,6 +34,7 @@ NATIVE_IN_PURE = {
 
 STARTS_PROCESSES = {
     "pyrt/engine/network.py": "asks pasta what it can do; the answer is cached",
+    "pyrt/images/bootstrap.py": "starts mmdebstrap, which knows how a distribution is installed",
     "pyrt/images/demo.py": "asks busybox for its applets, once per image",
     "pyrt/images/keychain.py": "asks the program that keeps the user's passwords",
 }

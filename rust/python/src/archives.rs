@@ -283,6 +283,17 @@ pub(crate) fn decompress(py: Python<'_>, blob: i32, out: i32) -> PyResult<(Strin
     })
 }
 
+/// See `_core.pyi`.
+#[pyfunction]
+pub(crate) fn compress_layer(py: Python<'_>, tar: i32, blob: i32) -> PyResult<(String, u64)> {
+    detached(py, || {
+        let tar = sys::files::duplicate(tar).at("dup", "archive")?;
+        let blob = sys::files::duplicate(blob).at("dup", "layer")?;
+        let (_, sealed) = compress(File::from(tar), File::from(blob))?;
+        Ok((digest(sealed.hash), sealed.bytes))
+    })
+}
+
 /// The worker's answer, once it has ended.
 fn finish(started: &Started) -> Result<Vec<u8>> {
     let answer = wire::receive_answer(&started.socket);

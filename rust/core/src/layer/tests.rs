@@ -3,6 +3,7 @@
 mod corpus;
 mod fuzz;
 mod hostile;
+mod pack;
 mod tar;
 
 use std::fs;

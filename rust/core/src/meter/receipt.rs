@@ -112,6 +112,9 @@ fn cpu(rows: &mut Vec<Row>, sources: &mut Sources<'_>, buffer: &mut Vec<u8>) {
         };
         rows.push((name, measure));
     }
+    // Beside the cgroup's, to compare: what is missing here was waited for by nobody.
+    let waited = sources.waited_for(waited.user_usec + waited.system_usec);
+    rows.push(("cpu_waited_usec", waited));
     for (name, value) in throttled {
         let absent = Measure::absent("cpu.stat", sources.missing());
         rows.push((name, value.map_or(absent, |value| Measure::exact(value, "cpu.stat"))));

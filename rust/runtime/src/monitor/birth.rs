@@ -22,7 +22,7 @@ use super::container::{Container, Joining};
 use super::control::listen;
 use super::log::Log;
 use super::network;
-use super::receipt::Meter;
+use super::receipt::{Meter, Network};
 use super::stdio::Stdio;
 
 /// Room for exit.json, with the receipt in it.
@@ -84,6 +84,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
     let dup = |cgroup: &Cgroup| cgroup.as_fd().try_clone_to_owned().at("dup", "cgroup");
     let cgroup = cgroup.map(dup).transpose()?;
     let joins = Joins::open(&job.spec)?;
+    let network = Network::default();
     let plan = Plan {
         spec: &job.spec,
         id: &job.config.id,
@@ -100,7 +101,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         start: None,
         tied: true,
         new_keyring: true,
-        settle: None,
+        settle: Some(&|pid| network.hold(&job.spec, pid)),
         pivots: true,
     };
     let joining = Joining {
@@ -121,9 +122,8 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
     let listener = listen(&run_dir).map_err(undone)?;
     let reserve = || Reserved::make(bundle.as_fd(), "exit.json", EXIT_BYTES);
     let record = (!job.config.remove).then(reserve).transpose().map_err(undone)?;
-    let meter = Meter::of(&job, cgroup.as_ref(), pid).map_err(undone)?;
-    let lead = lead.try_clone_to_owned().at("dup", "lead").map_err(undone)?;
-    set_nonblocking(&lead).map_err(undone)?;
+    let meter = Meter::of(&job, cgroup.as_ref(), network).map_err(undone)?;
+    let lead = keep(lead).map_err(undone)?;
     let mut created = beginning.finish(&job.spec)?;
     if let Some(terminal) = created.terminal.take() {
         stdio.use_terminal(terminal).inspect_err(|_| create::end(created.pidfd.as_fd()))?;
@@ -158,6 +158,12 @@ fn limit(resources: &Resources, cgroup: Option<&Cgroup>) -> Result<()> {
         cgroup.enable_controllers(resources)?;
     }
     resources.apply_to(cgroup)
+}
+
+/// The connection to the lead as one of the loop's.
+fn keep(lead: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let lead = lead.try_clone_to_owned().at("dup", "lead")?;
+    set_nonblocking(&lead).map(|()| lead)
 }
 
 /// The lead hears that there is an init.

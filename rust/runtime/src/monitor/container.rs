@@ -337,14 +337,14 @@ impl Container {
             started_at: self.state.started_at.clone(),
             finished_at: now(),
         };
+        if let Some(error) = self.log.as_mut().and_then(|log| log.error.take()) {
+            exit.error.get_or_insert(error);
+        }
         let used = ended.map(|ended| ended.usage).unwrap_or_default();
         let receipt = has_run.then(|| self.meter.conclude(used));
         if let (Some(receipt), Some(config)) = (&receipt, &self.config.receipt)
             && let Err(error) = receipt::file(config, &exit, receipt)
         {
-            exit.error.get_or_insert(error);
-        }
-        if let Some(error) = self.log.as_mut().and_then(|log| log.error.take()) {
             exit.error.get_or_insert(error);
         }
         let text = told(&exit, receipt.as_deref());

@@ -1,5 +1,6 @@
 //! A container's receipt: its sources, held while it lives, and read when it has ended.
 
+use std::cell::OnceCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -10,6 +11,7 @@ use pyrt_core::meter::network::{self, Traffic};
 use pyrt_core::meter::receipt::{Sources, rows};
 use pyrt_core::meter::to_json;
 use pyrt_core::paths::{open_host, read_host, write_all};
+use pyrt_core::spec::Spec;
 use pyrt_core::state::Exit;
 use pyrt_core::sys::usage::{self, USAGE_BYTES, Usage};
 use pyrt_core::{At, Result, wire};
@@ -26,6 +28,23 @@ const LAST_WORDS: Duration = Duration::from_millis(100);
 /// net/dev has some 130 bytes per interface.
 const NET_DEV_BYTES: usize = 1 << 20;
 
+/// The network namespace of a container that is being made.
+#[derive(Default)]
+pub(super) struct Network(OnceCell<OwnedFd>);
+
+impl Network {
+    /// Holds it, if the container has one of its own. Before init changes its IDs: then it is closed to all who have no
+    /// rights in the namespace in which our executable was started.
+    pub(super) fn hold(&self, spec: &Spec, pid: u32) -> Result<()> {
+        if spec.makes("network") {
+            let path = format!("/proc/{pid}/ns/net");
+            let held = open_host(Path::new(&path), OFlags::RDONLY)?;
+            self.0.get_or_init(|| held);
+        }
+        Ok(())
+    }
+}
+
 /// Where what was used will be read.
 pub(super) struct Meter {
     cgroup: Option<Files>,
@@ -41,10 +60,8 @@ pub(super) struct Meter {
 
 impl Meter {
     /// Of a container that is being created.
-    pub(super) fn of(job: &Job, cgroup: Option<&OwnedFd>, pid: u32) -> Result<Self> {
-        let path = format!("/proc/{pid}/ns/net");
-        let open = || open_host(Path::new(&path), OFlags::RDONLY);
-        let network = job.spec.makes("network").then(open).transpose()?;
+    pub(super) fn of(job: &Job, cgroup: Option<&OwnedFd>, network: Network) -> Result<Self> {
+        let network = network.0.into_inner();
         let init_reaps = job.config.init;
         let cgroup = cgroup.map(|dir| dir.try_clone().at("dup", "cgroup")).transpose()?;
         let cgroup = cgroup.map(Files::of);

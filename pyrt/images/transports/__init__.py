@@ -1,0 +1,3 @@
+"""Images beside registries: OCI layouts, archives and directories, behind the protocols of
+`images.transport`.
+"""

@@ -1,0 +1,81 @@
+"""Limits by flag: enforced by the kernel, or refused by name. What they do where controllers are
+is in tests/conformance/test_engine_limits.py, in a guest.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+WRONG = [
+    ("--memory=64x", "--memory 64x: not a size"),
+    ("--memory-swap=1g", "--memory-swap 1g: needs --memory"),
+    ("--cpus=x", "--cpus x: not a number"),
+    ("--cpus=0.001", "--cpus 0.001: less than"),
+    ("--cpu-shares=1", "--cpu-shares 1: not between 2 and 262144"),
+    ("--cpu-quota=abc", "--cpu-quota abc: not an integer"),
+    ("--cpuset-cpus=0-", "--cpuset-cpus 0-: not a list"),
+    ("--pids-limit=x", "--pids-limit x: not an integer"),
+    ("--blkio-weight=5", "--blkio-weight 5: not between 10 and 1000"),
+    ("--device-read-bps=/dev/null:1m", "--device-read-bps /dev/null: not a block device"),
+    ("--device-write-iops=/no/such:5", "--device-write-iops /no/such: No such file"),
+    ("--device-read-bps=/dev/null", "not DEVICE:RATE"),
+    ("--cgroup-conf=memory", "--cgroup-conf memory: not FILE=VALUE"),
+    ("--limits=perhaps", "--limits perhaps: unknown"),
+    ("--cgroups=split", "--cgroups split: not supported"),
+    ("--cgroup-parent=/no/such", "--cgroup-parent /no/such: no such cgroup"),
+]
+
+
+@pytest.mark.parametrize(("flag", "words"), WRONG, ids=[flag for flag, _ in WRONG])
+def test_what_is_wrong_is_named(pyrt: Any, flag: str, words: str) -> None:
+    done = pyrt("run", "--rm", "--network", "none", flag, "demo", "echo", "ran")
+    assert (done.code, done.out) == (125, ""), done
+    assert words in done.err
+    assert pyrt.ok("ps", "-aq") == ""
+
+
+def test_without_a_cgroup_a_limit_is_refused_with_the_fix(pyrt: Any) -> None:
+    argv = ("--cgroups=disabled", "-m", "64m", "--pids-limit", "9", "demo", "echo", "ran")
+    done = pyrt("run", "--rm", "--network", "none", *argv)
+    assert (done.code, done.out) == (125, ""), done
+    assert "--memory 64m: cannot be enforced: the container has no cgroup" in done.err
+    assert "hint: leave --cgroups=disabled away" in done.err
+    # The table has both.
+    assert "--pids-limit" in done.err and "ENFORCED BY" in done.err
+
+
+def test_best_goes_on_and_says_what_is_not_enforced(pyrt: Any) -> None:
+    argv = ("--cgroups=disabled", "--limits=best", "-m", "64m", "demo", "echo", "ran")
+    done = pyrt("run", "--rm", "--network", "none", *argv)
+    assert (done.code, done.out) == (0, "ran\n"), done
+    assert "Warning: --memory 64m is not enforced" in done.err
+
+
+def test_report_tables_all(pyrt: Any) -> None:
+    argv = ("--cgroups=disabled", "--limits=report", "-m", "64m", "--cpus", "1", "demo", "true")
+    done = pyrt("run", "--rm", "--network", "none", *argv)
+    assert done.code == 0, done
+    assert [line.split()[0] for line in done.err.splitlines() if line.startswith("--")] == [
+        "--memory",
+        "--cpus",
+    ]
+
+
+def test_no_limit_is_none(pyrt: Any) -> None:
+    """-1 asks for nothing, wherever it runs."""
+    pyrt.ok(
+        "run", "--rm", "--network", "none", "--cgroups=disabled", "--pids-limit", "-1", "demo",
+        "true",
+    )  # fmt: skip
+
+
+def test_a_container_without_a_cgroup_is_in_its_callers(pyrt: Any) -> None:
+    pyrt.ok("run", "-d", "--name", "box", "--network", "none", "--cgroups=disabled", "demo",
+            "sleep", "60")  # fmt: skip
+    pid = json.loads(pyrt.ok("inspect", "box"))[0]["State"]["Pid"]
+    with open(f"/proc/{pid}/cgroup") as theirs, open("/proc/self/cgroup") as ours:
+        assert theirs.read() == ours.read()
+    pyrt.ok("rm", "-f", "box")
