@@ -153,6 +153,9 @@ def share_layers(
     {"shared": files whose data is the layer's, "copied": files that the container's root could not have read}.
     """
 
+def sync(path: str) -> None:
+    """Wait until the whole file system of directory `path` is written (syncfs(2))."""
+
 def probe_sharing(binary: str, run_root: str, path: str) -> dict[str, bool]:
     """{"shares": whether overlayfs takes data from a data-only layer here}, tried in the new directory `path`, which
     is gone afterwards. Runs in the user's namespace."""

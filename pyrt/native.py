@@ -124,6 +124,11 @@ def share_layers(
     return call(_core.share_layers, runtime_path(), run_root, layers, destination, uid_map, gid_map)
 
 
+def sync(path: str) -> None:
+    """See `_core.sync`."""
+    call(_core.sync, path)
+
+
 def probe_sharing(run_root: str, path: str) -> bool:
     """See `_core.probe_sharing`."""
     return call(_core.probe_sharing, runtime_path(), run_root, path)["shares"]

@@ -31,6 +31,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(worker::unpack, module)?)?;
     module.add_function(wrap_pyfunction!(worker::shift_tree, module)?)?;
     module.add_function(wrap_pyfunction!(worker::share_layers, module)?)?;
+    module.add_function(wrap_pyfunction!(worker::sync, module)?)?;
     module.add_function(wrap_pyfunction!(worker::probe_sharing, module)?)?;
     module.add_function(wrap_pyfunction!(worker::chown_tree, module)?)?;
     module.add_function(wrap_pyfunction!(worker::remove_tree, module)?)?;
