@@ -42,9 +42,9 @@ pub(crate) fn find(args: &Arguments, path: &Path) -> Result<Vec<u8>> {
 }
 
 /// `--path PATH --out FD [--name NAME] [--uid-map MAP --gid-map MAP]`: the file or tree as an archive.
-pub(crate) fn pack(args: &Arguments, path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn pack(args: &Arguments, path: &Path, single_id: bool) -> Result<Vec<u8>> {
     let out = File::from(args.needed_descriptor("out")?);
-    let packing = packing(args)?;
+    let packing = Packing { single_id, ..packing(args)? };
     let top = open(args)?.open(path)?;
     layer::pack(&top, out, &packing).map(|packed| to_json(&packed))
 }
