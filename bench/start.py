@@ -18,6 +18,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import images
 import launch
 import memory
 import oci
@@ -139,7 +140,12 @@ def main() -> int:
         "--directory", help="where to put images and containers (default: the home)"
     )
     parser.add_argument(
-        "--part", choices=("engine", "runtime"), help="only pyrt, or only pyrt-runtime"
+        "--part",
+        choices=("engine", "runtime", "images"),
+        help="only pyrt, only pyrt-runtime, or only what is done with images",
+    )
+    parser.add_argument(
+        "--archive", default="", help="a root file system to pull (default: mmdebstrap makes one)"
     )
     parser.add_argument("--json", type=Path, help="also write the numbers to this file")
     options = parser.parse_args()
@@ -152,8 +158,11 @@ def main() -> int:
         machine.prepare()
         if options.part != "runtime":
             runtime = machine.make_images()
+        if options.part in (None, "engine"):
             measure_engine(machine, options.runs, runtime, report)
-        if options.part != "engine":
+        if options.part in (None, "images") and runtime:
+            images.measure(machine, report, options.archive)
+        if options.part in (None, "runtime"):
             # Small differences: medians of a hundred.
             oci.measure(machine, max(options.runs, 100), report)
     finally:

@@ -124,6 +124,11 @@ def share_layers(
     return call(_core.share_layers, runtime_path(), run_root, layers, destination, uid_map, gid_map)
 
 
+def sync(path: str) -> None:
+    """See `_core.sync`."""
+    call(_core.sync, path)
+
+
 def probe_sharing(run_root: str, path: str) -> bool:
     """See `_core.probe_sharing`."""
     return call(_core.probe_sharing, runtime_path(), run_root, path)["shares"]
@@ -216,6 +221,16 @@ def decompress(blob: int, out: int) -> tuple[str, int]:
 def set_frozen(path: str, is_frozen: bool) -> None:
     """See `_core.set_frozen`."""
     call(_core.set_frozen, path, is_frozen)
+
+
+def update_limits(cgroup: str, resources: bytes) -> None:
+    """See `_core.update_limits`."""
+    call(_core.update_limits, cgroup, resources)
+
+
+def meter(cgroups: list[str]) -> _core.Meter:
+    """See `_core.Meter`."""
+    return call(_core.Meter, cgroups)
 
 
 def user_namespace(run_root: str) -> dict[str, Any]:

@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import stat
 
-from pyrt.engine import cgroup
+from pyrt import files, native
+from pyrt.engine import cgroup, stats
 from pyrt.engine.host import read_text
 from pyrt.errors import Denied, InvalidSpec, NotFound
 from pyrt.spec import resources
+from pyrt.spec.config import ContainerConfig, Host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from pyrt.spec.config import ContainerConfig, Host
+    from pyrt.engine.records import Record
 
 DELEGATE = (
     "sudo mkdir -p /etc/systemd/system/user@.service.d && "
@@ -73,6 +75,37 @@ def settle(config: ContainerConfig, host: Host) -> None:
     config.limits_resolved = resolved
     kept = resources.without_unavailable(config.limits, resolved)
     config.resources = resources.build_resources(kept, locate)
+
+
+def update(record: Record, asked: dict[str, Any], policy: str) -> None:
+    """Change limits of a container: at once if it runs, and for its next start.
+
+    Raises as `settle`; the old limits are in force then.
+    """
+    from pyrt.engine import records
+    from pyrt.engine.container import lock_container
+
+    layout, id = record.layout, record.id
+    lock = lock_container(layout, id)
+    try:
+        now = records.find(layout, id)
+        config = now.config
+        changes = ContainerConfig.from_dict(config.to_dict() | {"limits": asked})
+        changes.limits_policy = policy
+        settle(changes, Host())
+        config.limits = {**config.limits, **asked}
+        config.limits_policy = policy
+        settle(config, Host())
+        if now.status == "running":
+            directory = stats.own_cgroup(now)
+            if directory and changes.resources:
+                native.update_limits(directory, native.dumps(changes.resources))
+        document = native.loads(files.read(f"{now.bundle}/config.json") or b"{}")
+        document["linux"]["resources"] = config.resources
+        files.write_whole(f"{now.bundle}/config.json", native.dumps(document))
+        files.write_whole(f"{now.bundle}/container.json", native.dumps(config.to_dict()))
+    finally:
+        files.unlock(lock)
 
 
 def find_controllers(config: ContainerConfig, host: Host) -> None:

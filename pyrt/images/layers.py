@@ -11,7 +11,7 @@ import os
 
 from pyrt import files, native
 from pyrt.errors import InvalidSpec, NotFound, PyrtError, from_os_error
-from pyrt.images import blobs
+from pyrt.images import blobs, settling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def ensure_unpacked(layout: Layout, image: Image) -> list[str]:
     directories: list[str] = []
     for position, chain_id in enumerate(image.chain_ids):
         path = layout.layer(chain_id)
+        settling.check(layout, chain_id)
         if not os.path.isdir(path):
             unpack_layer(layout, image, position, path)
         directories.append(path)
@@ -69,6 +70,7 @@ class Unpacking:
         files.ensure_directory(layout.run)
         self.lock = blobs.hold_temporaries(layout)
         self.path = f"{layout.layers()}/{blobs.TEMPORARY}{os.urandom(8).hex()}"
+        self.is_settled = True
 
     def __enter__(self) -> Unpacking:
         """Itself."""
@@ -84,6 +86,7 @@ class Unpacking:
 
     def unpack(self, fd: int, name: str) -> dict[str, Any]:
         """Unpack the tarball on `fd`: see `native.unpack`. `name` says in errors which it is."""
+        self.is_settled = False
         try:
             return native.unpack(self.layout.run, fd, self.path)
         except PyrtError as error:
@@ -92,6 +95,8 @@ class Unpacking:
 
     def commit(self, path: str) -> None:
         """Give the directory its place; another that was there first stays."""
+        if not self.is_settled and not os.path.lexists(path):
+            settling.mark(path)
         files.commit(self.path, path)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pyrt import files, native
 from pyrt.errors import NotFound, from_os_error
-from pyrt.images import blobs, index, leases
+from pyrt.images import blobs, index, leases, settling
 from pyrt.images.manifests import chain_ids, read_configuration, read_manifest
 
 if TYPE_CHECKING:
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 def sweep_temporaries(layout: Layout) -> None:
     """Remove what crashed imports and unpackers left, unless one is at work: its temporaries look
-    the same.
+    the same. Layers that have had the time to be written are settled.
     """
+    settling.settle(layout)
     left = [
         f"{directory}/{name}"
         for directory in (layout.content(), layout.layers())

@@ -160,6 +160,15 @@ pub(crate) fn share_layers<'py>(
 
 /// See `_core.pyi`.
 #[pyfunction]
+pub(crate) fn sync(py: Python<'_>, path: PathBuf) -> PyResult<()> {
+    detached(py, || {
+        let directory = open_host(&path, OFlags::RDONLY | OFlags::DIRECTORY)?;
+        rustix::fs::syncfs(&directory).at("syncfs", &path)
+    })
+}
+
+/// See `_core.pyi`.
+#[pyfunction]
 pub(crate) fn probe_sharing<'py>(
     py: Python<'py>,
     binary: PathBuf,

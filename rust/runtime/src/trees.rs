@@ -83,9 +83,8 @@ fn unpack_layer(args: &Arguments, path: &Path, single_id: bool) -> Result<Vec<u8
     }
     rustix::fs::mkdir(path, Mode::from_raw_mode(0o755)).at("mkdir", path)?;
     let unpacked = open_host(path, OFlags::RDONLY | OFlags::DIRECTORY).and_then(|destination| {
-        let unpacked = unpack::unpack(tar, destination.as_fd(), &limits)?;
-        sync(path)?;
-        Ok(unpacked)
+        // Not synced: whoever gives it a name notes that it may not be on the disk yet, and until when.
+        unpack::unpack(tar, destination.as_fd(), &limits)
     });
     or_remove(unpacked, path).map(|unpacked| to_json(&unpacked))
 }
@@ -98,14 +97,8 @@ fn share(args: &Arguments, path: &Path) -> Result<Vec<u8>> {
         .zip(args.all("data"))
         .map(|(layer, data)| tree::Source { layer: layer.into(), data: data.into() })
         .collect();
-    let shared = tree::share_shifted(&sources, path, &uids, &gids).and_then(|shared| {
-        // Metadata alone need not be waited for: file systems write it in order, so that what is named later is not
-        // there earlier. Data is another matter.
-        if shared.copied > 0 {
-            sync(path)?;
-        }
-        Ok(shared)
-    });
+    // Metadata need not be waited for: file systems write it in order, so that what is named later is not there earlier.
+    let shared = tree::share_shifted(&sources, path, &uids, &gids);
     or_remove(shared, path).map(|shared| to_json(&shared))
 }
 

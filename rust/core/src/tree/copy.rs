@@ -103,7 +103,7 @@ impl Copy<'_> {
             links.insert(key, names.path.to_vec());
         }
         match entry.kind() {
-            FileType::RegularFile => self.shift.file(entry)?,
+            FileType::RegularFile => drop(self.shift.file(entry)?),
             _ => self.shift.special(entry)?,
         }
         Ok(false)

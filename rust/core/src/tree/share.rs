@@ -18,8 +18,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Stat, XattrFlags, fchmod, fchown, fsetxattr, ftruncate,
-    futimens, linkat, llistxattr, mkdirat, open, statat,
+    AtFlags, FileType, Mode, OFlags, Stat, XattrFlags, fchmod, fchown, fdatasync, fsetxattr,
+    ftruncate, futimens, linkat, llistxattr, mkdirat, open, statat,
 };
 use rustix::io::Errno;
 
@@ -205,7 +205,9 @@ impl Share<'_> {
                     progress.done.shared += 1;
                 }
                 None => {
-                    self.shift.file(entry)?;
+                    // Few and small, and nothing else will make them again.
+                    let copy = self.shift.file(entry)?;
+                    fdatasync(&copy).at("sync", entry.names.target())?;
                     progress.done.copied += 1;
                 }
             },

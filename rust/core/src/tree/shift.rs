@@ -72,14 +72,15 @@ impl Entry<'_> {
 }
 
 impl Shift<'_> {
-    /// Copies a file, sharing its blocks where the file system can.
-    pub(super) fn file(&self, entry: &Entry<'_>) -> Result<()> {
+    /// Copies a file, sharing its blocks where the file system can; the copy.
+    pub(super) fn file(&self, entry: &Entry<'_>) -> Result<OwnedFd> {
         let (from, to) = (entry.open()?, entry.make()?);
         if ioctl_ficlone(&to, &from).is_err() {
             let length = entry.stat.st_size.cast_unsigned();
             copy_data(&from, &to, length).at("copy", entry.names.target())?;
         }
-        self.finish(&from, &to, entry.names)
+        self.finish(&from, &to, entry.names)?;
+        Ok(to)
     }
 
     /// Makes a symbolic link, fifo or whiteout. Other devices are left out, as unpacking does.
