@@ -13,7 +13,7 @@ use pyrt_core::root::Root;
 use pyrt_core::{At, Result, tree};
 use rustix::fs::{FileType, OFlags};
 
-use crate::arguments::{Arguments, missing};
+use crate::arguments::Arguments;
 use crate::trees::{map, needed, to_json};
 
 /// `--init FD` of one that runs, or `--bundle DIR`; `--bare 1` without its mounts.
@@ -88,13 +88,10 @@ pub(crate) fn unpack_into(args: &Arguments, path: &Path) -> Result<Vec<u8>> {
     layer::unpack(tar, directory.as_fd(), &limits).map(|unpacked| to_json(&unpacked))
 }
 
-/// `--path UPPER --lower DIR … --out FD`: letter and path of each change, a NUL after each.
+/// `--path UPPER [--lower DIR …] --out FD`: letter and path of each change, a NUL after each.
 pub(crate) fn compare(args: &Arguments, path: &Path) -> Result<Vec<u8>> {
     let out: OwnedFd = args.needed_descriptor("out")?;
     let lower: Vec<PathBuf> = args.all("lower").map(PathBuf::from).collect();
-    if lower.is_empty() {
-        return Err(missing("lower"));
-    }
     let mut text = Vec::new();
     for (path, change) in tree::compare(path, &lower)? {
         text.push(change.letter());
