@@ -58,18 +58,7 @@ def diff_image(layout: Layout, image: Image) -> Changes:
     from pyrt.images import layers
 
     directories = layers.ensure_unpacked(layout, image)
-    if len(directories) > 1:
-        return decode(native.compare(layout.run, directories[0], directories[1:]))
-    empty = f"{layout.cache()}/empty"
-    ensure_empty(empty)
-    return decode(native.compare(layout.run, directories[0], [empty]))
-
-
-def ensure_empty(path: str) -> None:
-    """A directory with nothing in it, which stays."""
-    from pyrt import files
-
-    files.ensure_directory(path)
+    return decode(native.compare(layout.run, directories[0], directories[1:]))
 
 
 def decode(changes: list[tuple[str, bytes]]) -> Changes:

@@ -231,7 +231,9 @@ def limit_fields(record: Record, config: ContainerConfig) -> dict[str, Any]:
         from pyrt.engine import limits, stats
 
         directory = stats.own_cgroup(record) if record.status == "running" else ""
-        fields["Limits"] = [limits.verify(entry, directory) for entry in config.limits_resolved]
+        fields["Limits"] = [
+            limits.verify(entry, directory, record.pid) for entry in config.limits_resolved
+        ]
     return fields
 
 
@@ -243,8 +245,8 @@ def inspect_image(layout: Layout, image: Image) -> dict[str, Any]:
     return {
         "Id": image.id.removeprefix("sha256:"),
         "Digest": image.digest,
-        "RepoTags": image.names,
-        "RepoDigests": [f"{name.rpartition(':')[0]}@{image.digest}" for name in image.names],
+        "RepoTags": [name for name in image.names if "@" not in name],
+        "RepoDigests": repo_digests(image),
         "Parent": "",
         "Comment": "".join(
             str(entry.get("comment") or "") for entry in (document.get("history") or [])[-1:]
@@ -279,6 +281,13 @@ def inspect_image(layout: Layout, image: Image) -> dict[str, Any]:
         "History": document.get("history") or [],
         "NamesHistory": image.names,
     }
+
+
+def repo_digests(image: Image) -> list[str]:
+    """The image's repositories, each with the digest."""
+    tagged = [name.rpartition(":")[0] for name in image.names if "@" not in name]
+    pulled = [name for name in image.names if "@" in name]
+    return list(dict.fromkeys([*(f"{name}@{image.digest}" for name in tagged), *pulled]))
 
 
 def overlay_data(directories: list[str]) -> dict[str, str]:
