@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,10 +100,12 @@ def compare(machine: Machine, report: Report, name: str) -> None:
         key: [] for key in ("pull", "podman pull", "run", "podman run")
     }
     peaks, growth = [], []
+    # podman takes no path of more than 50 characters.
+    run_root = tempfile.mkdtemp(prefix="pyrt-bench-", dir="/tmp")
     for at in range(ROUNDS):
         roots = machine.directory / f"store-{at}"
         ours = [PYRT, "--root", str(roots / "pyrt")]
-        theirs = ["podman", "--root", str(roots / "podman"), "--runroot", str(roots / "podman-run")]
+        theirs = ["podman", "--root", str(roots / "podman"), "--runroot", run_root]
         run = ["run", "--rm", "--network", "none", "--userns", "keep-id", name, "true"]
         pull = ["pull", "-q", "--tls-verify=false", name]
         settle()
@@ -124,6 +127,7 @@ def compare(machine: Machine, report: Report, name: str) -> None:
     for at in range(ROUNDS):
         command = ["podman", "unshare", "rm", "-rf", str(machine.directory / f"store-{at}")]
         subprocess.run(command, env=machine.environment, capture_output=True)
+    shutil.rmtree(run_root, ignore_errors=True)
 
 
 def settle() -> None:

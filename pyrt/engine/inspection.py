@@ -231,7 +231,9 @@ def limit_fields(record: Record, config: ContainerConfig) -> dict[str, Any]:
         from pyrt.engine import limits, stats
 
         directory = stats.own_cgroup(record) if record.status == "running" else ""
-        fields["Limits"] = [limits.verify(entry, directory) for entry in config.limits_resolved]
+        fields["Limits"] = [
+            limits.verify(entry, directory, record.pid) for entry in config.limits_resolved
+        ]
     return fields
 
 

@@ -60,7 +60,7 @@ def settle(config: ContainerConfig, host: Host) -> None:
         return
     resources.build_resources(config.limits, locate)
     find_controllers(config, host)
-    resolved = resources.resolve(config.limits, host)
+    resolved = resources.resolve(config.limits, config.userns, host)
     lost = [entry for entry in resolved if entry["mechanism"] == "unavailable"]
     if lost and config.limits_policy == "strict":
         first = lost[0]
@@ -75,6 +75,11 @@ def settle(config: ContainerConfig, host: Host) -> None:
     config.limits_resolved = resolved
     kept = resources.without_unavailable(config.limits, resolved)
     config.resources = resources.build_resources(kept, locate)
+    config.task_limit = {}
+    if any(entry["source"] == resources.TASK_LIMIT for entry in resolved):
+        # Nobody else runs as it: one of some 65536, chosen anew for each container.
+        uid = 1 + int.from_bytes(os.urandom(4)) % (host.uid_count - 1)
+        config.task_limit = {"uid": uid, "tasks": int(config.limits["pids_limit"])}
 
 
 def update(record: Record, asked: dict[str, Any], policy: str) -> None:
@@ -167,10 +172,19 @@ def shown(entry: dict[str, Any]) -> str:
     return entry["source"] if entry["mechanism"] == "kernel" else "nothing"
 
 
-def verify(entry: dict[str, Any], directory: str) -> dict[str, Any]:
-    """The entry with what the kernel says now: `verified` is the file's content, None if it cannot
-    be read.
+def verify(entry: dict[str, Any], directory: str, pid: int) -> dict[str, Any]:
+    """The entry with what the kernel says now of the container with this cgroup and init:
+    `verified` is the file's content, None if it cannot be read.
     """
     text = read_text(f"{directory}/{entry['source']}").strip() if directory else ""
+    if entry["source"] == resources.TASK_LIMIT:
+        text = next(
+            (
+                line.split()[3]
+                for line in read_text(f"/proc/{pid}/limits").splitlines()
+                if line.startswith("Max processes")
+            ),
+            "",
+        )
     is_ours = entry["mechanism"] == "kernel"
     return {**entry, "verified": text or None if is_ours else None}
