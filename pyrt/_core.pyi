@@ -238,5 +238,21 @@ def decompress(blob: int, out: int) -> tuple[str, int]:
 def set_frozen(path: str, is_frozen: bool) -> None:
     """Stop all processes in the cgroup at `path`, or set them going; returns when all have."""
 
+def update_limits(cgroup: str, resources: bytes) -> None:
+    """Write new limits, `linux.resources` as JSON, to a container's cgroup; if one is refused the old ones are put back."""
+
+class Meter:
+    """What many cgroups use, read again and again from files that are kept open (three each; fifteen in full samples)."""
+
+    def __init__(self, cgroups: list[str]) -> None:
+        """Of these directories. Raises not_found."""
+
+    @staticmethod
+    def names(full: bool = False) -> tuple[str, ...]:
+        """The names of a sample's numbers, each with its unit."""
+
+    def sample(self, full: bool = False) -> list[tuple[int | None, ...]]:
+        """One tuple for each cgroup: numbers in the order of `names`, None for what it does not tell. The GIL is released."""
+
 def user_namespace(binary: str, run_root: str) -> dict[str, Any]:
     """Make sure the per-user namespace is held: {"holder": pid, "uid_map": [[0,1000,1],…], "gid_map": …, "single": bool}."""

@@ -223,6 +223,16 @@ def set_frozen(path: str, is_frozen: bool) -> None:
     call(_core.set_frozen, path, is_frozen)
 
 
+def update_limits(cgroup: str, resources: bytes) -> None:
+    """See `_core.update_limits`."""
+    call(_core.update_limits, cgroup, resources)
+
+
+def meter(cgroups: list[str]) -> _core.Meter:
+    """See `_core.Meter`."""
+    return call(_core.Meter, cgroups)
+
+
 def user_namespace(run_root: str) -> dict[str, Any]:
     """See `_core.user_namespace`."""
     return call(_core.user_namespace, runtime_path(), run_root)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pyrt.cli.limit_options import LimitOptions
 from pyrt.cli.output import warn
 from pyrt.cli.pull_options import PullOptions
 from pyrt.engine.configure import configure
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 PULL_POLICIES = ("missing", "never", "always", "newer")
 
 
-class ContainerOptions(PullOptions):
+class ContainerOptions(LimitOptions, PullOptions):
     """What a new container shall be."""
 
     image: Annotated[
@@ -36,12 +37,6 @@ class ContainerOptions(PullOptions):
     annotation: Annotated[list[str], Option("--annotation", help="OCI annotation (key=value)")] = []
     cap_add: Annotated[list[str], Option("--cap-add", help="Add a capability; all for all")] = []
     cap_drop: Annotated[list[str], Option("--cap-drop", help="Drop a capability; all for all")] = []
-    blkio_weight: Annotated[
-        str, Option("--blkio-weight", help="Weight of block IO, 10 to 1000")
-    ] = ""
-    cgroup_conf: Annotated[
-        list[str], Option("--cgroup-conf", metavar="FILE=VALUE", help="A cgroup file as it is")
-    ] = []
     cgroup_parent: Annotated[
         str, Option("--cgroup-parent", metavar="PATH", help="Below which cgroup its own is made")
     ] = ""
@@ -49,27 +44,9 @@ class ContainerOptions(PullOptions):
     cidfile: Annotated[
         str, Option("--cidfile", metavar="PATH", help="Write the container's ID to this file")
     ] = ""
-    cpu_period: Annotated[str, Option("--cpu-period", help="Microseconds of a period")] = ""
-    cpu_quota: Annotated[str, Option("--cpu-quota", help="Microseconds in each period")] = ""
-    cpu_shares: Annotated[str, Option("--cpu-shares", help="Weight, 1024 is normal")] = ""
-    cpus: Annotated[str, Option("--cpus", help="How many CPUs it may use, as 1.5")] = ""
-    cpuset_cpus: Annotated[str, Option("--cpuset-cpus", help="CPUs it may use, as 0-3,7")] = ""
-    cpuset_mems: Annotated[str, Option("--cpuset-mems", help="Memory nodes it may use")] = ""
     detach_keys: Annotated[
         str, Option("--detach-keys", help="Keys that detach: characters or ctrl-X, comma-separated")
     ] = "ctrl-p,ctrl-q"
-    device_read_bps: Annotated[
-        list[str], Option("--device-read-bps", metavar="DEVICE:RATE", help="Bytes per second")
-    ] = []
-    device_read_iops: Annotated[
-        list[str], Option("--device-read-iops", metavar="DEVICE:RATE", help="Reads per second")
-    ] = []
-    device_write_bps: Annotated[
-        list[str], Option("--device-write-bps", metavar="DEVICE:RATE", help="Bytes per second")
-    ] = []
-    device_write_iops: Annotated[
-        list[str], Option("--device-write-iops", metavar="DEVICE:RATE", help="Writes per second")
-    ] = []
     entrypoint: Annotated[
         str | None, Option("--entrypoint", help="Program, or JSON array, instead of the image's")
     ] = None
@@ -88,26 +65,15 @@ class ContainerOptions(PullOptions):
         bool, Option("--interactive", "-i", help="Keep stdin open even if not attached")
     ] = False
     label: Annotated[list[str], Option("--label", "-l", help="Label (key=value)")] = []
-    limits: Annotated[
-        str, Option("--limits", help="Limits that cannot be: strict refuses, best and report go on")
-    ] = "strict"
     log_driver: Annotated[
         str, Option("--log-driver", help="k8s-file, json-file (the same) or none")
     ] = "k8s-file"
     log_opt: Annotated[
         list[str], Option("--log-opt", help="path=FILE, or max-size=SIZE to rotate at")
     ] = []
-    memory: Annotated[str, Option("--memory", "-m", help="Memory limit, as 512m")] = ""
-    memory_reservation: Annotated[
-        str, Option("--memory-reservation", help="Memory that is kept from reclaim")
-    ] = ""
-    memory_swap: Annotated[
-        str, Option("--memory-swap", help="Limit of memory and swap together, -1 for none")
-    ] = ""
     mount: Annotated[list[str], Option("--mount", help="type=bind|tmpfs,src=...,dst=...[,ro]")] = []
     name: Annotated[str, Option("--name", help="Name of the container")] = ""
     network: Annotated[str, Option("--network", "--net", help="pasta[:OPTIONS], none or host")] = ""
-    pids_limit: Annotated[str, Option("--pids-limit", help="Most tasks, -1 for no limit")] = ""
     privileged: Annotated[
         bool,
         Option(
@@ -177,7 +143,7 @@ class ContainerOptions(PullOptions):
         self, engine: Engine, config: ContainerConfig, make: Callable[[ContainerConfig], Made]
     ) -> Made:
         """What `make` makes of the configuration, its image pulled first as `--pull` says."""
-        if config.image and self.pull in ("always", "newer"):
+        if config.image and (self.pull in ("always", "newer") or self.find_platform()):
             self.pull_image(engine, config)
         try:
             return make(config)

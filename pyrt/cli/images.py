@@ -107,6 +107,8 @@ class Images(Verb):
         lines = []
         for name in image.names or ["<none>:<none>"]:
             repository, _, tag = name.rpartition(":")
+            if "@" in repository:  # pulled by digest, which is no tag
+                repository, tag = repository.partition("@")[0], "<none>"
             lines.append(
                 {
                     "Repository": repository,

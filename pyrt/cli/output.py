@@ -66,14 +66,18 @@ def warn(text: str, hint: str = "") -> None:
         complain(f"hint: {hint}")
 
 
+CONTROLS = {code: "\ufffd" for code in (*range(32), *range(127, 160))}
+"""What a terminal obeys. Errors quote registries and images, which may not speak to it."""
+
+
 def report(error: PyrtError) -> None:
     """An error in one line, and what can be done about it in another."""
     if error.details:
         complain(error.details)
-    complain(f"Error: {error}".replace("\n", " "))
+    complain(f"Error: {str(error).replace(chr(10), ' ').translate(CONTROLS)}")
     hint = error.hint or HINTS.get(error.errno or 0, "")
     if hint:
-        complain(f"hint: {hint}")
+        complain(f"hint: {hint.translate(CONTROLS)}")
 
 
 def indented(value: object, unit: str, level: int = 0) -> str:

@@ -51,7 +51,9 @@ class Search(RegistryOptions):
             raise InvalidSpec("--limit", str(self.limit), "less than 1")
         if self.list_tags:
             name, tags = search.list_tags(self.term, self.access(), limit=self.limit)
-            rows: list[dict[str, Any]] = [{"Name": name, "Tag": tag} for tag in tags]
+            rows: list[dict[str, Any]] = [
+                {"Name": name, "Tag": tag.translate(output.CONTROLS)} for tag in tags
+            ]
             self.print_rows(rows, ("Name", "Tag"), [{"Name": name, "Tags": tags}])
             return 0
         accepts = parse_filters(self.filter)
@@ -62,12 +64,12 @@ class Search(RegistryOptions):
 
     def row(self, hit: Hit) -> dict[str, Any]:
         """The fields of one hit."""
-        text = " ".join(hit.description.split())
+        text = " ".join(hit.description.split()).translate(output.CONTROLS)
         if not self.no_trunc and len(text) > DESCRIPTION and self.format != "json":
             text = f"{text[: DESCRIPTION - 3]}..."
         return {
             "Index": hit.registry,
-            "Name": hit.name,
+            "Name": hit.name.translate(output.CONTROLS),
             "Description": text,
             "Stars": hit.stars,
             "Official": "[OK]" if hit.official else "",

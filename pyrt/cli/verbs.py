@@ -64,9 +64,15 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "save": ("pyrt.cli.save", "Save", "Save image(s) to an archive"),
     "search": ("pyrt.cli.search", "Search", "Search registries for images"),
     "start": ("pyrt.cli.start", "Start", "Start one or more containers"),
+    "stats": (
+        "pyrt.cli.stats",
+        "Stats",
+        "Display a live stream of what containers use",
+    ),
     "stop": ("pyrt.cli.stop", "Stop", "Stop one or more containers"),
     "tag": ("pyrt.cli.tag", "Tag", "Add an additional name to a local image"),
     "untag": ("pyrt.cli.untag", "Untag", "Remove a name from a local image"),
+    "update": ("pyrt.cli.update", "Update", "Update the limits of a container"),
     "version": ("pyrt.cli.version", "Version", "Display the pyrt version information"),
     "wait": ("pyrt.cli.wait", "Wait", "Block until one or more containers stop"),
 }

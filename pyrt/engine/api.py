@@ -14,7 +14,7 @@ needs, it imports itself.
 from __future__ import annotations
 
 from pyrt.engine import records
-from pyrt.layout import Layout
+from pyrt.engine.image_store import ImageStore
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,31 +27,17 @@ if TYPE_CHECKING:
     from pyrt.engine.options import Options
     from pyrt.engine.records import Record
     from pyrt.engine.stats import Stats
-    from pyrt.errors import PyrtError
     from pyrt.images.names import Image
     from pyrt.spec.config import ContainerConfig
 
 
-class Engine:
+class Engine(ImageStore):
     """One user's containers and images, below two roots (see `pyrt.layout`).
 
     It keeps no connection and no memory: any number may exist, in threads and processes. Methods
     raise `pyrt.PyrtError`: NotFound, Conflict, Denied, InvalidSpec … with `step`, `subject`,
     `reason` and `hint`.
     """
-
-    def __init__(self, root: str | None = None, runroot: str | None = None) -> None:
-        """``root`` holds what is durable, ``runroot`` what a reboot ends; None: the user's own."""
-        self.root = root
-        self.runroot = runroot
-        self._layout: Layout | None = None
-
-    @property
-    def layout(self) -> Layout:
-        """The roots. Raises NotFound if XDG_RUNTIME_DIR is not set and nothing stands in for it."""
-        if self._layout is None:
-            self._layout = Layout.default(self.root, self.runroot)
-        return self._layout
 
     # Making containers.
 
@@ -188,75 +174,13 @@ class Engine:
         """
         from pyrt.engine import diff
 
-        if kind == "all" and self.exists(wanted):
-            return diff.diff_container(records.find(self.layout, wanted))
-        from pyrt.images import names
-
-        return diff.diff_image(self.layout, names.resolve(self.layout, wanted))
+        return diff.diff(self.layout, wanted, kind)
 
     def commit(self, wanted: str, name: str = "", **options: Unpack[CommitOptions]) -> Image:
         """Make an image of a container and what it wrote: see `engine.commit`."""
         from pyrt.engine import commit
 
         return commit.commit(records.find(self.layout, wanted), name, **options)
-
-    # Images.
-
-    def images(self) -> Sequence[Image]:
-        """All images in the store, newest first."""
-        from pyrt.images import names
-
-        return names.list_images(self.layout)
-
-    def import_image(self, tarball: str, name: str = "", changes: Sequence[str] = ()) -> Image:
-        """Make an image of a root filesystem's tarball (plain, gzip or zstd; ``-`` for stdin).
-
-        ``changes`` are Containerfile instructions such as ``CMD ["sh"]``.
-        """
-        from pyrt.images import archive
-
-        return archive.import_tarball(self.layout, tarball, name, list(changes))
-
-    def remove_image(self, wanted: str, *, force: bool = False) -> tuple[Sequence[str], str]:
-        """Take a name away, and with its last name the image: the names that went, and the ID or
-        "".
-
-        ``force`` removes an image by ID whatever names it has, and the containers that use it.
-        Raises NotFound, or Conflict for an image in use.
-        """
-        from pyrt.engine import image_users
-
-        return image_users.remove_image(self.layout, wanted, force=force)
-
-    def tag(self, wanted: str, targets: Sequence[str]) -> None:
-        """Give an image more names. Raises NotFound."""
-        from pyrt.images import tags
-
-        tags.tag(self.layout, wanted, list(targets))
-
-    def untag(self, wanted: str, targets: Sequence[str] = ()) -> None:
-        """Take names from an image, all where none is given. Raises NotFound."""
-        from pyrt.images import tags
-
-        tags.untag(self.layout, wanted, list(targets))
-
-    def history(self, wanted: str) -> Sequence[dict[str, Any]]:
-        """The instructions that made an image, the last first: see `images.history`."""
-        from pyrt.images import history, names
-
-        return history.read_history(self.layout, names.resolve(self.layout, wanted))
-
-    def prune_images(
-        self, *, all: bool = False, filters: Sequence[str] = ()
-    ) -> tuple[Sequence[str], Sequence[PyrtError]]:
-        """Remove images without a name, or with ``all`` those with one too, that no container uses:
-        the IDs that went, and what could not be removed.
-
-        ``filters`` are ``label=…``, ``label!=…`` and ``until=…``.
-        """
-        from pyrt.engine import image_users
-
-        return image_users.prune(self.layout, all=all, filters=list(filters))
 
     # What the command line says about the machine.
 

@@ -297,7 +297,13 @@ def connect_network(layout: Layout, config: ContainerConfig, machine: Host) -> l
     machine.address = network.address()
     machine.dns = network.DNS_FORWARD if "--dns-forward" in options else ""
     machine.gateway = network.MAP_GUEST_ADDR if "--map-guest-addr" in options else ""
-    return network.pasta_command(pasta, options, config.network, config.publish, config.userns)
+    return network.pasta_command(
+        pasta,
+        options,
+        config.network,
+        config.publish,
+        by_descriptor=config.userns == "host" or bool(config.task_limit),
+    )
 
 
 def read_seccomp(config: ContainerConfig) -> Any:

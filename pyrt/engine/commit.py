@@ -57,6 +57,7 @@ def commit(record: Record, name: str = "", **options: Unpack[CommitOptions]) -> 
                 mount_points(hold.spec()),
                 *hold.maps(),
             )
+        hold.check()
         created = format_rfc3339(now())
         configuration = stack.read_configuration(layout, base)
         configuration["config"] = configure(configuration.get("config") or {}, record.config)

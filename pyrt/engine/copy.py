@@ -78,6 +78,8 @@ class Side:
         """Write what is at `path` as an archive whose members begin with `name`."""
         maps = self.hold.maps() if self.hold else ([], [])
         native.pack_path(self.layout.run, self.place, path, out, name, *maps)
+        if self.hold:
+            self.hold.check()
 
     def unpack(self, path: bytes, tar: int, *, archive: bool, overwrite: bool) -> None:
         """Unpack an archive into the directory `path`; with `archive` for the container's user,

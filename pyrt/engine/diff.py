@@ -6,7 +6,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pyrt import native
-from pyrt.engine import roots
+from pyrt.engine import records, roots
 from pyrt.errors import Unsupported
 
 if TYPE_CHECKING:
@@ -21,6 +21,20 @@ OURS = frozenset(
     /run/notify /run/secrets /sys""".split()
 )
 """What every run makes, as a place for a mount; podman's list."""
+
+
+def diff(layout: Layout, wanted: str, kind: str = "all") -> Changes:
+    """The changes of the container that is `wanted`, or of the image of that name (`kind`: all,
+    image). Raises NotFound.
+    """
+    if kind == "all":
+        id = records.find_id(layout, wanted)
+        record = records.read(layout, id) if id else None
+        if record is not None:
+            return diff_container(record)
+    from pyrt.images import names
+
+    return diff_image(layout, names.resolve(layout, wanted))
 
 
 def diff_container(record: Record) -> Changes:
@@ -44,18 +58,7 @@ def diff_image(layout: Layout, image: Image) -> Changes:
     from pyrt.images import layers
 
     directories = layers.ensure_unpacked(layout, image)
-    if len(directories) > 1:
-        return decode(native.compare(layout.run, directories[0], directories[1:]))
-    empty = f"{layout.cache()}/empty"
-    ensure_empty(empty)
-    return decode(native.compare(layout.run, directories[0], [empty]))
-
-
-def ensure_empty(path: str) -> None:
-    """A directory with nothing in it, which stays."""
-    from pyrt import files
-
-    files.ensure_directory(path)
+    return decode(native.compare(layout.run, directories[0], directories[1:]))
 
 
 def decode(changes: list[tuple[str, bytes]]) -> Changes:

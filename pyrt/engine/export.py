@@ -18,3 +18,4 @@ def export(record: Record, out: int) -> None:
     """
     with roots.Hold(record) as hold:
         native.pack_path(record.layout.run, hold.place, b"/", out, b"", *hold.maps(), bare=True)
+        hold.check()

@@ -38,9 +38,10 @@ def prune(
     layout: Layout, *, all: bool = False, filters: list[str] | None = None
 ) -> tuple[list[str], list[PyrtError]]:
     """Remove what no container uses: images without a name, with `all` the named ones too. The IDs
-    that went, and the errors of those that would not.
+    that went, and the errors of those that would not. What pulls left that failed goes too.
     """
     from pyrt.engine import image_filters
+    from pyrt.images import sweep
 
     images = names.list_images(layout)
     passes = image_filters.parse_filters(layout, images, filters or [], image_filters.PRUNING)
@@ -58,6 +59,7 @@ def prune(
             errors.append(error)
         else:
             gone += [id] if id else []
+    sweep.clear(layout)
     return gone, errors
 
 

@@ -196,11 +196,45 @@ def host_configuration(
         "SecurityOpt": config.security_opt,
         "Tmpfs": dict(config.tmpfs),
         "Init": config.init,
+        **limit_fields(record, config),
         "Ulimits": [
             {"Name": limit["type"], "Soft": limit["soft"], "Hard": limit["hard"]}
             for limit in limits
         ],
     }
+
+
+def limit_fields(record: Record, config: ContainerConfig) -> dict[str, Any]:
+    """What it may use, by podman's names, and of each limit what enforces it and what the kernel
+    says of it now.
+    """
+    memory = config.resources.get("memory") or {}
+    cpu = config.resources.get("cpu") or {}
+    quota, period = cpu.get("quota", 0), cpu.get("period", 0)
+    fields = {
+        "Memory": memory.get("limit", 0),
+        "MemorySwap": memory.get("swap", 0),
+        "MemoryReservation": memory.get("reservation", 0),
+        "CpuShares": cpu.get("shares", 0),
+        "CpuQuota": quota,
+        "CpuPeriod": period,
+        "NanoCpus": quota * 1_000_000_000 // period if quota > 0 and period else 0,
+        "CpusetCpus": cpu.get("cpus", ""),
+        "CpusetMems": cpu.get("mems", ""),
+        "PidsLimit": (config.resources.get("pids") or {}).get("limit", 0),
+        "BlkioWeight": (config.resources.get("blockIO") or {}).get("weight", 0),
+        "Cgroups": config.cgroups,
+        "CgroupParent": config.cgroup_parent,
+        "Limits": [],
+    }
+    if config.limits_resolved:
+        from pyrt.engine import limits, stats
+
+        directory = stats.own_cgroup(record) if record.status == "running" else ""
+        fields["Limits"] = [
+            limits.verify(entry, directory, record.pid) for entry in config.limits_resolved
+        ]
+    return fields
 
 
 def inspect_image(layout: Layout, image: Image) -> dict[str, Any]:
@@ -211,8 +245,8 @@ def inspect_image(layout: Layout, image: Image) -> dict[str, Any]:
     return {
         "Id": image.id.removeprefix("sha256:"),
         "Digest": image.digest,
-        "RepoTags": image.names,
-        "RepoDigests": [f"{name.rpartition(':')[0]}@{image.digest}" for name in image.names],
+        "RepoTags": [name for name in image.names if "@" not in name],
+        "RepoDigests": repo_digests(image),
         "Parent": "",
         "Comment": "".join(
             str(entry.get("comment") or "") for entry in (document.get("history") or [])[-1:]
@@ -247,6 +281,13 @@ def inspect_image(layout: Layout, image: Image) -> dict[str, Any]:
         "History": document.get("history") or [],
         "NamesHistory": image.names,
     }
+
+
+def repo_digests(image: Image) -> list[str]:
+    """The image's repositories, each with the digest."""
+    tagged = [name.rpartition(":")[0] for name in image.names if "@" not in name]
+    pulled = [name for name in image.names if "@" in name]
+    return list(dict.fromkeys([*(f"{name}@{image.digest}" for name in tagged), *pulled]))
 
 
 def overlay_data(directories: list[str]) -> dict[str, str]:

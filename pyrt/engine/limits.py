@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 import stat
 
-from pyrt.engine import cgroup
+from pyrt import files, native
+from pyrt.engine import cgroup, stats
 from pyrt.engine.host import read_text
 from pyrt.errors import Denied, InvalidSpec, NotFound
 from pyrt.spec import resources
+from pyrt.spec.config import ContainerConfig, Host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from pyrt.spec.config import ContainerConfig, Host
+    from pyrt.engine.records import Record
 
 DELEGATE = (
     "sudo mkdir -p /etc/systemd/system/user@.service.d && "
@@ -58,7 +60,7 @@ def settle(config: ContainerConfig, host: Host) -> None:
         return
     resources.build_resources(config.limits, locate)
     find_controllers(config, host)
-    resolved = resources.resolve(config.limits, host)
+    resolved = resources.resolve(config.limits, config.userns, host)
     lost = [entry for entry in resolved if entry["mechanism"] == "unavailable"]
     if lost and config.limits_policy == "strict":
         first = lost[0]
@@ -73,6 +75,42 @@ def settle(config: ContainerConfig, host: Host) -> None:
     config.limits_resolved = resolved
     kept = resources.without_unavailable(config.limits, resolved)
     config.resources = resources.build_resources(kept, locate)
+    config.task_limit = {}
+    if any(entry["source"] == resources.TASK_LIMIT for entry in resolved):
+        # Nobody else runs as it: one of some 65536, chosen anew for each container.
+        uid = 1 + int.from_bytes(os.urandom(4)) % (host.uid_count - 1)
+        config.task_limit = {"uid": uid, "tasks": int(config.limits["pids_limit"])}
+
+
+def update(record: Record, asked: dict[str, Any], policy: str) -> None:
+    """Change limits of a container: at once if it runs, and for its next start.
+
+    Raises as `settle`; the old limits are in force then.
+    """
+    from pyrt.engine import records
+    from pyrt.engine.container import lock_container
+
+    layout, id = record.layout, record.id
+    lock = lock_container(layout, id)
+    try:
+        now = records.find(layout, id)
+        config = now.config
+        changes = ContainerConfig.from_dict(config.to_dict() | {"limits": asked})
+        changes.limits_policy = policy
+        settle(changes, Host())
+        config.limits = {**config.limits, **asked}
+        config.limits_policy = policy
+        settle(config, Host())
+        if now.status == "running":
+            directory = stats.own_cgroup(now)
+            if directory and changes.resources:
+                native.update_limits(directory, native.dumps(changes.resources))
+        document = native.loads(files.read(f"{now.bundle}/config.json") or b"{}")
+        document["linux"]["resources"] = config.resources
+        files.write_whole(f"{now.bundle}/config.json", native.dumps(document))
+        files.write_whole(f"{now.bundle}/container.json", native.dumps(config.to_dict()))
+    finally:
+        files.unlock(lock)
 
 
 def find_controllers(config: ContainerConfig, host: Host) -> None:
@@ -134,10 +172,19 @@ def shown(entry: dict[str, Any]) -> str:
     return entry["source"] if entry["mechanism"] == "kernel" else "nothing"
 
 
-def verify(entry: dict[str, Any], directory: str) -> dict[str, Any]:
-    """The entry with what the kernel says now: `verified` is the file's content, None if it cannot
-    be read.
+def verify(entry: dict[str, Any], directory: str, pid: int) -> dict[str, Any]:
+    """The entry with what the kernel says now of the container with this cgroup and init:
+    `verified` is the file's content, None if it cannot be read.
     """
     text = read_text(f"{directory}/{entry['source']}").strip() if directory else ""
+    if entry["source"] == resources.TASK_LIMIT:
+        text = next(
+            (
+                line.split()[3]
+                for line in read_text(f"/proc/{pid}/limits").splitlines()
+                if line.startswith("Max processes")
+            ),
+            "",
+        )
     is_ours = entry["mechanism"] == "kernel"
     return {**entry, "verified": text or None if is_ours else None}

@@ -129,13 +129,20 @@ def help_text(pasta: str) -> str:
 
 
 def pasta_command(
-    pasta: str, options: list[str], network: str, publish: list[Publish], userns: str = ""
+    pasta: str,
+    options: list[str],
+    network: str,
+    publish: list[Publish],
+    *,
+    by_descriptor: bool = False,
 ) -> list[str]:
     """The argument vector that gives a container its network; ``{pid}`` stands for its init,
     ``{netns}`` for its network namespace as a descriptor.
 
     ``options`` are those that this pasta knows, ``network`` is ``pasta`` or ``pasta:ARG,ARG…``
-    whose arguments go to pasta after ours and take the place of our defaults.
+    whose arguments go to pasta after ours and take the place of our defaults. `by_descriptor` is
+    for where pasta may not look into init: in its own user namespace (`--userns host`), or with
+    another between the two that it does not own (a limit of tasks).
     """
     extra = [part for part in network.partition(":")[2].split(",") if part]
     given = {LONG_NAMES.get(part, part.partition("=")[0]) for part in extra}
@@ -158,8 +165,7 @@ def pasta_command(
             command += [flag, address]
     command.append("--quiet")
     command += extra
-    if userns == "host":
-        # In init's own user namespace pasta may not look into init, nor need it change namespaces.
+    if by_descriptor:
         return [*command, "--netns-only", "--netns", "{netns}"]
     return [*command, "--netns", "/proc/{pid}/ns/net", "--userns", "/proc/{pid}/ns/user"]
 

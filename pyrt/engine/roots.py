@@ -53,6 +53,14 @@ class Hold:
             files.unlock(self.lock)
             self.lock = None
 
+    def check(self) -> None:
+        """Raise NotFound if the container went while its files were read: what was read is then not
+        all of them. (Its container.json goes first.)
+        """
+        layout, id = self.record.layout, self.record.id
+        if records.read(layout, id) is None:
+            raise NotFound("container", id[:12], "was removed meanwhile")
+
     def spec(self) -> dict[str, Any]:
         """Its config.json."""
         return records.read_json(f"{self.record.bundle}/config.json") or {}

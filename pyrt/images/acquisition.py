@@ -13,6 +13,7 @@ from pyrt.images.progress import Progress
 from pyrt.images.reference import Reference
 from pyrt.images.registries import full_name
 from pyrt.images.repository import RegistrySource
+from pyrt.oci.platform import parse_platform
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -56,7 +57,7 @@ class Pulling:
         if policy not in POLICIES:
             hint = f"choose {', '.join(POLICIES)}"
             raise InvalidSpec("--pull", policy, "unsupported pull policy", hint=hint)
-        have = None if policy == "always" else names.find(self.layout, strip(text))
+        have = None if policy == "always" else self.find(text)
         if policy in ("missing", "never") and have is not None:
             return have
         if policy == "never":
@@ -64,6 +65,15 @@ class Pulling:
         if have is not None:
             return self.renew(text, have)
         return self.pull(text)
+
+    def find(self, text: str) -> Image | None:
+        """The store's image, if it is for the platform that is wanted."""
+        image = names.find(self.layout, strip(text))
+        if image is None or not self.platform:
+            return image
+        wanted = parse_platform(self.platform, os.uname().machine)
+        has = (image.config.os, image.config.architecture)
+        return image if has == (wanted.os, wanted.architecture) else None
 
     def renew(self, text: str, have: Image) -> Image:
         """The registry's image if it is another one than `have`; `have` too if the registry cannot

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pyrt import files
 from pyrt.errors import InvalidSpec, PyrtError, from_os_error
-from pyrt.images import blobs
+from pyrt.images import blobs, settling
 from pyrt.images.layers import Unpacking
 from pyrt.images.parallel import LIMIT, Crew
 from pyrt.images.partials import Partial
@@ -58,6 +58,7 @@ class Layers:
     def fetch_one(self, layer: Layer) -> int:
         """Bring one layer into the store."""
         digest = layer.descriptor.digest
+        settling.check(self.layout, layer.chain_id)
         blob = blobs.blob_path(self.layout, digest)
         if os.path.exists(blob):
             size = self.take_stored(layer, blob)

@@ -54,6 +54,9 @@ CONNECTIONS = 8
 
 BLOCK_BYTES = 1 << 17
 
+DRAIN_BYTES = 1 << 16
+"""So much of a body is read for nobody, rather than to make another connection."""
+
 
 class Answer:
     """A response whose body is yet to be read. As a context it is closed at the end."""
@@ -94,8 +97,12 @@ class Answer:
         return b"".join(pieces)
 
     def close(self) -> None:
-        """Give the connection back if the body was read to its end, else close it."""
-        self.response.close()
+        """Give the connection back, for which little may be left of the body; else close it."""
+        left = self.response.length_remaining
+        if left is not None and left <= DRAIN_BYTES:
+            self.response.drain_conn()
+        else:
+            self.response.close()
         self.response.release_conn()
 
     def __enter__(self) -> Answer:

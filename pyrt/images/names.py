@@ -75,7 +75,7 @@ def resolve(layout: Layout, text: str) -> Image:
         from pyrt.images import demo
 
         return demo.build(layout)
-    hint = "see `pyrt images` for what there is; `pyrt import TARBALL NAME` makes one"
+    hint = "see `pyrt images` for what there is; `pyrt pull` and `pyrt import` bring others"
     raise NotKnown("image", text, "not known", hint=hint)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pyrt import files, native
 from pyrt.errors import NotFound, from_os_error
-from pyrt.images import blobs, index, leases, settling
+from pyrt.images import blobs, index, leases, partials, settling
 from pyrt.images.manifests import chain_ids, read_configuration, read_manifest
 
 if TYPE_CHECKING:
@@ -37,6 +37,21 @@ def sweep_temporaries(layout: Layout) -> None:
             remove_entry(layout, path)
     finally:
         files.unlock(lock)
+
+
+def clear(layout: Layout) -> None:
+    """Remove what failed and interrupted pulls left for a next one: blobs and layers that no image
+    needs, and partial blobs that nobody works on.
+    """
+    if not os.path.isdir(layout.content()):
+        return
+    sweep_temporaries(layout)
+    lock = index.lock(layout)
+    try:
+        collect(layout)
+    finally:
+        files.unlock(lock)
+    partials.sweep(layout, older_than_s=0)
 
 
 def collect(layout: Layout) -> int:

@@ -73,7 +73,6 @@ class ContainerConfig:
         "log_path",
         "name",
         "network",
-        "oom_score_adj",
         "privileged",
         "publish",
         "read_only",
@@ -84,6 +83,7 @@ class ContainerConfig:
         "security_opt",
         "stop_signal",
         "stop_timeout_s",
+        "task_limit",
         "terminal",
         "tmpfs",
         "ulimits",
@@ -139,7 +139,7 @@ class ContainerConfig:
         resources: dict[str, Any] | None = None,
         cgroups: str = "enabled",
         cgroup_parent: str = "",
-        oom_score_adj: int | None = None,
+        task_limit: dict[str, int] | None = None,
     ) -> None:
         self.id = id
         self.name = name
@@ -184,7 +184,7 @@ class ContainerConfig:
         self.resources = resources or {}
         self.cgroups = cgroups
         self.cgroup_parent = cgroup_parent
-        self.oom_score_adj = oom_score_adj
+        self.task_limit = task_limit or {}
 
     def to_dict(self) -> dict[str, Any]:
         """Every field by its name, as container.json stores it."""

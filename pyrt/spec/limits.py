@@ -78,13 +78,17 @@ def parse_limit(flag: str, text: str, value: str) -> int:
     return int(value)
 
 
-def build_rlimits(ulimits: list[Ulimit], host: Host) -> list[dict[str, Any]]:
+def build_rlimits(
+    ulimits: list[Ulimit], host: Host, tasks: int | None = None
+) -> list[dict[str, Any]]:
     """`process.rlimits`: podman's defaults, then what was asked; the later of two of one type wins.
 
     An unprivileged user cannot raise a hard limit: defaults are clamped to it, -1 means it, and a
-    greater number is Denied. `host` leaves everything as the caller has it.
+    greater number is Denied. `host` leaves everything as the caller has it. `tasks` is what
+    --pids-limit has made of the hard limit of processes.
     """
-    ceilings = {"nofile": host.max_nofile, "nproc": host.max_nproc}
+    nproc = host.max_nproc if tasks is None else clamp(tasks, host.max_nproc)
+    ceilings = {"nofile": host.max_nofile, "nproc": nproc}
     limits = {name: (clamp(DEFAULT_LIMIT, top),) * 2 for name, top in ceilings.items()}
     for ulimit in ulimits:
         if ulimit["type"] == "host":

@@ -70,6 +70,7 @@ def build_monitor(
         # podman: the image's WORKDIR is made, an explicit --workdir that is not there is an error.
         "create_workdir": not config.workdir,
         "init": config.init,
+        "task_limit": config.task_limit or None,
         "receipt": {
             "path": receipts,
             "max_size_bytes": RECEIPTS_BYTES,

@@ -46,7 +46,7 @@ def build_process(
         "capabilities": build_capabilities(
             config.cap_add, config.cap_drop, config.privileged, user.uid
         ),
-        "rlimits": build_rlimits(config.ulimits, host),
+        "rlimits": build_rlimits(config.ulimits, host, config.task_limit.get("tasks")),
         "noNewPrivileges": no_new_privileges,
     }
 

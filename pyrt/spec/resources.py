@@ -57,6 +57,10 @@ FILES = {
 """Attribute to the file of the container's cgroup in which the limit stands, and its controller."""
 
 
+TASK_LIMIT = "RLIMIT_NPROC of a user namespace"
+"""What limits tasks without a cgroup: see rust/core/src/task_limit.rs."""
+
+
 def flag_of(name: str) -> str:
     """`cpu_shares` to `--cpu-shares`."""
     return f"--{name.replace('_', '-')}"
@@ -182,12 +186,12 @@ def parse_rate(flag: str, text: str, locate: Locate) -> dict[str, int]:
     return {"major": major, "minor": minor, "rate": number}
 
 
-def resolve(limits: Mapping[str, Any], host: Host) -> list[dict[str, Any]]:
+def resolve(limits: Mapping[str, Any], userns: str, host: Host) -> list[dict[str, Any]]:
     """What becomes of each limit that was asked for, in the order of `FILES`.
 
     {flag, requested, mechanism, scope, source, why, fix}: the mechanism is `kernel` (enforced on
-    the container by the file `source` of its cgroup) or `unavailable`, with the reason and the
-    command that changes it. There is no third, yet.
+    the container by the file `source` of its cgroup, or by `TASK_LIMIT`) or `unavailable`, with the
+    reason and the command that changes it. There is no third, yet.
     """
     resolved = []
     for name, (file, controller) in FILES.items():
@@ -197,18 +201,28 @@ def resolve(limits: Mapping[str, Any], host: Host) -> list[dict[str, Any]]:
             why, fix = host.limits_problem, host.limits_fix
             if not why and controller not in host.controllers:
                 why = f"the {controller} controller is not given to this user's cgroups"
+            source = file
+            if why and name == "pids_limit" and counts_tasks(int(text), userns, host):
+                source, why = TASK_LIMIT, ""
             resolved.append(
                 {
                     "flag": flag_of(name),
                     "requested": text,
                     "mechanism": "unavailable" if why else "kernel",
                     "scope": "" if why else "container",
-                    "source": file,
+                    "source": source,
                     "why": why,
                     "fix": fix if why else "",
                 }
             )
     return resolved
+
+
+def counts_tasks(tasks: int, userns: str, host: Host) -> bool:
+    """Whether a user namespace of its own can count a container's tasks: there is an ID to make it
+    with, and the namespace's maker is a task until the container has its first.
+    """
+    return host.uid_count > 1 and userns != "host" and tasks >= 2
 
 
 def values(asked: object) -> list[str]:
@@ -221,6 +235,10 @@ def values(asked: object) -> list[str]:
 def without_unavailable(
     limits: Mapping[str, Any], resolved: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """The limits of which each can be enforced."""
-    gone = {entry["flag"] for entry in resolved if entry["mechanism"] == "unavailable"}
+    """The limits that the cgroup enforces."""
+    gone = {
+        entry["flag"]
+        for entry in resolved
+        if entry["mechanism"] == "unavailable" or entry["source"] == TASK_LIMIT
+    }
     return {name: value for name, value in limits.items() if flag_of(name) not in gone}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shlex
 import shutil
 import subprocess
 import tarfile
@@ -170,3 +171,37 @@ def test_others_read_what_was_committed(pyrt: Pyrt, tmp_path: Path) -> None:
     assert (root / "new/b").read_text() == "1\n" and not (root / "www/index.html").exists()
     assert not (root / "usr/local").exists() and (root / "home/again").exists()
     pyrt.ok("rmi", "made")
+
+
+def test_owners_outlive_a_single_id(fresh_pyrt: Pyrt, tmp_path: Path) -> None:
+    """A user without subordinate IDs, as root of a namespace of one ID is: what the image says of
+    owners comes out again.
+    """
+    if shutil.which("unshare") is None:
+        pytest.skip("no unshare")
+    with tarfile.open(tmp_path / "x.tar", "w") as archive:
+        for name, kind in (("d", tarfile.DIRTYPE), ("d/file", tarfile.REGTYPE)):
+            entry = tarfile.TarInfo(name)
+            entry.uid, entry.gid, entry.mode, entry.type = 5, 6, 0o755, kind
+            archive.addfile(entry)
+
+    # In one namespace: the holder of another could not be joined.
+    tar, none = tmp_path / "x.tar", " ".join(NONE)
+    script = f"""
+        set -e
+        pyrt() {{ {shlex.join(fresh_pyrt.argv)} "$@"; }}
+        pyrt import {tar} owned
+        pyrt create --name box {none} owned /x
+        pyrt cp {tar} box:/d/new
+        pyrt commit box again
+        pyrt create --name second {none} again /x
+        pyrt export -o {tmp_path}/out.tar second
+        pyrt rm -a
+    """
+    command = ["unshare", "--user", "--map-root-user", "sh", "-c", script]
+    done = subprocess.run(command, env=fresh_pyrt.env, capture_output=True)
+    assert done.returncode == 0, done
+    with tarfile.open(tmp_path / "out.tar") as archive:
+        owners = {entry.name: (entry.uid, entry.gid) for entry in archive}
+    assert owners["d/file"] == owners["d"] == (5, 6)
+    assert owners["d/new"] == (0, 0)

@@ -64,13 +64,14 @@ def test_tag_and_untag(pyrt: Pyrt, tmp_path: Path) -> None:
     assert pyrt("tag", "one").code == 125
     pyrt.ok("untag", id)
     assert names_of(pyrt, id) == set()
-    # Both are dangling now, and another test's container does not use them.
+    # Both are dangling now.
     gone = pyrt.ok("image", "prune", "--force").split()
     assert {id, other} <= set(gone)
     assert pyrt("image", "exists", id).code == 1
 
 
-def test_prune_asks_and_filters(pyrt: Pyrt, tmp_path: Path) -> None:
+def test_prune_asks_and_filters(fresh_pyrt: Pyrt, tmp_path: Path) -> None:
+    pyrt = fresh_pyrt  # whatever other tests left is not to be pruned
     kept = make_image(pyrt, tmp_path / "x.tar", "kept", "LABEL test=prune", "CMD x")
     used = make_image(pyrt, tmp_path / "x.tar", "used", "LABEL test=prune", "CMD y")
     pyrt.ok("create", "--network", "none", "used")

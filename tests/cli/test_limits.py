@@ -79,3 +79,51 @@ def test_a_container_without_a_cgroup_is_in_its_callers(pyrt: Any) -> None:
     with open(f"/proc/{pid}/cgroup") as theirs, open("/proc/self/cgroup") as ours:
         assert theirs.read() == ours.read()
     pyrt.ok("rm", "-f", "box")
+
+
+FORKS = "for k in 1 2 3 4 5 6 7 8; do sleep 1 & echo $k; done; wait"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("--user", "7"),
+        ("--userns", "keep-id"),
+        ("--userns", "nomap"),
+        ("--network", "pasta"),
+        ("--cgroups", "disabled"),
+        ("-v", "/etc:/host:ro", "--workdir", "/host"),
+    ],
+    ids=lambda options: " ".join(options) or "plain",
+)
+def test_tasks_are_limited_exactly_without_a_controller(pyrt: Any, options: Any) -> None:
+    """A shell and four more are five; no user and no namespace inside gets around it."""
+    argv = ["run", "--rm", "--pids-limit", "5", *options]
+    if "--network" not in options:
+        argv += ["--network", "none"]
+    done = pyrt(*argv, "demo", "sh", "-c", FORKS)
+    assert done.out.split() == ["1", "2", "3", "4"], done
+    assert "can't fork" in done.err
+
+
+def test_a_namespace_inside_does_not_get_around_the_limit(pyrt: Any) -> None:
+    script = f"unshare -Ur sh -c '{FORKS}'"
+    argv = ("--pids-limit", "5", "--security-opt", "seccomp=unconfined", "--network", "none")
+    done = pyrt("run", "--rm", *argv, "demo", "sh", "-c", script)
+    assert 0 < len(done.out.split()) <= 4, done
+    assert "can't fork" in done.err
+
+
+def test_two_limited_containers_do_not_share_their_limit(pyrt: Any) -> None:
+    for name in ("one", "two"):
+        pyrt.ok(
+            "run", "-d", "--name", name, "--network", "none", "--pids-limit", "9", "demo", "sh",
+            "-c", "for k in 1 2 3 4 5 6; do sleep 60 & done; wait",
+        )  # fmt: skip
+    for name in ("one", "two"):
+        limits = pyrt("inspect", name).json[0]["HostConfig"]["Limits"]
+        assert [entry["verified"] for entry in limits] == ["9"]
+        # The parent of what is exec'd is one, too: it has joined the namespaces.
+        assert pyrt.ok("exec", name, "echo", "room") == "room"
+        pyrt.ok("rm", "-f", name)

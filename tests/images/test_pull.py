@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 import pytest
+from faulty import FaultyRegistry
 from remote import check_store, leftovers, pull, upload
 from samples import Sample, SampleIndex
 from servers import PASSWORD, USER, Certificates, DockerRegistry, TokenServer
@@ -76,7 +77,8 @@ def test_index(layout: Layout, plain_registry: DockerRegistry, docker: bool) -> 
     """This machine's manifest, or the platform's that is asked for; the name means the last one."""
     here = Sample({"here": b"1"}, docker=docker)
     arm = Sample({"arm": b"1"}, docker=docker, architecture="arm", variant="v6")
-    index = SampleIndex(Sample({"x": b"1"}, architecture="s390x"), here, arm, docker=docker)
+    other = Sample({"x": b"1"}, docker=docker, architecture="s390x")
+    index = SampleIndex(other, here, arm, docker=docker)
     name = f"{plain_registry.host}/index/app{int(docker)}:1"
     upload(index, name)
     assert pull(layout, name).digest == here.digest
@@ -84,6 +86,12 @@ def test_index(layout: Layout, plain_registry: DockerRegistry, docker: bool) -> 
     # v7 runs what was built for v6.
     assert pull(layout, name, platform="linux/arm/v7").digest == arm.digest
     assert names.resolve(layout, name).digest == arm.digest
+    # What the store has under the name is not for the platform: it is missing.
+    assert pull(layout, name, platform="linux/s390x", policy="missing").digest == other.digest
+    with pytest.raises(NotFound, match="not known"):
+        pull(layout, name, platform="linux/arm", policy="never")
+    arm_again = pull(layout, name, platform="linux/arm/v7", policy="missing")
+    assert arm_again.digest == arm.digest
     with pytest.raises(NotFound, match="has no image for linux/arm/v5") as refusal:
         pull(layout, name, platform="linux/arm/v5")
     assert "linux/arm/v6" in refusal.value.hint and "linux/s390x" in refusal.value.hint
@@ -356,3 +364,18 @@ def test_a_choice_is_remembered(layout: Layout, plain_registry: DockerRegistry) 
         image = Pulling(layout, access(), choose=choose).ensure("chosen:1")
         assert image.names == [f"{host}/chosen:1"]
     assert asked == ["chosen:1"]
+
+
+def test_through_a_proxy(
+    layout: Layout, faulty: FaultyRegistry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The environment's proxy is asked for the whole address, a name that only it needs to know."""
+    faulty.put(SAMPLE)
+    monkeypatch.setenv("http_proxy", f"http://user:word@{faulty.host}")
+    monkeypatch.setenv("https_proxy", f"http://{faulty.host}")
+    image = pull(layout, "registry.example/app:1")
+    assert image.id == SAMPLE.id
+    asked = [path for _, path, _ in faulty.seen]
+    assert "http://registry.example/v2/app/manifests/1" in asked
+    sent = {name.lower(): text for *_, headers in faulty.seen for name, text in headers.items()}
+    assert sent["proxy-authorization"] == "Basic dXNlcjp3b3Jk"

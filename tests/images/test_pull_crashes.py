@@ -12,11 +12,13 @@ import time
 from pathlib import Path
 
 import pytest
-from faulty import FaultyRegistry, Request
+from faulty import FaultyRegistry, Request, cut_after, status
 from remote import check_store, leftovers, partials, pull
 from samples import Sample
 from test_store import nobody
 
+from pyrt.engine import image_users
+from pyrt.errors import NotFound
 from pyrt.images import leases, names, remove, sweep
 from pyrt.images import partials as partial_blobs
 from pyrt.layout import Layout
@@ -252,6 +254,29 @@ pull small; pull 1; df -k {tiny} | tail -1; ls -A {tiny}/content
     assert "No space left on device" in error
     assert int(room.split()[3]) > 2500, "kilobytes that are free again"
     assert not [name for name in names_left if name.startswith((".partial-", ".lease-"))]
+
+
+def test_prune_takes_what_failed_pulls_left(layout: Layout, faulty: FaultyRegistry) -> None:
+    """Blobs that no image needs, whole and partial; not those of a pull under way."""
+    faulty.put(SAMPLE)
+    faulty.fail(LAYER, cut_after(1 << 20), *[status(404)] * 9)
+    with pytest.raises(NotFound):
+        pull(layout, f"{faulty.host}/app:1")
+    blobs = Path(layout.content(), "blobs/sha256")
+    assert partials(layout) and list(blobs.iterdir())
+    image_users.prune(layout)
+    assert not partials(layout) and not list(blobs.iterdir())
+    gate = Gate(SAMPLE, LAYER)
+    faulty.faults.clear()
+    faulty.fail(LAYER, gate)
+    process = start(layout, f"{faulty.host}/app:1")
+    assert gate.reached.wait(20)
+    wait_for_partial(layout, LAYER, 1 << 20)
+    image_users.prune(layout)
+    gate.opened.set()
+    assert process.communicate(timeout=30)[0].strip() == SAMPLE.id
+    assert faulty.count(f"/blobs/{LAYER}") == 3, "twice before the prune, and once since"
+    check_store(layout)
 
 
 def test_stale_partial_blobs(layout: Layout) -> None:

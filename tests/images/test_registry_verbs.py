@@ -11,11 +11,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from faulty import FaultyRegistry, status
 from remote import upload
 from samples import Sample
 from servers import PASSWORD, USER, Certificates, DockerRegistry
 
+from pyrt import Engine
+from pyrt.errors import Denied, NotFound
 from pyrt.images import demo
+from pyrt.layout import Layout
 
 if TYPE_CHECKING:
     from conftest import Pyrt
@@ -92,6 +96,34 @@ def test_pull_fails(fresh: Pyrt, plain_registry: DockerRegistry) -> None:
         refused = fresh("pull", "-q", PLAIN, *argv)
         assert refused.code == 125 and refused.err.startswith(f"Error: {message}"), refused
     assert fresh("push", "nosuch").err.startswith("Error: image nosuch: not known")
+
+
+def test_a_registry_does_not_speak_to_the_terminal(fresh: Pyrt, faulty: FaultyRegistry) -> None:
+    """What a registry says is shown without what a terminal would obey."""
+    said = json.dumps({"errors": [{"message": "\x1b[2Jall \x07is \x9bwell"}]}).encode()
+    faulty.fail("/manifests/", status(403, said))
+    result = fresh("pull", PLAIN, f"{faulty.host}/app:1")
+    assert "well" in result.err and not set("\x1b\x07\x9b") & set(result.err)
+    faulty.fail("tags/list", status(200, json.dumps({"tags": ["\x1b[2J"]}).encode()))
+    assert "\x1b" not in fresh("search", PLAIN, "--list-tags", f"{faulty.host}/app").out
+    faulty.fail("tags/list", status(200, b'{"tags": ["../x"]}'))
+    odd = fresh("pull", PLAIN, "-a", f"{faulty.host}/app")
+    assert odd.code == 125 and "image name" in odd.err
+
+
+def test_from_python(layout: Layout, plain_registry: DockerRegistry) -> None:
+    """The same, without words: `Engine.pull` and `Engine.push`."""
+    name = f"{plain_registry.host}/verbs/python:1"
+    upload(SAMPLE, name)
+    engine = Engine(layout.data, layout.run)
+    with pytest.raises(NotFound):
+        engine.pull(name, policy="never")
+    with pytest.raises(Denied):
+        engine.pull(name)
+    assert engine.pull(name, tls_verify=False).id == SAMPLE.id
+    target = f"{plain_registry.host}/verbs/python:2"
+    assert engine.push(name, target, tls_verify=False) == SAMPLE.digest
+    assert engine.pull(target, tls_verify=False).digest == SAMPLE.digest
 
 
 def test_run_pulls(fresh: Pyrt, busybox: str) -> None:

@@ -8,6 +8,7 @@ use serde::Deserialize;
 use crate::error::{Code, Error, Result};
 use crate::paths::read_host;
 use crate::spec::Spec;
+use crate::task_limit::TaskLimit;
 
 /// The largest document we read: a config with the default seccomp profile has 40 kB.
 const DOCUMENT_BYTES: usize = 16 << 20;
@@ -56,6 +57,9 @@ pub struct MonitorConfig {
     /// `--init`: the container's first program waits for all others.
     #[serde(default)]
     pub init: bool,
+    /// `--pids-limit` where no cgroup can set it.
+    #[serde(default)]
+    pub task_limit: Option<TaskLimit>,
     /// Where its receipt is kept, beside exit.json.
     #[serde(default)]
     pub receipt: Option<ReceiptConfig>,

@@ -20,6 +20,7 @@ use crate::seccomp::{self, Agent, Filter};
 use crate::spec::Spec;
 use crate::sync::{Message, Sync};
 use crate::sys::fork::{self, Fork};
+use crate::task_limit::TaskLimit;
 
 /// Everything init needs, decided and opened before it is born.
 pub struct Plan<'a> {
@@ -55,6 +56,8 @@ pub struct Plan<'a> {
     pub new_keyring: bool,
     /// What is done with init's pid before init goes on: a scope of systemd is made of a process.
     pub settle: Option<&'a dyn Fn(u32) -> Result<()>>,
+    /// How many tasks it may have, where its cgroup does not say it.
+    pub task_limit: Option<TaskLimit>,
     /// `--no-pivot`: the root is moved over the old one, which stays below (a ramfs cannot be pivoted).
     pub pivots: bool,
 }
@@ -115,7 +118,7 @@ pub fn begin(plan: &Plan<'_>) -> Result<Beginning> {
     let mut agent = Agent::connect(plan.spec, plan.filter)?;
     let (ours, theirs) = Sync::pair()?;
     // One clone3: the kernel makes the user namespace first and the others belong to it.
-    let born = if plan.joins.is_empty() {
+    let born = if plan.joins.is_empty() && plan.task_limit.is_none() {
         fork::fork_single(flags, plan.cgroup).at("clone", "init").map_err(explain_clone)?
     } else {
         clone_elsewhere(plan, flags)?
@@ -159,8 +162,8 @@ pub fn begin(plan: &Plan<'_>) -> Result<Beginning> {
     }
 }
 
-/// Makes init by way of a process that joins the namespaces by path: we stay in our own, where the hooks are run that are
-/// not the container's, and where nobody of a joined one can look into us.
+/// Makes init by way of a process that joins the namespaces by path, or makes the one that counts tasks: we stay in our
+/// own, where the hooks are run that are not the container's, and where nobody of a joined one can look into us.
 fn clone_elsewhere(plan: &Plan<'_>, flags: u64) -> Result<Fork> {
     let (ours, theirs) = channel::pair()?;
     let Fork::Parent { pidfd: middle, .. } =
@@ -171,22 +174,34 @@ fn clone_elsewhere(plan: &Plan<'_>, flags: u64) -> Result<Fork> {
                 .at("clone", "init")
                 .map_err(explain_clone)
         };
-        match plan.joins.enter().and_then(|()| clone()) {
+        let limited = plan.task_limit.map_or(Ok(()), |limit| limit.enter(&theirs));
+        match limited.and_then(|()| plan.joins.enter()).and_then(|()| clone()) {
             Ok(Fork::Child) => return Ok(Fork::Child),
             Ok(Fork::Parent { pidfd, .. }) => {
+                // Between us and the one that counts tasks nobody else may write the maps: the kernel takes them from the
+                // namespace right above only.
+                let mapped = plan.task_limit.map_or(Ok(()), |_| map_ids(plan, &pidfd).map(drop));
                 // If nobody listens any more, init hears of it, too.
-                let _ = channel::send(&theirs, b"P", &[pidfd.as_fd()]);
+                let _ = match mapped {
+                    Ok(()) => channel::send(&theirs, b"P", &[pidfd.as_fd()]),
+                    Err(error) => channel::send(&theirs, &report(&error), &[]),
+                };
             }
-            Err(error) => {
-                let report = serde_json::to_vec(&error).unwrap_or_default();
-                let _ = channel::send(&theirs, &report, &[]);
-            }
+            Err(error) => drop(channel::send(&theirs, &report(&error), &[])),
         }
         fork::exit_now(0);
     };
     drop(theirs);
     let mut fds = Vec::new();
-    let message = channel::receive_message(&ours, &mut fds).at("clone", "init");
+    let mut message = channel::receive_message(&ours, &mut fds).at("clone", "init");
+    if message.as_ref().is_ok_and(|word| word == b"M") {
+        let mapped = find_pid(&middle).and_then(|pid| TaskLimit::map(pid, &ours));
+        if let Err(error) = mapped {
+            end(middle.as_fd());
+            return Err(error);
+        }
+        message = channel::receive_message(&ours, &mut fds).at("clone", "init");
+    }
     let wait = || rustix::process::waitid(WaitId::PidFd(middle.as_fd()), WaitIdOptions::EXITED);
     rustix::io::retry_on_intr(wait).at("wait", "namespaces")?;
     match fds.pop() {
@@ -197,13 +212,27 @@ fn clone_elsewhere(plan: &Plan<'_>, flags: u64) -> Result<Fork> {
     }
 }
 
-/// Writes the ID maps; init goes on when they are there.
-fn map(plan: &Plan<'_>, pidfd: &OwnedFd, sync: &Sync) -> Result<(u32, Message)> {
+fn report(error: &Error) -> Vec<u8> {
+    serde_json::to_vec(error).unwrap_or_default()
+}
+
+fn find_pid(pidfd: &OwnedFd) -> Result<u32> {
     let fdinfo = open_host(Path::new("/proc/self/fdinfo"), OFlags::PATH | OFlags::DIRECTORY)?;
-    let pid = host_pid(pidfd, fdinfo.as_fd())?;
+    host_pid(pidfd, fdinfo.as_fd())
+}
+
+/// Writes the ID maps; init's pid on the host.
+fn map_ids(plan: &Plan<'_>, pidfd: &OwnedFd) -> Result<u32> {
+    let pid = find_pid(pidfd)?;
     if let (true, Some(linux)) = (plan.spec.makes("user"), &plan.spec.linux) {
         idmap::write(pid, &linux.uid_mappings, &linux.gid_mappings)?;
     }
+    Ok(pid)
+}
+
+/// Sees to the ID maps; init goes on when they are there.
+fn map(plan: &Plan<'_>, pidfd: &OwnedFd, sync: &Sync) -> Result<(u32, Message)> {
+    let pid = if plan.task_limit.is_some() { find_pid(pidfd) } else { map_ids(plan, pidfd) }?;
     if let Some(settle) = plan.settle {
         settle(pid)?;
     }

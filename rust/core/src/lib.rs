@@ -36,6 +36,7 @@ pub mod state;
 pub mod subid;
 pub mod sync;
 pub mod sys;
+pub mod task_limit;
 pub mod terminal;
 pub mod tree;
 pub mod userns;

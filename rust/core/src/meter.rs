@@ -5,12 +5,14 @@
 //! | | |
 //! |---|---|
 //! | [`files`] | the files of one cgroup, kept open and read again |
+//! | [`sample`] | what a cgroup uses now |
 //! | [`receipt`] | everything about a container that has ended |
 //! | [`network`] | bytes and packets of a network namespace |
 
 pub mod files;
 pub mod network;
 pub mod receipt;
+pub mod sample;
 
 use std::fmt::Write;
 

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use pyo3::prelude::*;
-use pyrt_core::cgroup::Cgroup;
+use pyrt_core::cgroup::{Cgroup, Resources};
+use pyrt_core::{Code, Error};
 
 use crate::error::detached;
 
@@ -13,5 +14,16 @@ pub(crate) fn set_frozen(py: Python<'_>, path: PathBuf, is_frozen: bool) -> PyRe
     detached(py, || {
         let cgroup = Cgroup::open(&path)?;
         if is_frozen { cgroup.freeze() } else { cgroup.thaw() }
+    })
+}
+
+/// See `_core.pyi`.
+#[pyfunction]
+pub(crate) fn update_limits(py: Python<'_>, cgroup: PathBuf, resources: &[u8]) -> PyResult<()> {
+    detached(py, || {
+        let value = serde_json::from_slice(resources).map_err(|error| {
+            Error::new(Code::InvalidSpec, "parse", "resources", error.to_string())
+        })?;
+        Cgroup::open(&cgroup)?.update(&Resources::parse(&value, "1.3.0")?)
     })
 }

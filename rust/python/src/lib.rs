@@ -7,6 +7,7 @@ mod cgroup;
 mod error;
 mod exec;
 mod json;
+mod meter;
 mod monitor;
 mod worker;
 
@@ -18,6 +19,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("CoreError", module.py().get_type::<error::CoreError>())?;
     module.add_class::<monitor::Lead>()?;
     module.add_class::<monitor::Control>()?;
+    module.add_class::<meter::Meter>()?;
     module.add_function(wrap_pyfunction!(json::loads, module)?)?;
     module.add_function(wrap_pyfunction!(json::dumps, module)?)?;
     module.add_function(wrap_pyfunction!(monitor::launch, module)?)?;
@@ -35,6 +37,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(worker::remove_tree, module)?)?;
     module.add_function(wrap_pyfunction!(worker::user_namespace, module)?)?;
     module.add_function(wrap_pyfunction!(cgroup::set_frozen, module)?)?;
+    module.add_function(wrap_pyfunction!(cgroup::update_limits, module)?)?;
     module.add_function(wrap_pyfunction!(archives::measure_tree, module)?)?;
     module.add_function(wrap_pyfunction!(archives::compare, module)?)?;
     module.add_function(wrap_pyfunction!(archives::find_path, module)?)?;

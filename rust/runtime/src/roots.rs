@@ -13,7 +13,7 @@ use pyrt_core::root::Root;
 use pyrt_core::{At, Result, tree};
 use rustix::fs::{FileType, OFlags};
 
-use crate::arguments::{Arguments, missing};
+use crate::arguments::Arguments;
 use crate::trees::{map, needed, to_json};
 
 /// `--init FD` of one that runs, or `--bundle DIR`; `--bare 1` without its mounts.
@@ -42,9 +42,9 @@ pub(crate) fn find(args: &Arguments, path: &Path) -> Result<Vec<u8>> {
 }
 
 /// `--path PATH --out FD [--name NAME] [--uid-map MAP --gid-map MAP]`: the file or tree as an archive.
-pub(crate) fn pack(args: &Arguments, path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn pack(args: &Arguments, path: &Path, single_id: bool) -> Result<Vec<u8>> {
     let out = File::from(args.needed_descriptor("out")?);
-    let packing = packing(args)?;
+    let packing = Packing { single_id, ..packing(args)? };
     let top = open(args)?.open(path)?;
     layer::pack(&top, out, &packing).map(|packed| to_json(&packed))
 }
@@ -88,13 +88,10 @@ pub(crate) fn unpack_into(args: &Arguments, path: &Path) -> Result<Vec<u8>> {
     layer::unpack(tar, directory.as_fd(), &limits).map(|unpacked| to_json(&unpacked))
 }
 
-/// `--path UPPER --lower DIR … --out FD`: letter and path of each change, a NUL after each.
+/// `--path UPPER [--lower DIR …] --out FD`: letter and path of each change, a NUL after each.
 pub(crate) fn compare(args: &Arguments, path: &Path) -> Result<Vec<u8>> {
     let out: OwnedFd = args.needed_descriptor("out")?;
     let lower: Vec<PathBuf> = args.all("lower").map(PathBuf::from).collect();
-    if lower.is_empty() {
-        return Err(missing("lower"));
-    }
     let mut text = Vec::new();
     for (path, change) in tree::compare(path, &lower)? {
         text.push(change.letter());

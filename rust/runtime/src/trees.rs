@@ -41,7 +41,7 @@ fn work(verb: &str, args: &Arguments) -> Result<Vec<u8>> {
     match verb {
         "unpack" => unpack_layer(args, &path, single_id),
         "find" => roots::find(args, &path),
-        "pack" => roots::pack(args, &path),
+        "pack" => roots::pack(args, &path, single_id),
         "pack-layer" => roots::pack_layer(args, &path, single_id),
         "unpack-into" => roots::unpack_into(args, &path),
         "compare" => roots::compare(args, &path),

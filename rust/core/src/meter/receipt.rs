@@ -28,6 +28,7 @@ pub struct Sources<'a> {
 
 const NO_CGROUP: &str = "it had no cgroup of its own";
 const NO_CONTROLLER: &str = "its cgroup has no such controller";
+const NO_FILE: &str = "this kernel has no such file";
 const UNWAITED: &str = "processes that nobody waited for are missing";
 const LARGEST: &str = "the largest single process";
 const DIRTIED: &str = "counts what was written to files, be it removed before it reached a device";
@@ -124,10 +125,13 @@ fn cpu(rows: &mut Vec<Row>, sources: &mut Sources<'_>, buffer: &mut Vec<u8>) {
 fn memory(rows: &mut Vec<Row>, sources: &mut Sources<'_>, buffer: &mut Vec<u8>) {
     let largest = Measure::bounded(sources.waited.largest_resident_bytes, "wait4", LARGEST);
     let peak = sources.text(File::MemoryPeak, buffer).and_then(number);
+    let has_controller = peak.is_some();
     let peak = peak.map_or(largest, |peak| Measure::exact(peak, "memory.peak"));
     rows.push(("memory_peak_bytes", peak));
     let swap = sources.text(File::MemorySwapPeak, buffer).and_then(number);
-    let absent = Measure::absent("memory.swap.peak", sources.missing());
+    // Since Linux 6.5.
+    let reason = if has_controller { NO_FILE } else { sources.missing() };
+    let absent = Measure::absent("memory.swap.peak", reason);
     let swap = swap.map_or(absent, |peak| Measure::exact(peak, "memory.swap.peak"));
     rows.push(("memory_swap_peak_bytes", swap));
     for (name, file, key, source) in [

@@ -102,6 +102,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         tied: true,
         new_keyring: true,
         settle: Some(&|pid| network.hold(&job.spec, pid)),
+        task_limit: job.config.task_limit,
         pivots: true,
     };
     let joining = Joining {

@@ -157,6 +157,7 @@ fn make_in(
         tied: false,
         new_keyring: order.new_keyring,
         settle: Some(&|pid| cgroups.settle(pid)),
+        task_limit: None,
         pivots: order.pivots,
     };
     let beginning = create::begin(&plan)?;

@@ -132,7 +132,7 @@ fn owners_are_written_as_the_container_has_them() {
     // With a single ID, what unpacking noted.
     setxattr(scratch.root().join("file"), "user.pyrt.owner", b"5:6", XattrFlags::empty()).unwrap();
     let archive = packed(&scratch.root(), &Packing { single_id: true, ..Packing::default() });
-    assert_eq!(archive[108..124], *b"0000005\00000006\0");
+    assert_eq!(archive[108..124], *b"0000005\x000000006\0");
 }
 
 #[test]

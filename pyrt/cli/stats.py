@@ -1,0 +1,180 @@
+"""``pyrt stats``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+
+from pyrt.cli import output, selection
+from pyrt.cli.receipt import decimal
+from pyrt.cli.stop import is_running
+from pyrt.cli.verb import Verb
+from pyrt.engine import records, usage
+from pyrt.errors import Conflict, InvalidSpec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated, Any
+
+    from typer import Argument, Option
+
+    from pyrt.engine.api import Engine
+    from pyrt.engine.records import Record
+
+COLUMNS = {
+    "ID": "ID",
+    "NAME": "Name",
+    "CPU %": "CPUPerc",
+    "OF LIMIT": "CPUOfLimit",
+    "OF HOST": "CPUOfHost",
+    "MEM USAGE / LIMIT": "MemUsage",
+    "MEM %": "MemPerc",
+    "NET IO": "NetIO",
+    "BLOCK IO": "BlockIO",
+    "PIDS": "PIDs",
+    "CPU TIME": "CPUTime",
+    "AVG CPU %": "AVGCPU",
+    "WAITING CPU/MEM/IO": "Pressure",
+}
+
+CLEAR = "\x1b[H\x1b[2J"
+
+
+class Stats(Verb):
+    """Display a live stream of what containers use
+
+    A number that the kernel does not count for the container is marked with ~. WAITING is the share
+    of time in which something in it waited for a CPU, for memory and for IO.
+    """
+
+    containers: Annotated[list[str], Argument(metavar="[CONTAINER...]", help="Names or IDs")] = []
+    all: Annotated[bool, Option("--all", "-a", help="Nothing: what does not run uses nothing")] = (
+        False
+    )
+    format: Annotated[
+        str, Option("--format", help="json, or a Go template, with 'table' before it for columns")
+    ] = ""
+    interval: Annotated[int, Option("--interval", "-i", help="Seconds between two looks")] = 5
+    no_reset: Annotated[bool, Option("--no-reset", help="Do not clear the screen")] = False
+    no_stream: Annotated[bool, Option("--no-stream", help="One look, rates since the start")] = (
+        False
+    )
+    no_trunc: Annotated[bool, Option("--no-trunc", help="Whole IDs")] = False
+
+    def __call__(self, engine: Engine) -> int:
+        """Print a table, JSON or templates until interrupted, or once."""
+        if self.interval < 1:
+            raise InvalidSpec("--interval", str(self.interval), "not a second at least")
+        running = self.find(engine)
+        watcher = usage.Watcher(running)
+        before: dict[str, usage.Look] = {}
+        while True:
+            looks = watcher.look()
+            rows = [
+                self.row(look, usage.compare(before.get(look.record.id), look, limit))
+                for look, limit in zip(looks, watcher.cpu_limits, strict=True)
+            ]
+            self.show(rows, watcher)
+            if self.no_stream or (self.containers and not running):
+                return 0
+            time.sleep(self.interval)
+            before = {look.record.id: look for look in looks}
+            running = [record for record in self.find_again(engine) if is_running(record)]
+            if [record.id for record in running] != [record.id for record in watcher.records]:
+                watcher = usage.Watcher(running)
+
+    def find(self, engine: Engine) -> list[Record]:
+        """Those that were named, or all that run. Raises Conflict for one that does not run."""
+        found = self.find_again(engine)
+        for record in found:
+            if self.containers and not is_running(record):
+                raise Conflict("stats", record.name, "is not running")
+        return [record for record in found if is_running(record)]
+
+    def find_again(self, engine: Engine) -> list[Record]:
+        """Those that were named, whatever they do now, or all."""
+        if self.containers:
+            return [records.find(engine.layout, name) for name in self.containers]
+        return selection.list_reported(engine)
+
+    def show(self, rows: list[dict[str, Any]], watcher: usage.Watcher) -> None:
+        """One screen."""
+        if self.format == "json":
+            fields = [{key: row[key] for key in row if key.islower()} for row in rows]
+            output.line(output.indented(fields, "    "))
+            return
+        if self.format:
+            from pyrt.cli import template
+
+            lines = template.render_rows(self.format, rows)
+        else:
+            lines = output.table(
+                [list(COLUMNS), *([row[name] for name in COLUMNS.values()] for row in rows)]
+            ).splitlines()
+        is_screen = os.isatty(1) and not self.no_stream and not self.no_reset
+        output.line((CLEAR if is_screen else "") + "\n".join(lines))
+        if rows and os.isatty(2):
+            cost = watcher.cost_ns / 1000 / len(rows)
+            output.complain(f"one look costs {cost:.0f} µs per container")
+        sys.stdout.flush()
+
+    def row(self, look: usage.Look, used: dict[str, Any]) -> dict[str, Any]:
+        """The texts of one line by podman's names, and podman's JSON fields in small letters."""
+        record = look.record
+        estimates = set(used["estimates"])
+
+        def mark(text: str, *names: str) -> str:
+            return f"~{text}" if estimates.intersection(names) else text
+
+        def percent(name: str) -> str:
+            return "--" if used[name] is None else f"{used[name]:.2f}%"
+
+        def both(first: str, second: str) -> str:
+            return " / ".join(
+                "--" if used[name] is None else mark(decimal(used[name], "B"), name)
+                for name in (first, second)
+            )
+
+        cpu = mark(percent("cpu_percent"), "cpu_usage_usec")
+        average = mark(percent("cpu_average_percent"), "cpu_usage_usec")
+        time_text = f"{used['cpu_time_usec'] / 1e6:.6f}s"
+        memory = mark(decimal(used["memory_bytes"], "B"), "memory_current_bytes")
+        memory = f"{memory} / {decimal(used['memory_limit_bytes'], 'B')}"
+        id = record.id if self.no_trunc else record.id[:12]
+        net = both("network_receive_bytes", "network_transmit_bytes")
+        block = both("io_read_bytes", "io_write_bytes")
+        pressure = "/".join(percent(f"pressure_{kind}_percent") for kind in ("cpu", "memory", "io"))
+        texts = {
+            "ID": id,
+            "ContainerID": record.id,
+            "Name": record.name,
+            "CPUPerc": cpu,
+            "CPUOfLimit": percent("cpu_of_limit_percent"),
+            "CPUOfHost": percent("cpu_of_host_percent"),
+            "MemUsage": memory,
+            "MemPerc": percent("memory_percent"),
+            "NetIO": net,
+            "BlockIO": block,
+            "PIDs": mark(str(used["pids"]), "pids_current"),
+            "CPUTime": time_text,
+            "AVGCPU": average,
+            "Pressure": pressure,
+        }
+        fields = {
+            "id": id,
+            "name": record.name,
+            "cpu_time": time_text,
+            "cpu_percent": percent("cpu_percent"),
+            "avg_cpu": percent("cpu_average_percent"),
+            "mem_usage": memory.lstrip("~"),
+            "mem_percent": percent("memory_percent"),
+            "net_io": net.replace("~", ""),
+            "block_io": block.replace("~", ""),
+            "pids": str(used["pids"]),
+            "usage": {
+                name: {"value": m.value, "source": m.source, "quality": m.quality}
+                for name, m in look.values.items()
+            },
+        }
+        return texts | fields

@@ -1,0 +1,135 @@
+"""The images of the Python API: the part of `Engine` that needs no container."""
+
+from __future__ import annotations
+
+from pyrt.layout import Layout
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
+
+    from pyrt.errors import PyrtError
+    from pyrt.images.names import Image
+
+
+class ImageStore:
+    """One user's images, below two roots (see `pyrt.layout`)."""
+
+    def __init__(self, root: str | None = None, runroot: str | None = None) -> None:
+        """``root`` holds what is durable, ``runroot`` what a reboot ends; None: the user's own."""
+        self.root = root
+        self.runroot = runroot
+        self._layout: Layout | None = None
+
+    @property
+    def layout(self) -> Layout:
+        """The roots. Raises NotFound if XDG_RUNTIME_DIR is not set and nothing stands in for it."""
+        if self._layout is None:
+            self._layout = Layout.default(self.root, self.runroot)
+        return self._layout
+
+    def images(self) -> Sequence[Image]:
+        """All images in the store, newest first."""
+        from pyrt.images import names
+
+        return names.list_images(self.layout)
+
+    def import_image(self, tarball: str, name: str = "", changes: Sequence[str] = ()) -> Image:
+        """Make an image of a root filesystem's tarball (plain, gzip or zstd; ``-`` for stdin).
+
+        ``changes`` are Containerfile instructions such as ``CMD ["sh"]``.
+        """
+        from pyrt.images import archive
+
+        return archive.import_tarball(self.layout, tarball, name, list(changes))
+
+    def remove_image(self, wanted: str, *, force: bool = False) -> tuple[Sequence[str], str]:
+        """Take a name away, and with its last name the image: the names that went, and the ID or
+        "".
+
+        ``force`` removes an image by ID whatever names it has, and the containers that use it.
+        Raises NotFound, or Conflict for an image in use.
+        """
+        from pyrt.engine import image_users
+
+        return image_users.remove_image(self.layout, wanted, force=force)
+
+    def tag(self, wanted: str, targets: Sequence[str]) -> None:
+        """Give an image more names. Raises NotFound."""
+        from pyrt.images import tags
+
+        tags.tag(self.layout, wanted, list(targets))
+
+    def untag(self, wanted: str, targets: Sequence[str] = ()) -> None:
+        """Take names from an image, all where none is given. Raises NotFound."""
+        from pyrt.images import tags
+
+        tags.untag(self.layout, wanted, list(targets))
+
+    def history(self, wanted: str) -> Sequence[dict[str, Any]]:
+        """The instructions that made an image, the last first: see `images.history`."""
+        from pyrt.images import history, names
+
+        return history.read_history(self.layout, names.resolve(self.layout, wanted))
+
+    def prune_images(
+        self, *, all: bool = False, filters: Sequence[str] = ()
+    ) -> tuple[Sequence[str], Sequence[PyrtError]]:
+        """Remove images without a name, or with ``all`` those with one too, that no container uses:
+        the IDs that went, and what could not be removed.
+
+        ``filters`` are ``label=…``, ``label!=…`` and ``until=…``.
+        """
+        from pyrt.engine import image_users
+
+        return image_users.prune(self.layout, all=all, filters=list(filters))
+
+    def pull(
+        self,
+        name: str,
+        *,
+        policy: str = "always",
+        platform: str = "",
+        creds: str = "",
+        authfile: str = "",
+        cert_dir: str = "",
+        tls_verify: bool | None = None,
+        retries: int = 3,
+    ) -> Image:
+        """Pull an image from a registry: `pyrt pull`'s flags, without a word on its way.
+
+        ``policy`` is always, missing, never or newer, ``platform`` OS/ARCHITECTURE[/VARIANT].
+        Raises NotFound, Denied, InvalidSpec, Unsupported, or KernelError for what the network did.
+        """
+        from pyrt.images.access import Access
+        from pyrt.images.acquisition import Pulling
+
+        access = Access(authfile, creds, cert_dir, tls_verify, retries)
+        return Pulling(self.layout, access, platform=platform).ensure(name, policy)
+
+    def push(
+        self,
+        wanted: str,
+        destination: str = "",
+        *,
+        format: str = "",
+        creds: str = "",
+        authfile: str = "",
+        cert_dir: str = "",
+        tls_verify: bool | None = None,
+        retries: int = 3,
+    ) -> str:
+        """Push an image to a registry, where its name says if there is no ``destination``: the
+        digest of its manifest there. Raises as `pull`.
+        """
+        from pyrt.errors import NotFound
+        from pyrt.images import names, publication
+        from pyrt.images.access import Access
+
+        image = names.find(self.layout, wanted)
+        if image is None:
+            raise NotFound("image", wanted, "not known")
+        access = Access(authfile, creds, cert_dir, tls_verify, retries)
+        target = destination or (image.names[0] if image.names else wanted)
+        return publication.push_image(self.layout, image, target, access, format=format)

@@ -1,0 +1,104 @@
+"""`pyrt run` with limits where all controllers are: a user-mode-linux guest (guest/engine.py). Each
+is read back from the kernel, and bites; and the receipt says so.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import guests
+import pytest
+
+from pyrt import native
+
+MIB = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def guest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What happened in the guest."""
+    return guests.boot(Path(native.runtime_path()), "engine.py", tmp_path_factory.mktemp("engine"))
+
+
+def test_every_flag_is_in_the_kernel(guest: dict[str, Any]) -> None:
+    seen = guest["files"]
+    assert seen["begun"]["code"] == 0, seen["begun"]
+    assert seen["memory.max"] == str(64 * MIB)
+    assert seen["memory.swap.max"] == str(32 * MIB), "the flag is of both"
+    assert seen["memory.low"] == str(8 * MIB)
+    assert seen["memory.high"] == "33554432"
+    assert seen["cpu.max"] == "50000 100000"
+    assert seen["cpu.weight"] == "174"
+    assert seen["pids.max"] == "20"
+    assert seen["io.max"] == "98:0 rbps=1048576 wbps=max riops=max wiops=50"
+
+
+def test_inspect_shows_what_enforces_each(guest: dict[str, Any]) -> None:
+    [document] = json.loads(guest["files"]["inspect"]["out"])
+    limits = {entry["flag"]: entry for entry in document["HostConfig"]["Limits"]}
+    assert limits["--memory"]["mechanism"] == "kernel"
+    assert limits["--memory"]["verified"] == str(64 * MIB)
+    assert limits["--cpus"]["verified"] == "50000 100000"
+    assert document["HostConfig"]["Memory"] == 64 * MIB
+    assert document["HostConfig"]["PidsLimit"] == 20
+
+
+def test_update_changes_a_container_that_runs(guest: dict[str, Any]) -> None:
+    assert guest["files"]["updated"]["code"] == 0, guest["files"]["updated"]
+    after = guest["files"]["after"]
+    assert (after["memory.max"], after["pids.max"]) == (str(48 * MIB), "9")
+    assert after["cpu.max"] == "50000 100000"
+
+
+def test_too_much_memory_is_137_and_a_receipt_that_says_so(guest: dict[str, Any]) -> None:
+    memory = guest["memory"]
+    assert memory["code"] == 137, memory
+    usage = memory["usage"]
+    assert usage["oom_kills"]["value"] >= 1
+    assert usage["oom_own_limit"]["value"] >= 1, "its own limit, not one above"
+    assert usage["memory_peak_bytes"]["source"] == "memory.peak"
+    assert 20 * MIB < usage["memory_peak_bytes"]["value"] <= 24 * MIB
+
+
+def test_the_peak_is_the_kernels(guest: dict[str, Any]) -> None:
+    peak = guest["peak"]["usage"]["memory_peak_bytes"]
+    assert peak["quality"] == "exact"
+    assert 19 * MIB < peak["value"] < 64 * MIB
+
+
+def test_tasks_are_limited(guest: dict[str, Any]) -> None:
+    pids = guest["pids"]
+    assert "can't fork" in pids["err"], pids
+    assert pids["usage"]["pids_peak"]["value"] == 5
+    assert pids["usage"]["pids_limit_hits"]["value"] >= 1
+
+
+def test_a_quota_throttles(guest: dict[str, Any]) -> None:
+    cpu = guest["cpu"]
+    assert cpu["code"] == 0, cpu
+    usage = {name: measure["value"] for name, measure in cpu["usage"].items()}
+    assert usage["cpu_throttled_periods"] > 0
+    assert usage["cpu_throttled_usec"] > 0
+    assert usage["cpu_usage_usec"] < usage["wall_usec"] * 0.5
+
+
+def test_a_controller_that_is_not_there_is_refused(guest: dict[str, Any]) -> None:
+    cpuset = guest["cpuset"]
+    assert cpuset["code"] == 125
+    assert "--cpuset-cpus 0: cannot be enforced: the cpuset controller" in cpuset["err"]
+
+
+def test_a_disk_is_slowed_down_and_counted(guest: dict[str, Any]) -> None:
+    free, slow = guest["disk"]["free"], guest["disk"]["slow"]
+    assert free["code"] == slow["code"] == 0, guest["disk"]
+    assert slow["seconds"] > free["seconds"] + 1
+    for done in (free, slow):
+        assert done["usage"]["io_read_bytes"] == {
+            "value": 2 * MIB, "source": "io.stat", "quality": "exact",
+        }  # fmt: skip
+
+
+def test_nothing_is_left(guest: dict[str, Any]) -> None:
+    assert guest["left"] == ["login"]
