@@ -121,12 +121,13 @@ def read_in_root(root: str, path: str, limit_bytes: int = 1 << 20) -> bytes | No
     """
 
 def unpack(
-    binary: str, run_root: str, tar: int, destination: str, max_entries: int = 0, max_bytes: int = 0
+    binary: str, run_root: str, tar: int, destination: str, limits: list[tuple[str, int]] = []
 ) -> dict[str, Any]:
     """Unpack the layer tarball on descriptor `tar` (plain, gzip or zstd) into the new directory `destination`.
 
     Runs in the user's namespace. Returns {"diff_id": "sha256:…", "blob_digest": "sha256:…", "blob_size": int,
-    "size": unpacked bytes, "entries": int}. 0 = the default limits. Nothing is left at `destination` on failure.
+    "size": unpacked bytes, "entries": int}. `limits` are names and numbers
+    of those that differ from the defaults (`pyrt.images.limits`). Nothing is left at `destination` on failure.
     """
 
 def shift_tree(

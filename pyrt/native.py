@@ -96,10 +96,10 @@ def read_in_root(root: str, path: str, limit_bytes: int = 1 << 20) -> bytes | No
 
 
 def unpack(
-    run_root: str, tar: int, destination: str, max_entries: int = 0, max_bytes: int = 0
+    run_root: str, tar: int, destination: str, limits: list[tuple[str, int]] | None = None
 ) -> dict[str, Any]:
     """See `_core.unpack`."""
-    return call(_core.unpack, runtime_path(), run_root, tar, destination, max_entries, max_bytes)
+    return call(_core.unpack, runtime_path(), run_root, tar, destination, limits or [])
 
 
 def shift_tree(

@@ -11,7 +11,7 @@ import os
 
 from pyrt import files, native
 from pyrt.errors import InvalidSpec, NotFound, PyrtError, from_os_error
-from pyrt.images import blobs, settling
+from pyrt.images import blobs, limits, settling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Unpacking:
         """Unpack the tarball on `fd`: see `native.unpack`. `name` says in errors which it is."""
         self.is_settled = False
         try:
-            return native.unpack(self.layout.run, fd, self.path)
+            return native.unpack(self.layout.run, fd, self.path, limits.from_environment())
         except PyrtError as error:
             error.subject = f"{name} {error.subject}".strip()
             raise

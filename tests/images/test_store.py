@@ -252,3 +252,20 @@ def test_writable_layer(layout: Layout, tmp_path: Path) -> None:
         os.umask(umask)
     assert (bundle / "upper").stat().st_mode & 0o7777 == 0o751
     assert (bundle / "work").is_dir()
+
+
+def test_limits_of_the_environment(
+    layout: Layout, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is named in the refusal; what is no limit is too; 0 is none."""
+    path = tarballs.make(tmp_path / "x", {"a": b"1" * 2000, "b": b"2"})
+    for text in ("max_entries=1", "max_bytes=1000", "max_path_bytes=0 max_entries=1"):
+        monkeypatch.setenv("PYRT_LAYER_LIMITS", text)
+        with pytest.raises(InvalidSpec, match=text.rpartition(" ")[2].replace("=", " = ")):
+            archive.import_tarball(layout, path, "x")
+    for text in ("max_entries", "max_entries=-1", "entries=1", "max_bytes=1G"):
+        monkeypatch.setenv("PYRT_LAYER_LIMITS", text)
+        with pytest.raises(InvalidSpec, match="PYRT_LAYER_LIMITS"):
+            archive.import_tarball(layout, path, "x")
+    monkeypatch.setenv("PYRT_LAYER_LIMITS", "max_entries=0 max_ratio=0")
+    assert archive.import_tarball(layout, path, "x").names and not leftovers(layout)

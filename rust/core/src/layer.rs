@@ -43,6 +43,8 @@ pub struct Limits {
     pub max_path_bytes: usize,
     /// Of one extension header: PAX records (extended attributes are in there), long names, maps of holes.
     pub max_extension_bytes: usize,
+    /// Uncompressed bytes for each of the blob, once there are 256 MiB of them. DEFLATE reaches 1032.
+    pub max_ratio: u64,
     /// There is only one ID to give files to: record owners in `user.pyrt.owner` as `uid:gid` instead.
     pub single_id: bool,
     /// The archive is a copy into a tree that is there already, and no layer.
@@ -77,6 +79,7 @@ impl Default for Limits {
             max_bytes: 256 << 30,
             max_path_bytes: 4095,
             max_extension_bytes: 1 << 20,
+            max_ratio: 1100,
             single_id: false,
             copying: None,
         }
@@ -113,7 +116,7 @@ pub struct Unpacked {
 ///
 /// References: image-spec layer.md, tar(5), pax(1).
 pub fn unpack(source: impl Read, destination: BorrowedFd<'_>, limits: &Limits) -> Result<Unpacked> {
-    let mut blob = Blob::open(source)?;
+    let mut blob = Blob::open(source, limits.max_ratio)?;
     let mut unpacked = unpack_archive(&mut blob, destination, limits)?;
     (unpacked.blob_digest, unpacked.blob_size) = blob.finish()?;
     Ok(unpacked)
@@ -164,7 +167,7 @@ pub fn decompress(
     mut sink: impl std::io::Write,
     limits: &Limits,
 ) -> Result<(String, u64)> {
-    let mut stream = stream::Stream::new(Blob::open(source)?, limits.max_bytes);
+    let mut stream = stream::Stream::new(Blob::open(source, limits.max_ratio)?, limits.max_bytes);
     let mut buffer = vec![0; 128 << 10];
     let mut size = 0;
     loop {

@@ -87,24 +87,23 @@ pub(crate) fn read_in_root<'py>(
 
 /// See `_core.pyi`.
 #[pyfunction]
-#[pyo3(signature = (binary, run_root, tar, destination, max_entries=0, max_bytes=0))]
+#[pyo3(signature = (binary, run_root, tar, destination, limits=Vec::new()))]
 pub(crate) fn unpack<'py>(
     py: Python<'py>,
     binary: PathBuf,
     run_root: PathBuf,
     tar: i32,
     destination: PathBuf,
-    max_entries: u64,
-    max_bytes: u64,
+    limits: Vec<(String, u64)>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let reply = detached(py, || {
         let tar = pyrt_core::sys::files::duplicate(tar).at("dup", "tar")?;
-        let arguments = [
+        let mut arguments = vec![
             ("--tar", tar.as_raw_fd().to_string().into()),
             ("--path", destination.into_os_string()),
-            ("--max-entries", max_entries.to_string().into()),
-            ("--max-bytes", max_bytes.to_string().into()),
         ];
+        let limits = limits.iter().map(|(name, number)| format!("{name}={number}").into());
+        arguments.extend(limits.map(|limit| ("--limit", limit)));
         work(&binary, &run_root, "unpack", &arguments, &[&tar])
     })?;
     parse(py, &reply)

@@ -75,11 +75,8 @@ pub(crate) fn to_json<T: serde::Serialize>(value: &T) -> Vec<u8> {
 fn unpack_layer(args: &Arguments, path: &Path, single_id: bool) -> Result<Vec<u8>> {
     let tar = File::from(args.needed_descriptor("tar")?);
     let mut limits = Limits { single_id, ..Limits::default() };
-    for (name, limit) in
-        [("max-entries", &mut limits.max_entries), ("max-bytes", &mut limits.max_bytes)]
-    {
-        // 0 leaves the default.
-        *limit = args.number(name)?.filter(|&value| value > 0).unwrap_or(*limit);
+    for text in args.all("limit") {
+        set_limit(&mut limits, &text.to_string_lossy())?;
     }
     rustix::fs::mkdir(path, Mode::from_raw_mode(0o755)).at("mkdir", path)?;
     let unpacked = open_host(path, OFlags::RDONLY | OFlags::DIRECTORY).and_then(|destination| {
@@ -87,6 +84,22 @@ fn unpack_layer(args: &Arguments, path: &Path, single_id: bool) -> Result<Vec<u8
         unpack::unpack(tar, destination.as_fd(), &limits)
     });
     or_remove(unpacked, path).map(|unpacked| to_json(&unpacked))
+}
+
+/// `NAME=NUMBER`
+fn set_limit(limits: &mut Limits, text: &str) -> Result<()> {
+    let (name, digits) = text.split_once('=').ok_or_else(|| invalid("limit", text))?;
+    let number: u64 = digits.parse().map_err(|_| invalid("limit", text))?;
+    let length = usize::try_from(number).unwrap_or(usize::MAX);
+    match name {
+        "max_entries" => limits.max_entries = number,
+        "max_bytes" => limits.max_bytes = number,
+        "max_path_bytes" => limits.max_path_bytes = length,
+        "max_extension_bytes" => limits.max_extension_bytes = length,
+        "max_ratio" => limits.max_ratio = number,
+        _ => return Err(Error::new(Code::InvalidSpec, "argument", "--limit", "no such limit")),
+    }
+    Ok(())
 }
 
 /// Layers with other owners, sharing their data.

@@ -32,7 +32,7 @@ pub(crate) fn unpack(blob: File, destination: BorrowedFd<'_>, limits: &Limits) -
     let Fork::Parent { pidfd, .. } = fork_single(0, None).at("clone", "decoder")? else {
         drop(archive);
         drop(ours);
-        let decoded = decode(blob, &write).unwrap_or_else(Decoded::Failed);
+        let decoded = decode(blob, &write, limits.max_ratio).unwrap_or_else(Decoded::Failed);
         // Said before the archive ends, so that our parent finds it. If it is gone, so is who would read this.
         let _ = channel::send(&theirs, &serde_json::to_vec(&decoded).unwrap_or_default(), &[]);
         exit_now(0);
@@ -63,8 +63,8 @@ fn listen(socket: &OwnedFd) -> Option<Decoded> {
 }
 
 /// Writes the archive to the pipe.
-fn decode(blob: File, archive: &OwnedFd) -> Result<Decoded> {
-    let mut blob = Blob::open(blob)?;
+fn decode(blob: File, archive: &OwnedFd, max_ratio: u64) -> Result<Decoded> {
+    let mut blob = Blob::open(blob, max_ratio)?;
     let mut piece = vec![0; PIECE_BYTES];
     loop {
         let length = blob.fill(&mut piece)?;

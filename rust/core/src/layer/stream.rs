@@ -15,7 +15,13 @@ const BUFFER: usize = 128 << 10;
 /// The blob's side of a layer: read, hashed, decompressed. What is read from it is the archive.
 pub struct Blob<R: Read> {
     decoder: Decoder<R>,
+    max_ratio: u64,
+    /// Bytes of the archive so far.
+    bytes: u64,
 }
+
+/// Before this, no ratio is too large: a disk's worth of zeros may be somebody's.
+const RATIO_FROM: u64 = if cfg!(test) { 1 << 20 } else { 256 << 20 };
 
 type Source<R> = BufReader<Hashed<R>>;
 
@@ -37,8 +43,9 @@ impl<R: Read> Blob<R> {
     /// Looks at the first bytes, as every registry client does: media types lie, and an import has none.
     ///
     /// # Errors
-    /// `unsupported` for another compression, `invalid_spec` for nothing, `kernel`.
-    pub fn open(source: R) -> Result<Self> {
+    /// `unsupported` for another compression, `invalid_spec` for nothing, `kernel`. Reading fails beyond `max_ratio`
+    /// ([`super::Limits`]).
+    pub fn open(source: R, max_ratio: u64) -> Result<Self> {
         let mut blob = BufReader::with_capacity(BUFFER, Hashed::new(source));
         let head = fill(&mut blob)?;
         let decoder = if head.starts_with(b"\x1f\x8b") {
@@ -54,7 +61,7 @@ impl<R: Read> Blob<R> {
         } else {
             Decoder::Plain(blob)
         };
-        Ok(Self { decoder })
+        Ok(Self { decoder, max_ratio, bytes: 0 })
     }
 
     /// Fills `buffer`, or as much of it as there is.
@@ -84,11 +91,17 @@ impl<R: Read> Blob<R> {
 
 impl<R: Read> Read for Blob<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        match &mut self.decoder {
-            Decoder::Plain(reader) => reader.read(buffer),
-            Decoder::Gzip(reader) => reader.read(buffer),
-            Decoder::Zstd(reader) => reader.read(buffer),
+        let (count, blob) = match &mut self.decoder {
+            Decoder::Plain(reader) => return reader.read(buffer),
+            Decoder::Gzip(reader) => (reader.read(buffer)?, reader.get_ref().get_ref().bytes),
+            Decoder::Zstd(reader) => (reader.read(buffer)?, reader.get_ref().get_ref().bytes),
+        };
+        self.bytes += count as u64;
+        if self.bytes > RATIO_FROM && self.bytes / blob.max(1) > self.max_ratio {
+            let message = format!("exceeds the limit max_ratio = {}", self.max_ratio);
+            return Err(io::Error::other(message));
         }
+        Ok(count)
     }
 }
 

@@ -75,11 +75,18 @@ fn change(random: &mut Random, blob: &mut Vec<u8>, others: &[Vec<u8>]) {
             let at = random.below(blob.len());
             blob[at] = random.below(256) as u8;
         }
-        2 => put(blob, block, *random.pick(NAMES.as_slice())),
-        3 => put(blob, block + 157, *random.pick(NAMES.as_slice())),
+        2 => {
+            let name = random.pick(&NAMES);
+            put(blob, block, name);
+        }
+        3 => {
+            let name = random.pick(&NAMES);
+            put(blob, block + 157, name);
+        }
         4 => {
             let at = *random.pick(&[100, 108, 116, 124, 136, 345, 386, 398, 483]);
-            put(blob, block + at, *random.pick(NUMBERS.as_slice()));
+            let number = random.pick(&NUMBERS);
+            put(blob, block + at, number);
         }
         5 => put(blob, block + 156, &[*random.pick(FLAGS)]),
         6 if blocks > 0 => {

@@ -136,6 +136,17 @@ fn limits_are_named() {
     assert!(error.contains("max_bytes"), "{error}");
 }
 
+/// More than DEFLATE can is a bomb, once it is large.
+#[test]
+fn a_ratio_is_a_limit() {
+    let scratch = Scratch::new("ratio");
+    let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    for _ in 0..8 {
+        std::io::Write::write_all(&mut encoder, &[0; 1 << 20]).unwrap();
+    }
+    scratch.refuses(&encoder.finish().unwrap(), "exceeds the limit max_ratio = 1100");
+}
+
 #[test]
 fn damaged_archives_are_refused() {
     let scratch = Scratch::new("damaged");
