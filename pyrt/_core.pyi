@@ -174,19 +174,19 @@ def compare(binary: str, run_root: str, upper: str, lower: list[str]) -> list[tu
     """What an overlay's directory changes of the layers below it, top first: ("A"|"C"|"D", absolute path), in order."""
 
 def find_path(
-    binary: str, run_root: str, place: tuple[str, str], path: str
+    binary: str, run_root: str, place: tuple[str, str, int], path: str
 ) -> dict[str, Any] | None:
     """What is at `path` of a container, links followed as it would: {"kind": "file"|"directory"|"other", "path": bytes as
     a list, without links}; None for nothing.
 
-    `place` is ("running", runtime directory), or ("stopped", bundle) of one whose directory the caller has locked: its
-    overlay is mounted for the time of the call, with what is bound into it.
+    `place` is ("running", runtime directory, -1), or ("stopped", bundle, lock) of one whose directory the caller has
+    locked: its overlay is mounted for the time of the call, with what is bound into it, and the lock held as long.
     """
 
 def pack_path(
     binary: str,
     run_root: str,
-    place: tuple[str, str],
+    place: tuple[str, str, int],
     path: str,
     out: int,
     name: str,
@@ -197,13 +197,13 @@ def pack_path(
     """Write the file or tree at `path` as a plain tar archive to the descriptor `out`: {"entries": int, "size": bytes}.
 
     Its members begin with `name`; with "" the content of a directory stands by itself. `place` as in `find_path`, or
-    ("host", "") for our own files. Owners are written as the maps' first column has them. `bare`: without what is mounted in it.
+    ("host", "", -1) for our own files. Owners are written as the maps' first column has them. `bare`: without what is mounted in it.
     """
 
 def unpack_into(
     binary: str,
     run_root: str,
-    place: tuple[str, str],
+    place: tuple[str, str, int],
     path: str,
     tar: int,
     owner: tuple[int, int] | None,

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     P = ParamSpec("P")
     T = TypeVar("T")
 
-    Place = tuple[str, str]
+    Place = tuple[str, str, int]
     """Whose paths are meant: see `_core.find_path`."""
 
 CoreError = _core.CoreError

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pyrt.native import Place
 
 STREAM = "-"
-HOST: Place = ("host", "")
+HOST: Place = ("host", "", -1)
 
 
 class Found(NamedTuple):

@@ -27,24 +27,24 @@ class Hold:
 
     def __init__(self, record: Record) -> None:
         self.record = record
-        self.place: Place = ("", "")
+        self.place: Place = ("", "", -1)
         """For `native`: where its files are."""
         self.lock: int | None = None
 
     def __enter__(self) -> Hold:
         """Itself, its place known."""
         layout, id = self.record.layout, self.record.id
-        if self.record.status != "running":
+        if not (self.record.status == "running" and records.is_alive(layout, id)):
             self.lock = container.lock_container(layout, id)
             found = records.read(layout, id)
             if found is None:
                 self.__exit__()
                 raise NotFound("container", id[:12], "was removed meanwhile")
             self.record = found
-        if records.is_alive(layout, id):
-            self.place = ("running", layout.runtime(id))
+        if self.lock is None or records.is_alive(layout, id):
+            self.place = ("running", layout.runtime(id), -1)
         else:
-            self.place = ("stopped", layout.container(id))
+            self.place = ("stopped", layout.container(id), self.lock)
         return self
 
     def __exit__(self, *_: object) -> None:

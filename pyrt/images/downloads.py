@@ -130,12 +130,9 @@ class Layers:
             partial.cut()
         self.progress.begin(descriptor.digest, "blob", descriptor.size)
         with Hashing() if os.path.isdir(path) else Feed(self.layout, descriptor.digest) as sink:
-            reader = self.source.open_blob(descriptor, partial.size)
-            try:
-                self.replay(partial, sink)
-                self.transfer(descriptor, reader, partial, sink)
-            finally:
-                reader.close()
+            self.replay(partial, sink)
+            if partial.size < descriptor.size:
+                self.transfer(descriptor, partial, sink)
             found = self.finish(sink, descriptor, partial)
             self.check_found(layer, found)
             sink.commit(path)
@@ -155,10 +152,18 @@ class Layers:
             offset += len(data)
             self.progress.advance(partial.digest, len(data))
 
-    def transfer(
+    def transfer(self, descriptor: Descriptor, partial: Partial, sink: Hashing | Feed) -> None:
+        """Get the rest from the source."""
+        reader = self.source.open_blob(descriptor, partial.size)
+        try:
+            self.read_rest(descriptor, reader, partial, sink)
+        finally:
+            reader.close()
+
+    def read_rest(
         self, descriptor: Descriptor, reader: Reader, partial: Partial, sink: Hashing | Feed
     ) -> None:
-        """Read the rest, neither less nor more."""
+        """Read what is missing, neither less nor more."""
         subject = f"{self.source.name} {descriptor.digest}"
         skip = partial.size - reader.offset  # all of it again, if the source has no ranges
         while partial.size < descriptor.size:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
+import subprocess
 import tarfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,8 +126,6 @@ def test_streams(pyrt: Pyrt, box: str) -> None:
     pyrt.ok("cp", "-a=false", "-", f"{box}:/d", input=buffer.getvalue())
     pyrt.ok("cp", "-", f"{box}:/", input=buffer.getvalue())
     command = [*pyrt.argv, "cp", f"{box}:/d", "-"]
-    import subprocess
-
     data = subprocess.run(command, env=pyrt.env, capture_output=True, check=True).stdout
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
         members = {entry.name: entry for entry in archive}
@@ -169,3 +170,38 @@ def test_a_hostile_link_leads_nowhere(pyrt: Pyrt, tmp_path: Path) -> None:
     # Not through a link below the destination either.
     assert "would be replaced" in pyrt("cp", f"{tmp_path}/tree/.", "box:/x").err
     assert pyrt("exec", "box", "cat", "/etc/motd").code != 0
+
+
+def is_locked(path: Path) -> bool:
+    """Whether another holds the container's directory."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def test_what_is_mounted_stays_locked(pyrt: Pyrt) -> None:
+    """A worker that outlives its command has the upper directory mounted: nobody else may."""
+    id = pyrt.ok("create", "--name", "box", *NONE, "demo", "true")
+    directory = pyrt.data / "containers" / id
+    command = pyrt.start("cp", "-", "box:/", stdin=subprocess.PIPE)
+    deadline = time.monotonic() + 10
+    assert command.stdin is not None
+    with tarfile.open(fileobj=command.stdin, mode="w|") as archive:
+        archive.addfile(tarfile.TarInfo("first"))
+        # Killed while the worker waits for the rest.
+        while not any("unpack-into" in line for line in pyrt.processes().values()):
+            assert time.monotonic() < deadline and command.poll() is None
+            time.sleep(0.01)
+        command.kill()
+        command.wait()
+        assert is_locked(directory)
+    command.stdin.close()
+    while is_locked(directory):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    pyrt.ok("start", "-a", "box")

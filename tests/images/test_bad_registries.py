@@ -99,6 +99,15 @@ def test_a_partial_blob_that_is_none(layout: Layout, faulty: FaultyRegistry) -> 
         os.unlink(Path(layout.content(), "blobs/sha256", LAYER[7:]))
 
 
+def test_a_partial_blob_that_is_whole(layout: Layout, faulty: FaultyRegistry) -> None:
+    """Killed between its last byte and its name: nothing is asked for."""
+    faulty.put(SAMPLE)
+    Path(layout.content()).mkdir(parents=True)
+    Path(layout.content(), f".partial-{LAYER[7:]}").write_bytes(faulty.blobs[LAYER])
+    assert pull(layout, f"{faulty.host}/app:1").id == SAMPLE.id
+    assert faulty.count(LAYER) == 0 and partials(layout) == {}
+
+
 def test_a_broken_blob_in_the_store(layout: Layout, faulty: FaultyRegistry) -> None:
     """What a power cut left is fetched again."""
     faulty.put(SAMPLE)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 from faulty import FaultyRegistry
-from remote import check_store, leftovers, pull, upload
+from remote import access, check_store, leftovers, pull, upload
 from samples import Sample, SampleIndex
 from servers import PASSWORD, USER, Certificates, DockerRegistry, TokenServer
 
 from pyrt.errors import Conflict, Denied, InvalidSpec, KernelError, NotFound
 from pyrt.images import layers, names
 from pyrt.images.acquisition import Pulling
+from pyrt.images.reference import Reference
 from pyrt.layout import Layout
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -135,8 +136,6 @@ def test_all_tags(layout: Layout, plain_registry: DockerRegistry) -> None:
     repository = f"{plain_registry.host}/tags/app"
     for number in range(3):
         upload(SAMPLE, f"{repository}:{number}")
-    from remote import access
-
     images = Pulling(layout, access()).pull_all(repository)
     assert {image.names[0] for image in images} == {f"{repository}:{n}" for n in range(3)}
     with pytest.raises(InvalidSpec, match="--all-tags"):
@@ -354,9 +353,8 @@ def test_a_choice_is_remembered(layout: Layout, plain_registry: DockerRegistry) 
         f'unqualified-search-registries = ["localhost:1", "{host}"]\n'
     )
     asked = []
-    from remote import access
 
-    def choose(text: str, references: list[names.Any]) -> names.Any:
+    def choose(text: str, references: list[Reference]) -> Reference:
         asked.append(text)
         return references[1]
 

@@ -10,7 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from faulty import FaultyRegistry
+from faulty import FaultyRegistry, Request
 from remote import check_store, pull, push, upload
 from samples import Sample, digest_of
 from servers import PASSWORD, USER, DockerRegistry, TokenServer
@@ -159,8 +159,8 @@ class Uploads:
         self.faults: dict[str, list[int]] = {}
         registry.accept = self.accept
 
-    def accept(self, request: object, method: str, body: bytes) -> tuple[int, dict[str, str]]:
-        path = request.path  # type: ignore[attr-defined]
+    def accept(self, request: Request, method: str, body: bytes) -> tuple[int, dict[str, str]]:
+        path = request.path
         self.sent.append(method)
         planned = self.faults.get(method)
         code = planned.pop(0) if planned else 0
@@ -278,7 +278,7 @@ def test_a_registry_that_keeps_something_else(
     wrong = {"Docker-Content-Digest": digest_of(b"x")}
     accept = uploads.accept
 
-    def lie(request: object, method: str, body: bytes) -> tuple[int, dict[str, str]]:
+    def lie(request: Request, method: str, body: bytes) -> tuple[int, dict[str, str]]:
         code, headers = accept(request, method, body)
         return code, {**headers, **wrong} if method == "PUT" else headers
 

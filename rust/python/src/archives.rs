@@ -30,26 +30,33 @@ use crate::worker::{Map, begin, map_text, work};
 /// Bytes moved at once.
 const BUFFER: usize = 128 << 10;
 
-/// Whose paths are meant: `host`, `running` with a container's runtime directory, `stopped` with its bundle.
-type Place = (String, PathBuf);
+/// Whose paths are meant: `host`, `running` with a container's runtime directory, `stopped` with its bundle and the lock
+/// that keeps it from starting, -1 for none. The worker has the lock too: it may outlive us, and with it its mount.
+type Place = (String, PathBuf, i32);
 
 /// What tells the worker which root to open, and the descriptors that it needs for that.
 struct Opening {
     arguments: Vec<(&'static str, OsString)>,
-    init: Option<OwnedFd>,
+    /// Init of one that runs, the lock of one that does not.
+    kept: Option<OwnedFd>,
 }
 
 impl Opening {
     fn of(place: &Place, bare: bool) -> Result<Self> {
-        let (kind, path) = place;
+        let (kind, path, lock) = place;
         let mut opening = match kind.as_str() {
             "running" => {
                 let init = ask(path)?.init;
                 let number = init.as_raw_fd().to_string().into();
-                Self { arguments: vec![("--init", number)], init: Some(init) }
+                Self { arguments: vec![("--init", number)], kept: Some(init) }
             }
             "stopped" => {
-                Self { arguments: vec![("--bundle", path.clone().into_os_string())], init: None }
+                let lock = sys::files::duplicate(*lock).at("dup", "lock")?;
+                let arguments = vec![
+                    ("--bundle", path.clone().into_os_string()),
+                    ("--lock", lock.as_raw_fd().to_string().into()),
+                ];
+                Self { arguments, kept: Some(lock) }
             }
             _ => return Err(Error::new(Code::InvalidSpec, "place", kind, "is none")),
         };
@@ -73,7 +80,7 @@ impl Opening {
         verb: &str,
         data: Option<(&'static str, OwnedFd)>,
     ) -> Result<Vec<u8>> {
-        let mut keep: Vec<&OwnedFd> = self.init.iter().collect();
+        let mut keep: Vec<&OwnedFd> = self.kept.iter().collect();
         if let Some((name, fd)) = &data {
             self.arguments.push((name, fd.as_raw_fd().to_string().into()));
             keep.push(fd);

@@ -58,7 +58,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
          Denied, "its certificate is not trusted: too old"),
         (SSLError("[SSL: WRONG_VERSION_NUMBER] wrong version"), Denied, "does not speak TLS"),
         (SSLError("[SSL: ODD]"), Denied, r"TLS failed: \[SSL: ODD\]"),
-        (caused(NewConnectionError(None, "no"), ConnectionRefusedError(111, "x")),  # type: ignore[arg-type]
+        (caused(NewConnectionError(None, "no"), ConnectionRefusedError(111, "x")),
          KernelError, "Connection refused"),
         (ProtocolError("broken", ConnectionResetError(104, "x")), KernelError, "Connection reset"),
         (ProtocolError("broken"), KernelError, "the connection was lost"),

@@ -4,7 +4,6 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
 
 /// The file that a number is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,20 +93,10 @@ impl Files {
     pub fn read<'a>(&mut self, file: File, buffer: &'a mut Vec<u8>) -> Option<&'a str> {
         let fd = self.open(file)?;
         buffer.resize(BUFFER_BYTES, 0);
-        let mut filled = 0;
-        loop {
-            match rustix::io::pread(fd, &mut buffer[filled..], filled as u64) {
-                // ENODEV: the cgroup is gone; EOPNOTSUPP: PSI is switched off.
-                Err(Errno::INTR) => {}
-                Ok(0) => break,
-                Err(_) => return None,
-                Ok(count) => filled += count,
-            }
-            if filled == buffer.len() {
-                break;
-            }
-        }
-        std::str::from_utf8(&buffer[..filled]).ok()
+        // One read: each of these files is one record, and what does not fill the buffer is all there is. ENODEV: the cgroup
+        // is gone; EOPNOTSUPP: PSI is switched off.
+        let count = rustix::io::retry_on_intr(|| rustix::io::pread(fd, &mut *buffer, 0)).ok()?;
+        std::str::from_utf8(&buffer[..count]).ok()
     }
 
     fn open(&mut self, file: File) -> Option<BorrowedFd<'_>> {
