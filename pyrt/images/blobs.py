@@ -50,9 +50,11 @@ def write_blob(layout: Layout, data: bytes) -> str:
     from hashlib import sha256
 
     digest = f"sha256:{sha256(data).hexdigest()}"
-    path = blob_path(layout, digest)
-    if not os.path.lexists(path):
-        files.write_whole(path, data, mode=0o644, durable=True)
+    if not os.path.lexists(blob_path(layout, digest)):
+        # As the temporaries of layers are: one of a writer that was killed is swept.
+        with Ingest(layout) as ingest:
+            ingest.write(data)
+            ingest.commit(digest)
     return digest
 
 
@@ -125,4 +127,6 @@ class Ingest:
     def commit(self, digest: str) -> None:
         """Give the blob its place; nothing if the store has it already."""
         files.seal(self.fd, self.path, mode=0o644)
-        files.commit(self.path, blob_path(self.layout, digest))
+        path = blob_path(self.layout, digest)
+        files.commit(self.path, path)
+        files.sync_directory(os.path.dirname(path))

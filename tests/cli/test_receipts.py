@@ -124,19 +124,20 @@ def test_without_a_cgroup_the_wait_is_what_counts(pyrt: Any) -> None:
 
 @pytest.mark.parametrize("cgroups", ["enabled", "disabled"])
 def test_what_exec_uses_is_in_the_containers_receipt(pyrt: Any, cgroups: str) -> None:
+    box = f"with-exec-{cgroups}"
     pyrt.ok(
-        "run", "-d", "--rm", "--name", "box", "--network", "none", f"--cgroups={cgroups}",
+        "run", "-d", "--rm", "--name", box, "--network", "none", f"--cgroups={cgroups}",
         "demo", "sleep", "60",
     )  # fmt: skip
-    pyrt.ok("exec", "box", "sh", "-c", BURN)
-    left = pyrt.start("exec", "box", "sh", "-c", f"{BURN}; {BURN}; {BURN}; {BURN}; sleep 60")
-    time.sleep(0.5)
-    pyrt.ok("kill", "box")  # the second program ends with the container, and is counted, too
+    pyrt.ok("exec", box, "sh", "-c", BURN)
+    left = pyrt.start("exec", box, "sh", "-c", f"{BURN}; {BURN}; {BURN}; {BURN}; sleep 60")
+    time.sleep(2)
+    pyrt.ok("kill", box)  # the second program ends with the container, and is counted, too
     left.wait(timeout=30)
     deadline = time.monotonic() + 10
-    while pyrt("receipts", "box").code and time.monotonic() < deadline:
+    while pyrt("receipts", box).code and time.monotonic() < deadline:
         time.sleep(0.05)
-    used = json.loads(pyrt.ok("receipts", "--format", "json", "box"))[0]["usage"]
+    used = json.loads(pyrt.ok("receipts", "--format", "json", box))[0]["usage"]
     assert used["cpu_usage_usec"]["value"] > 300_000, used
     assert used["cpu_waited_usec"]["value"] > 300_000, used
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from hashlib import sha256
@@ -58,7 +59,9 @@ def test_podman_loads_what_we_save(pyrt: Pyrt, fresh_pyrt: Pyrt, tmp_path: Path)
     # podman refuses long paths for its run root.
     place = Path(tempfile.mkdtemp(prefix="pyrt-", dir="/tmp"))
     podman = ["podman", "--root", str(place / "root"), "--runroot", str(place / "run")]
-    environment = {**os.environ, "HOME": str(tmp_path)}
+    runtime = place / "xdg"
+    runtime.mkdir(mode=0o700)
+    environment = {**os.environ, "HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(runtime)}
 
     def run(*argv: str) -> str:
         done = subprocess.run([*podman, *argv], env=environment, capture_output=True, text=True)
@@ -77,7 +80,10 @@ def test_podman_loads_what_we_save(pyrt: Pyrt, fresh_pyrt: Pyrt, tmp_path: Path)
             assert "localhost/demo:latest" in fresh_pyrt.ok("load", "-q", "-i", str(theirs))
             assert fresh_pyrt.ok("images", "--no-trunc", "-q", "demo") == f"sha256:{id}"
     finally:
-        run("unshare", "rm", "-rf", str(place))
+        run("unshare", "rm", "-rf", str(place / "root"), str(place / "run"))
+        # What holds its user namespace outlives every command.
+        os.kill(int((runtime / "libpod/tmp/pause.pid").read_text()), signal.SIGKILL)
+        shutil.rmtree(place)
 
 
 def make_repository(path: Path) -> str:

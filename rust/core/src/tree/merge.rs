@@ -85,12 +85,6 @@ impl Merged {
         names.retain(|_, found| !found.is_whiteout());
         Ok(names)
     }
-
-    /// The directory of `layer`, which shows here.
-    pub(super) fn part(&self, layer: usize) -> Result<&OwnedFd, Errno> {
-        let part = self.parts.iter().find(|(known, _)| *known == layer);
-        part.map(|(_, fd)| fd).ok_or(Errno::NOENT)
-    }
 }
 
 fn is_opaque(directory: &OwnedFd) -> Result<bool, Errno> {

@@ -13,7 +13,7 @@
 
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -26,7 +26,9 @@ use rustix::io::Errno;
 use super::merge::Merged;
 use super::shift::{Entry, IdMap, Names, Shift, times};
 use super::{below, open_directory};
-use crate::{At, Result};
+use crate::create::end;
+use crate::sys::fork::{Fork, exit_now, fork_single};
+use crate::{At, Code, Error, Result, channel};
 
 /// The attribute of a file whose content is elsewhere.
 pub const METACOPY: &str = "user.overlay.metacopy";
@@ -46,7 +48,7 @@ pub struct Source {
 }
 
 /// What was made.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Shared {
     /// Files whose data is the layer's.
     pub shared: u64,
@@ -148,6 +150,15 @@ struct Share<'a> {
     shift: Shift<'a>,
 }
 
+/// A directory of the merged layers, and what is in it but other directories.
+struct Directory {
+    path: Vec<u8>,
+    /// The top layer that has it.
+    layer: usize,
+    /// Name, layer and status.
+    files: Vec<(Vec<u8>, usize, Stat)>,
+}
+
 #[derive(Default)]
 struct Progress {
     /// Files with more than one name, by layer and inode, and where the first is. (The folder's link is one of two.)
@@ -157,36 +168,97 @@ struct Progress {
 
 impl Share<'_> {
     fn run(&self) -> Result<Shared> {
-        let mut progress = Progress::default();
-        // Directories in the order in which they were met, parents before children, and the layers that have them.
-        let mut directories = vec![(Vec::new(), (0..self.layers.len()).collect::<Vec<_>>())];
-        let mut at = 0;
-        while at < directories.len() {
-            let (path, layers) = directories[at].clone();
-            at += 1;
-            let here = self.names(layers[0], &path);
-            let from = Merged::open(&self.layers, &layers, &path).at("open", here.origin())?;
-            let to = open_directory(&self.to, &path).at("open", here.target())?;
-            for (name, found) in from.read().at("read", here.origin())? {
-                let path = below(&path, &name);
-                let names = self.names(found.layer, &path);
-                let directory = from.part(found.layer).at("open", names.origin())?;
-                let entry =
-                    Entry { from: directory, to: &to, name: &name, names, stat: found.stat };
-                if entry.kind() == FileType::Directory {
-                    mkdirat(&to, name.as_slice(), Mode::RWXU).at("mkdir", names.target())?;
-                    directories.push((path, found.parts));
-                } else {
-                    self.entry(&entry, found.layer, &mut progress)?;
-                }
-            }
-        }
+        let directories = self.make_directories()?;
+        let done = self.make_files(&directories)?;
         // Children before parents, since making a child would change its parent's time.
-        for (path, layers) in directories.iter().rev() {
-            let names = self.names(layers[0], path);
-            let from = open_directory(&self.layers[layers[0]], path).at("open", names.origin())?;
+        for Directory { path, layer, .. } in directories.iter().rev() {
+            let names = self.names(*layer, path);
+            let from = open_directory(&self.layers[*layer], path).at("open", names.origin())?;
             let to = open_directory(&self.to, path).at("open", names.target())?;
             self.shift.finish(&from, &to, names)?;
+        }
+        Ok(done)
+    }
+
+    /// Makes the directories, in the order in which they are met, parents before children.
+    fn make_directories(&self) -> Result<Vec<Directory>> {
+        let all = (0..self.layers.len()).collect::<Vec<_>>();
+        let mut found = vec![(Vec::new(), all)];
+        let mut directories = Vec::new();
+        while let Some((path, layers)) = found.get(directories.len()).cloned() {
+            let layer = layers[0];
+            let here = self.names(layer, &path);
+            let from = Merged::open(&self.layers, &layers, &path).at("open", here.origin())?;
+            let to = open_directory(&self.to, &path).at("open", here.target())?;
+            let mut files = Vec::new();
+            for (name, entry) in from.read().at("read", here.origin())? {
+                if entry.kind() != FileType::Directory {
+                    files.push((name, entry.layer, entry.stat));
+                    continue;
+                }
+                let path = below(&path, &name);
+                let names = self.names(entry.layer, &path);
+                mkdirat(&to, name.as_slice(), Mode::RWXU).at("mkdir", names.target())?;
+                found.push((path, entry.parts));
+            }
+            directories.push(Directory { path, layer, files });
+        }
+        Ok(directories)
+    }
+
+    /// Makes the files, half of them in a process beside us: making an inode is what takes the time. All names of one
+    /// file fall to the same half.
+    fn make_files(&self, directories: &[Directory]) -> Result<Shared> {
+        let (ours, theirs) = channel::pair()?;
+        let Fork::Parent { pidfd, .. } = fork_single(0, None).at("clone", "share")? else {
+            let report = match self.make_half(directories, 1) {
+                Ok(done) => serde_json::to_vec(&done),
+                Err(error) => serde_json::to_vec(&error),
+            };
+            // With nobody listening there is nobody to tell.
+            let _ = channel::send(&theirs, &report.unwrap_or_default(), &[]);
+            exit_now(0);
+        };
+        drop(theirs);
+        let own = self.make_half(directories, 0);
+        if own.is_err() {
+            end(pidfd.as_fd());
+        }
+        let own = own?;
+        let report = channel::receive_message(&ours, &mut Vec::new()).at("share", "receive");
+        end(pidfd.as_fd()); // it has said all
+        let report = report?;
+        match serde_json::from_slice::<Shared>(&report) {
+            Ok(other) => {
+                Ok(Shared { shared: own.shared + other.shared, copied: own.copied + other.copied })
+            }
+            Err(_) => Err(serde_json::from_slice(&report).unwrap_or_else(|_| {
+                Error::new(Code::Kernel, "share", "", "the other half was ended")
+            })),
+        }
+    }
+
+    /// Makes the files of even, or of odd, inodes.
+    fn make_half(&self, directories: &[Directory], half: u64) -> Result<Shared> {
+        let mut progress = Progress::default();
+        for Directory { path, files, .. } in directories {
+            let mut open: Vec<(usize, OwnedFd)> = Vec::new();
+            let mut to = None;
+            for (name, layer, stat) in files.iter().filter(|(.., stat)| stat.st_ino % 2 == half) {
+                let below = below(path, name);
+                let names = self.names(*layer, &below);
+                if to.is_none() {
+                    to = Some(open_directory(&self.to, path).at("open", names.target())?);
+                }
+                if !open.iter().any(|(known, _)| known == layer) {
+                    let from = open_directory(&self.layers[*layer], path);
+                    open.push((*layer, from.at("open", names.origin())?));
+                }
+                let from = open.iter().find(|(known, _)| known == layer);
+                let (Some((_, from)), Some(to)) = (from, &to) else { continue };
+                let entry = Entry { from, to, name, names, stat: *stat };
+                self.entry(&entry, *layer, &mut progress)?;
+            }
         }
         Ok(progress.done)
     }
