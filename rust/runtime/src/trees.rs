@@ -12,6 +12,7 @@ use pyrt_core::paths::open_host;
 use pyrt_core::wire::{self, Frame};
 use pyrt_core::{At, Code, Error, Result, overlay, sys, tree, userns};
 use rustix::fs::{Mode, OFlags};
+use rustix::thread::CapabilitiesSecureBits;
 
 use crate::arguments::{Arguments, invalid, missing};
 use crate::{Status, roots, unpack};
@@ -111,6 +112,9 @@ fn share(args: &Arguments, path: &Path) -> Result<Vec<u8>> {
         .map(|(layer, data)| tree::Source { layer: layer.into(), data: data.into() })
         .collect();
     // Metadata need not be waited for: file systems write it in order, so that what is named later is not there earlier.
+    rustix::process::umask(Mode::empty());
+    let keep = CapabilitiesSecureBits::NO_SETUID_FIXUP;
+    rustix::thread::set_capabilities_secure_bits(keep).at("keep capabilities", "")?;
     let shared = tree::share_shifted(&sources, path, &uids, &gids);
     or_remove(shared, path).map(|shared| to_json(&shared))
 }

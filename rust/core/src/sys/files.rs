@@ -1,7 +1,9 @@
 //! Descriptors: inheritance, pipes' owners, terminals.
 
+use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::ptr;
 
 /// Closes every descriptor from `first` on but `keep`, in a child that only executes or exits from here on.
 ///
@@ -152,4 +154,37 @@ pub fn namespace_type(fd: BorrowedFd<'_>) -> io::Result<i32> {
     // SAFETY: NS_GET_NSTYPE takes no argument.
     let kind = unsafe { libc::ioctl(fd.as_raw_fd(), libc::NS_GET_NSTYPE) };
     if kind < 0 { Err(io::Error::last_os_error()) } else { Ok(kind) }
+}
+
+/// Whose is what this thread makes from now on (setfsuid(2), setfsgid(2)); false if an ID is not mapped.
+#[must_use]
+pub fn set_maker(uid: u32, gid: u32) -> bool {
+    // SAFETY: all take an integer and say what was before; with -1, which is no ID, nothing changes.
+    let now = unsafe {
+        libc::setfsgid(gid);
+        libc::setfsuid(uid);
+        (libc::setfsuid(u32::MAX), libc::setfsgid(u32::MAX))
+    };
+    (now.0.cast_unsigned(), now.1.cast_unsigned()) == (uid, gid)
+}
+
+/// Whether `name` in a directory, followed no further, may have extended attributes (listxattrat(2), Linux 6.13).
+///
+/// # Errors
+/// ENOSYS below that kernel; EOPNOTSUPP.
+pub fn has_attributes(directory: BorrowedFd<'_>, name: &CStr) -> io::Result<bool> {
+    /// One number on all architectures.
+    const LISTXATTRAT: libc::c_long = 465;
+    // SAFETY: the name is null-terminated; with no buffer and no length the kernel writes nothing and tells the size.
+    let size = unsafe {
+        libc::syscall(
+            LISTXATTRAT,
+            directory.as_raw_fd(),
+            name.as_ptr(),
+            libc::AT_SYMLINK_NOFOLLOW,
+            ptr::null_mut::<libc::c_char>(),
+            0_usize,
+        )
+    };
+    if size < 0 { Err(io::Error::last_os_error()) } else { Ok(size > 0) }
 }

@@ -11,15 +11,16 @@
 //!   is there, on ext4), and in a block of its own, a file's worth of disk for each file, if it is not.
 //! - Paths in a folder begin with a piece of the layer's name, since overlayfs looks in one folder after the other.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::ffi::OsStr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, Stat, XattrFlags, fchmod, fchown, fdatasync, fsetxattr,
-    ftruncate, futimens, linkat, llistxattr, mkdirat, open, statat,
+    AtFlags, FileType, Gid, Mode, OFlags, Stat, Uid, XattrFlags, fchmod, fdatasync, fsetxattr,
+    ftruncate, futimens, linkat, mkdirat, open, statat,
 };
 use rustix::io::Errno;
 
@@ -27,6 +28,8 @@ use super::merge::Merged;
 use super::shift::{Entry, IdMap, Names, Shift, times};
 use super::{below, open_directory};
 use crate::create::end;
+use crate::paths::c_string;
+use crate::sys::files::{has_attributes, set_maker};
 use crate::sys::fork::{Fork, exit_now, fork_single};
 use crate::{At, Code, Error, Result, channel};
 
@@ -62,6 +65,9 @@ pub struct Shared {
 /// whiteouts and opaque directories have had their effect. Nobody may be at work on the layers but others who do the
 /// same: the links are made where they are missing, and one that is there is the right one.
 ///
+/// The process is only for this: it has no umask, its capabilities outlive a change of its user
+/// (SECBIT_NO_SETUID_FIXUP), and what it makes afterwards may be another's.
+///
 /// # Errors
 /// `denied` for an owner outside the maps; `kernel` naming the entry. What has been made stays for the caller to remove.
 pub fn share_shifted(
@@ -78,7 +84,8 @@ pub fn share_shifted(
     mkdirat(rustix::fs::CWD, destination, Mode::RWXU).at("mkdir", destination)?;
     let shift = Shift { uids, gids };
     let to = open_root(destination)?;
-    Share { sources, layers, folders, to, destination, shift }.run()
+    let maker = Cell::new(None);
+    Share { sources, layers, folders, to, destination, shift, maker }.run()
 }
 
 /// A folder of links, open.
@@ -148,6 +155,8 @@ struct Share<'a> {
     /// For errors.
     destination: &'a Path,
     shift: Shift<'a>,
+    /// Whose is what we make now.
+    maker: Cell<Option<(Uid, Gid)>>,
 }
 
 /// A directory of the merged layers, and what is in it but other directories.
@@ -306,7 +315,10 @@ impl Share<'_> {
     fn file(&self, entry: &Entry<'_>, redirect: &[u8]) -> Result<()> {
         let names = entry.names;
         let target = || names.target();
-        let to = entry.make()?;
+        let (uid, gid) = self.shift.owner(&entry.stat, names)?;
+        self.become_maker(uid, gid)?;
+        let mode = Mode::from_raw_mode(entry.stat.st_mode & 0o777);
+        let to = entry.make(mode)?; // its owner's, and with its mode: two calls less for each of many thousands
         if !redirect.is_empty() {
             ftruncate(&to, entry.stat.st_size.cast_unsigned()).at("truncate", target())?;
             for (name, value) in [(METACOPY, b"".as_slice()), (REDIRECT, redirect)] {
@@ -314,28 +326,39 @@ impl Share<'_> {
                     .at("set attributes of", target())?;
             }
         }
-        let (uid, gid) = self.shift.owner(&entry.stat, names)?;
-        fchown(&to, Some(uid), Some(gid)).at("chown", target())?;
         self.attributes(entry, &to)?;
-        let mode = Mode::from_raw_mode(entry.stat.st_mode & 0o7777);
-        fchmod(&to, mode).at("chmod", target())?;
+        if entry.stat.st_mode & 0o7000 != 0 {
+            let mode = Mode::from_raw_mode(entry.stat.st_mode & 0o7777);
+            fchmod(&to, mode).at("chmod", target())?;
+        }
         futimens(&to, &times(&entry.stat)).at("set times of", target())
+    }
+
+    /// Whose is what we make from now on.
+    fn become_maker(&self, uid: Uid, gid: Gid) -> Result<()> {
+        if self.maker.replace(Some((uid, gid))) == Some((uid, gid))
+            || set_maker(uid.as_raw(), gid.as_raw())
+        {
+            return Ok(());
+        }
+        let id = format!("{}:{}", uid.as_raw(), gid.as_raw());
+        Err(Error::kernel("become", id, libc::EINVAL))
     }
 
     /// Most files have none: asked by name, since opening each would cost as much as all the rest.
     fn attributes(&self, entry: &Entry<'_>, to: &OwnedFd) -> Result<()> {
-        let directory = format!("/proc/self/fd/{}/", entry.from.as_raw_fd());
-        let path = [directory.as_bytes(), entry.name].concat();
-        match llistxattr(path.as_slice(), &mut [0_u8; 256]) {
-            Ok(0) | Err(Errno::OPNOTSUPP) => Ok(()),
-            Err(errno) if errno != Errno::RANGE => {
-                Err(errno).at("list attributes of", entry.names.origin())
+        let name = c_string(OsStr::from_bytes(entry.name), "name")?;
+        match has_attributes(entry.from.as_fd(), &name) {
+            Ok(false) => return Ok(()),
+            Err(error) if error.raw_os_error() == Some(libc::EOPNOTSUPP) => return Ok(()),
+            // Without that call it is opened, and asked.
+            Err(error) if error.raw_os_error() != Some(libc::ENOSYS) => {
+                return Err(error).at("list attributes of", entry.names.origin());
             }
-            _ => {
-                let from = entry.open()?;
-                self.shift.attributes(&from, to).at("copy attributes of", entry.names.target())
-            }
+            _ => {}
         }
+        let from = entry.open()?;
+        self.shift.attributes(&from, to).at("copy attributes of", entry.names.target())
     }
 
     fn names<'a>(&'a self, layer: usize, path: &'a [u8]) -> Names<'a> {

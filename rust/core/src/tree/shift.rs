@@ -64,17 +64,17 @@ impl Entry<'_> {
         openat(self.from, self.name, flags, Mode::empty()).at("open", self.names.origin())
     }
 
-    pub(super) fn make(&self) -> Result<OwnedFd> {
+    pub(super) fn make(&self, mode: Mode) -> Result<OwnedFd> {
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        openat(self.to, self.name, flags, Mode::RUSR | Mode::WUSR).at("make", self.names.target())
+        openat(self.to, self.name, flags, mode).at("make", self.names.target())
     }
 }
 
 impl Shift<'_> {
     /// Copies a file, sharing its blocks where the file system can; the copy.
     pub(super) fn file(&self, entry: &Entry<'_>) -> Result<OwnedFd> {
-        let (from, to) = (entry.open()?, entry.make()?);
+        let (from, to) = (entry.open()?, entry.make(Mode::RUSR | Mode::WUSR)?);
         if ioctl_ficlone(&to, &from).is_err() {
             let length = entry.stat.st_size.cast_unsigned();
             copy_data(&from, &to, length).at("copy", entry.names.target())?;
