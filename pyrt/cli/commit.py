@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pyrt.cli import output
 from pyrt.cli.verb import Verb
 
@@ -55,6 +57,6 @@ class Commit(Verb):
         if self.iidfile:
             from pyrt import files
 
-            files.write_whole(self.iidfile, image.id.encode(), mode=0o644)
+            files.write_whole(os.path.abspath(self.iidfile), image.id.encode(), mode=0o644)
         output.line(id)
         return 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from pyrt.cli.registry_options import RegistryOptions
 
 TYPE_CHECKING = False
@@ -79,5 +81,5 @@ class Push(RegistryOptions):
                 progress=reporter,
             )
         if self.digestfile:
-            files.write_whole(self.digestfile, digest.encode(), mode=0o644)
+            files.write_whole(os.path.abspath(self.digestfile), digest.encode(), mode=0o644)
         return 0

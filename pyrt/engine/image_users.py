@@ -51,7 +51,7 @@ def prune(
         if image.names and not all or containers_of(layout, image.id):
             continue
         try:
-            _, id = remove_unused(layout, image.id)
+            id = remove.remove_manifest(layout, image.digest, users_in(layout))
         except Conflict:
             # A container was made from it meanwhile.
             continue
@@ -61,11 +61,6 @@ def prune(
             gone += [id] if id else []
     sweep.clear(layout)
     return gone, errors
-
-
-def remove_unused(layout: Layout, image_id: str) -> tuple[list[str], str]:
-    """Remove an image with all its names, but no container with it."""
-    return remove.remove_image(layout, image_id, users_in(layout), force=True)
 
 
 def users_in(layout: Layout) -> Callable[[str], list[str]]:

@@ -10,7 +10,7 @@ import threading
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from pyrt import files
+from pyrt import files, native
 from pyrt.errors import InvalidSpec, PyrtError, from_os_error
 from pyrt.images import blobs, settling
 from pyrt.images.layers import Unpacking
@@ -81,6 +81,7 @@ class Layers:
         path = self.layout.layer(layer.chain_id)
         self.progress.begin(digest, "blob", layer.descriptor.size)
         if os.path.isdir(path):
+            self.check_size(layer.descriptor, blob)
             self.progress.finish(digest, "blob", "skipped: already exists")
             return -1
         try:
@@ -134,6 +135,9 @@ class Layers:
             if partial.size < descriptor.size:
                 self.transfer(descriptor, partial, sink)
             found = self.finish(sink, descriptor, partial)
+            if isinstance(sink, Hashing):
+                # Its layer is here, by another blob; this one is as good, or it is refused.
+                found["diff_id"] = find_diff_id(partial.fd, descriptor.digest)
             self.check_found(layer, found)
             sink.commit(path)
         partial.commit()
@@ -203,6 +207,15 @@ class Layers:
             raise Corrupt("blob", subject, f"what came has the digest {digest}")
         return found
 
+    def check_size(self, descriptor: Descriptor, blob: str) -> None:
+        """Refuse a manifest that gives a stored blob another size."""
+        size = os.stat(blob).st_size
+        if size != descriptor.size:
+            subject = f"{self.source.name} {descriptor.digest}"
+            raise InvalidSpec(
+                "blob", subject, f"has {size} bytes, the manifest says {descriptor.size}"
+            )
+
     def check_found(self, layer: Layer, found: dict[str, Any]) -> None:
         """Refuse a layer that is not the one that the configuration means."""
         diff_id = found.get("diff_id", layer.diff_id)
@@ -210,6 +223,19 @@ class Layers:
             subject = f"{self.source.name} {layer.descriptor.digest}"
             reason = f"its diff ID is {diff_id}, the configuration says {layer.diff_id}"
             raise InvalidSpec("layer", subject, reason)
+
+
+def find_diff_id(fd: int, digest: str) -> str:
+    """The diff ID of the whole blob on `fd`. Raises InvalidSpec for one that is damaged."""
+    os.lseek(fd, 0, os.SEEK_SET)
+    out = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        return native.decompress(fd, out)[0]
+    except PyrtError as error:
+        error.subject = f"{digest} {error.subject}".strip()
+        raise
+    finally:
+        os.close(out)
 
 
 def hash_file(fd: int) -> str:

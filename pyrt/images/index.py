@@ -85,6 +85,13 @@ def layer_sizes(descriptors: list[dict[str, Any]]) -> dict[str, int]:
     return sizes
 
 
+def identity(descriptor: dict[str, Any]) -> str:
+    """The image ID; the manifest's digest where it is not noted. One image may have come with
+    several manifests: as a Docker and as an OCI one, or with its layers compressed anew.
+    """
+    return annotation(descriptor, IMAGE_ID) or str(descriptor["digest"])
+
+
 def set_name(
     descriptors: list[dict[str, Any]], descriptor: dict[str, Any], name: str
 ) -> list[dict[str, Any]]:
@@ -94,10 +101,10 @@ def set_name(
     A nameless descriptor of the same image goes, and with `name` "" nothing is added where there
     is a named one.
     """
-    digest = descriptor["digest"]
+    image = identity(descriptor)
     result = without_name(descriptors, name) if name else list(descriptors)
-    others = [entry for entry in result if entry["digest"] == digest and name_of(entry)]
-    result = [entry for entry in result if entry["digest"] != digest or name_of(entry)]
+    others = [entry for entry in result if identity(entry) == image and name_of(entry)]
+    result = [entry for entry in result if identity(entry) != image or name_of(entry)]
     if name or not others:
         result.append(renamed(descriptor, name))
     return result
@@ -109,7 +116,7 @@ def without_name(descriptors: list[dict[str, Any]], name: str) -> list[dict[str,
     for entry in descriptors:
         if name_of(entry) != name:
             result.append(entry)
-        elif sum(other["digest"] == entry["digest"] for other in descriptors) == 1:
+        elif sum(identity(other) == identity(entry) for other in descriptors) == 1:
             result.append(renamed(entry, ""))
     return result
 

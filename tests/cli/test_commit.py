@@ -6,6 +6,7 @@ import io
 import json
 import shlex
 import shutil
+import struct
 import subprocess
 import tarfile
 from pathlib import Path
@@ -173,6 +174,14 @@ def test_others_read_what_was_committed(pyrt: Pyrt, tmp_path: Path) -> None:
     pyrt.ok("rmi", "made")
 
 
+ACL = struct.pack("<I", 2) + b"".join(
+    struct.pack("<HHI", *entry)
+    for entry in [(1, 7, 0xFFFFFFFF), (4, 5, 0xFFFFFFFF), (8, 5, 4), (16, 7, 0xFFFFFFFF),
+                  (32, 5, 0xFFFFFFFF)]
+)  # fmt: skip
+"""acl(5) as its attribute has it: the owner, the group, group 4, the mask, the others."""
+
+
 def test_owners_outlive_a_single_id(fresh_pyrt: Pyrt, tmp_path: Path) -> None:
     """A user without subordinate IDs, as root of a namespace of one ID is: what the image says of
     owners comes out again.
@@ -183,6 +192,8 @@ def test_owners_outlive_a_single_id(fresh_pyrt: Pyrt, tmp_path: Path) -> None:
         for name, kind in (("d", tarfile.DIRTYPE), ("d/file", tarfile.REGTYPE)):
             entry = tarfile.TarInfo(name)
             entry.uid, entry.gid, entry.mode, entry.type = 5, 6, 0o755, kind
+            # As systemd's journal has one: an entry for group 4.
+            entry.pax_headers = {"SCHILY.xattr.system.posix_acl_access": ACL.decode("latin-1")}
             archive.addfile(entry)
 
     # In one namespace: the holder of another could not be joined.
@@ -202,6 +213,8 @@ def test_owners_outlive_a_single_id(fresh_pyrt: Pyrt, tmp_path: Path) -> None:
     done = subprocess.run(command, env=fresh_pyrt.env, capture_output=True)
     assert done.returncode == 0, done
     with tarfile.open(tmp_path / "out.tar") as archive:
-        owners = {entry.name: (entry.uid, entry.gid) for entry in archive}
+        entries = {entry.name: entry for entry in archive}
+    owners = {name: (entry.uid, entry.gid) for name, entry in entries.items()}
+    assert "SCHILY.xattr.system.posix_acl_access" in entries["d/file"].pax_headers
     assert owners["d/file"] == owners["d"] == (5, 6)
     assert owners["d/new"] == (0, 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import subprocess
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -191,3 +192,38 @@ def test_images_columns_and_order(pyrt: Pyrt, two_images: tuple[str, str]) -> No
     for bad in (("--sort", "color"), ("--filter", "color=red"), ("--filter", "dangling=maybe")):
         result = pyrt("images", *bad)
         assert result.code == 125 and result.err.startswith("Error: "), result
+
+
+def test_one_image_may_come_with_several_manifests(fresh_pyrt: Pyrt, tmp_path: Path) -> None:
+    """Saved in two formats and loaded again it is the same image: one row, and prune leaves it."""
+    pyrt = fresh_pyrt
+    pyrt.ok("run", "--rm", "--network", "none", "demo", "true")
+    for format in ("oci-archive", "docker-archive"):
+        pyrt.ok("save", "-q", "--format", format, "-o", str(tmp_path / format), "demo")
+    for format in ("oci-archive", "docker-archive", "oci-archive"):
+        pyrt.ok("load", "-q", "-i", str(tmp_path / format))
+        rows = pyrt.ok("images", "--noheading", "--format", "{{.Repository}}:{{.Tag}}")
+        assert rows.splitlines() == ["localhost/demo:latest"]
+    pyrt.ok("tag", "demo", "second")
+    pyrt.ok("load", "-q", "-i", str(tmp_path / "docker-archive"))
+    assert pyrt.ok("image", "prune", "-f") == ""
+    id = pyrt.ok("images", "-q", "demo")
+    refused = pyrt("rmi", id)
+    assert "several names" in refused.err and "localhost/second:latest" in refused.err
+    pyrt.ok("rmi", "-f", id)
+    assert pyrt.ok("images", "-q") == ""
+
+
+def test_a_file_for_the_id_may_be_relative(pyrt: Pyrt, tmp_path: Path) -> None:
+    pyrt.ok("create", "--name", "box", "--network", "none", "demo", "true")
+    done = subprocess.run(
+        [*pyrt.argv, "commit", "-q", "--iidfile", "iid", "box", "made"],
+        cwd=tmp_path,
+        env=pyrt.env,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (tmp_path / "iid").read_text().removeprefix("sha256:") in done.stdout
+    pyrt.ok("rm", "box")
+    pyrt.ok("rmi", "made")

@@ -235,6 +235,26 @@ def test_diff_id_is_not_the_configurations(layout: Layout, faulty: FaultyRegistr
     refuse(layout, faulty, InvalidSpec, "its diff ID is sha256:.*, the configuration says")
 
 
+@pytest.mark.parametrize("damage", ["cut", "size"])
+def test_a_known_layer_vouches_for_no_other_blob(
+    layout: Layout, faulty: FaultyRegistry, damage: str
+) -> None:
+    """The same content by another blob: that blob is looked at, too, for it will be pushed."""
+    faulty.put(SAMPLE)
+    good = pull(layout, f"{faulty.host}/app:1")
+    layers = json.loads(SAMPLE.manifest)["layers"]
+    if damage == "cut":
+        data = faulty.blobs[layers[1]["digest"]][:-20]
+        faulty.blobs[digest_of(data)] = data
+        layers[1] |= {"digest": digest_of(data), "size": len(data)}
+    else:
+        layers[1]["size"] += 1
+    faulty.put_document(variant(layers=layers), media.OCI_MANIFEST)
+    with pytest.raises(InvalidSpec, match="deflate" if damage == "cut" else "the manifest says"):
+        pull(layout, f"{faulty.host}/app:1")
+    assert [image.digest for image in names.list_images(layout)] == [good.digest]
+
+
 @pytest.mark.parametrize(
     ("code", "kind", "match"),
     [

@@ -12,6 +12,9 @@ use super::{Copying, Owners};
 use crate::tree::outside;
 use crate::{At, Code, Error, Result};
 
+/// Before the name of an attribute that could not be set as it is, where there is a single ID.
+pub(super) const NOTED: &str = "user.pyrt.";
+
 impl Tree<'_> {
     /// Refuses to change what is there into something of another kind, unless the caller allowed it.
     pub(super) fn may_replace(&self, at: &Place<'_>, new: &str) -> Result<()> {
@@ -75,6 +78,10 @@ impl Tree<'_> {
                 self.written.skipped_xattrs += 1;
                 continue;
             }
+            // An access control list names IDs, of which there is only one here: noted, as owners are.
+            let noted = [NOTED.as_bytes(), name].concat();
+            let is_noted = self.limits.single_id && name.starts_with(b"system.posix_acl_");
+            let name = if is_noted { &noted } else { name };
             let step = format!("set {} of", String::from_utf8_lossy(name));
             fsetxattr(fd, name.as_slice(), value, XattrFlags::empty()).at(&step, os(path))?;
         }

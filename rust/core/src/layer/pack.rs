@@ -14,6 +14,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 use serde::Serialize;
 
+use super::ownership::NOTED;
 use super::place::{os, split};
 use super::writer::{Entry, Writer};
 use crate::tree::{IdMap, below, entries, open_directory};
@@ -270,9 +271,12 @@ impl<W: Write> Pack<'_, W> {
         };
         let mut found = Vec::new();
         for name in names[..length].split(|byte| *byte == 0) {
-            let is_users = name.starts_with(b"user.")
-                && !name.starts_with(b"user.overlay.")
-                && !name.starts_with(b"user.pyrt.");
+            if let Some(plain) = name.strip_prefix(NOTED.as_bytes()) {
+                let value = attribute(fd, name, path)?.filter(|_| plain.starts_with(b"system."));
+                found.extend(value.map(|value| (plain.to_vec(), value)));
+                continue;
+            }
+            let is_users = name.starts_with(b"user.") && !name.starts_with(b"user.overlay.");
             let is_capability = name == b"security.capability";
             if (is_users || is_capability)
                 && let Some(mut value) = attribute(fd, name, path)?
