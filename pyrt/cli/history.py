@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyrt.cli import output
 from pyrt.cli.images import describe_size
 from pyrt.cli.verb import Verb
-from pyrt.engine.clock import describe_age
+from pyrt.engine.clock import describe_age, format_go, format_rfc3339, parse_rfc3339
 from pyrt.errors import InvalidSpec
 
 TYPE_CHECKING = False
@@ -49,7 +49,7 @@ class History(Verb):
         elif self.format:
             from pyrt.cli import template
 
-            lines = template.render_rows(self.format, rows)
+            lines = template.render_rows(self.format, rows, titles={})
         else:
             cells = [[str(row[column]) for column in COLUMNS] for row in rows]
             lines = [output.table([list(HEADER), *cells])]
@@ -65,10 +65,12 @@ class History(Verb):
             if len(command) > COMMAND_LENGTH:
                 command = f"{command[: COMMAND_LENGTH - 3]}..."
         age = describe_age(entry["created"])
+        if entry["created"] and not self.human:
+            age = format_rfc3339(parse_rfc3339(entry["created"]), digits=0)
         return {
             "ID": id,
-            "Created": age if self.human else entry["created"],
-            "CreatedAt": entry["created"],
+            "Created": age,
+            "CreatedAt": format_go(entry["created"]),
             "CreatedBy": command,
             "CreatedSince": age,
             "Size": describe_size(entry["size"]) if self.human else str(entry["size"]),

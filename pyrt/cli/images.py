@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pyrt.cli import output
 from pyrt.cli.verb import Verb
-from pyrt.engine.clock import SECOND, describe_age, parse_rfc3339
+from pyrt.engine.clock import SECOND, describe_age, format_go, format_rfc3339, parse_rfc3339
+from pyrt.engine.inspection import repo_digests
 from pyrt.errors import InvalidSpec
 
 TYPE_CHECKING = False
@@ -26,6 +27,7 @@ COLUMNS = {
     "SIZE": "Size",
     "HISTORY": "History",
 }
+TITLES = {"ID": "IMAGE ID", "ReadOnly": "R/O"}
 SORTS: dict[str, Callable[[Image], Any]] = {
     "created": lambda image: "",
     "id": lambda image: image.id,
@@ -69,9 +71,13 @@ class Images(Verb):
         if self.quiet:
             self.print_lines(list(dict.fromkeys(self.identify(image) for image in images)))
         elif self.format == "json":
-            output.line(output.indented([self.document(image) for image in images], "    "))
+            users = count_users(engine)
+            documents = [self.document(image, users) for image in images]
+            output.line(output.indented(documents, "    "))
         else:
-            self.print_table([row for image in images for row in self.rows(image)])
+            # Whoever does not ask for it does not wait for all containers to be read.
+            users = count_users(engine) if ".Containers" in self.format else {}
+            self.print_table([row for image in images for row in self.rows(image, users)])
         return 0
 
     def select(self, engine: Engine) -> list[Image]:
@@ -102,41 +108,56 @@ class Images(Verb):
         """The ID as it is printed: short, or whole with its algorithm."""
         return image.id if self.no_trunc else image.id.removeprefix("sha256:")[:12]
 
-    def rows(self, image: Image) -> list[dict[str, Any]]:
+    def rows(self, image: Image, users: dict[str, int]) -> list[dict[str, Any]]:
         """The fields of one line for each name."""
+        shared = {
+            "ID": self.identify(image),
+            "Id": image.id.removeprefix("sha256:"),
+            "ParentId": "",
+            "Digest": image.digest,
+            "Names": image.names,
+            "RepoTags": image.names,
+            "RepoDigests": repo_digests(image),
+            "CreatedSince": describe_age(image.created),
+            "CreatedAt": format_go(image.created),
+            "CreatedTime": format_go(image.created),
+            "Created": describe_age(image.created),
+            "Size": describe_size(image.size),
+            "SharedSize": 0,
+            "VirtualSize": image.size,
+            "History": ", ".join(image.names),
+            "Labels": image.config.labels,
+            "Containers": users.get(image.id, 0),
+            "Dangling": not image.names,
+            "ReadOnly": False,
+            "IsReadOnly": False,
+        }
         lines = []
         for name in image.names or ["<none>:<none>"]:
             repository, _, tag = name.rpartition(":")
             if "@" in repository:  # pulled by digest, which is no tag
                 repository, tag = repository.partition("@")[0], "<none>"
-            lines.append(
-                {
-                    "Repository": repository,
-                    "Tag": tag,
-                    "ID": self.identify(image),
-                    "Id": image.id.removeprefix("sha256:"),
-                    "Digest": image.digest,
-                    "CreatedSince": describe_age(image.created),
-                    "CreatedAt": image.created,
-                    "Created": describe_age(image.created),
-                    "Size": describe_size(image.size),
-                    "History": ", ".join(image.names),
-                    "Labels": image.config.labels,
-                }
-            )
+            lines.append({"Repository": repository, "Tag": tag, **shared})
         return lines
 
-    def document(self, image: Image) -> dict[str, Any]:
+    def document(self, image: Image, users: dict[str, int]) -> dict[str, Any]:
         """One element of ``--format json``."""
+        created = parse_rfc3339(image.created) if image.created else 0
         return {
             "Id": image.id.removeprefix("sha256:"),
+            "ParentId": "",
             "RepoTags": image.names or None,
+            "RepoDigests": repo_digests(image),
             "Size": image.size,
+            "SharedSize": 0,
+            "VirtualSize": image.size,
             "Labels": image.config.labels or None,
+            "Containers": users.get(image.id, 0),
             "Names": image.names,
             "Digest": image.digest,
-            "Created": parse_rfc3339(image.created) // SECOND if image.created else 0,
-            "CreatedAt": image.created,
+            "History": image.names,
+            "Created": created // SECOND,
+            "CreatedAt": format_rfc3339(created, digits=0) if image.created else "",
         }
 
     def print_table(self, rows: list[dict[str, Any]]) -> None:
@@ -144,7 +165,9 @@ class Images(Verb):
         if self.format:
             from pyrt.cli import template
 
-            self.print_lines(template.render_rows(self.format, rows, heading=not self.noheading))
+            self.print_lines(
+                template.render_rows(self.format, rows, heading=not self.noheading, titles=TITLES)
+            )
             return
         shown = [
             heading
@@ -159,6 +182,19 @@ class Images(Verb):
         text = "\n".join(lines)
         if text:
             output.line(text)
+
+
+def count_users(engine: Engine) -> dict[str, int]:
+    """By image ID how many containers were made from it."""
+    from pyrt.engine import records
+
+    counts: dict[str, int] = {}
+    for id in records.list_ids(engine.layout):
+        record = records.read(engine.layout, id)
+        if record is not None:
+            image_id = str(record.document.get("image_id") or "")
+            counts[image_id] = counts.get(image_id, 0) + 1
+    return counts
 
 
 def describe_size(size_bytes: int) -> str:

@@ -25,11 +25,17 @@ class Push(RegistryOptions):
     destination: Annotated[
         str, Argument(metavar="[DESTINATION]", help="[docker://]HOST/REPOSITORY[:TAG]")
     ] = ""
+    compression_format: Annotated[
+        str, Option("--compression-format", help="gzip or zstd; only what the layers have")
+    ] = ""
+    compression_level: Annotated[
+        str, Option("--compression-level", help="Refused: layers are sent as they are")
+    ] = ""
     digestfile: Annotated[
         str, Option("--digestfile", metavar="PATH", help="Write the manifest's digest there")
     ] = ""
     format: Annotated[
-        str, Option("--format", "-f", help="oci or v2s2; as the image is, if not given")
+        str, Option("--format", "-f", help="oci, or v2s2 (docker); as the image is, if not given")
     ] = ""
     quiet: Annotated[bool, Option("--quiet", "-q", help="No output")] = False
     remove_signatures: Annotated[
@@ -40,13 +46,22 @@ class Push(RegistryOptions):
         """Push it."""
         from pyrt import files
         from pyrt.cli import progress
-        from pyrt.errors import NotFound
-        from pyrt.images import names, publication
+        from pyrt.errors import NotFound, Unsupported
+        from pyrt.images import names, publication, push
         from pyrt.images.transports.address import parse_address
 
         image = names.find(engine.layout, self.image)
         if image is None:
             raise NotFound("image", self.image, "not known")
+        if self.compression_level:
+            raise Unsupported(
+                "--compression-level",
+                self.compression_level,
+                "layers are sent as they are, not compressed anew",
+                hint="leave it out",
+            )
+        if self.compression_format:
+            push.check_compression(engine.layout, image, self.compression_format)
         target = self.destination or (image.names[0] if image.names else self.image)
         reporter = progress.make(quiet=self.quiet)
         address = parse_address(target)

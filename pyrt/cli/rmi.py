@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from pyrt.cli import output
-from pyrt.cli.rm import exit_code
 from pyrt.cli.selection import require
 from pyrt.cli.verb import Verb
-from pyrt.errors import NotFound, PyrtError
+from pyrt.errors import Conflict, NotFound, PyrtError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +19,8 @@ if TYPE_CHECKING:
 class Rmi(Verb):
     """Remove one or more images from local storage
 
-    The exit code is 1 if an image did not exist and nothing else failed, 2 if one is in use.
+    The exit code is 1 if an image did not exist and nothing else failed, 2 if one is in use, 125 if
+    anything else failed.
     """
 
     images: Annotated[list[str], Argument(metavar="IMAGE [IMAGE...]", help="Names or IDs")] = []
@@ -48,3 +48,14 @@ class Rmi(Verb):
             if id:
                 output.line(f"Deleted: {id.removeprefix('sha256:')}")
         return exit_code(errors)
+
+
+def exit_code(errors: list[PyrtError]) -> int:
+    """podman-rmi(1): 2 if one is in use, 1 if some were only missing, else 125, for one that has
+    several names too.
+    """
+    if any(isinstance(error, Conflict) and error.reason.startswith("in use") for error in errors):
+        return 2
+    if errors and all(isinstance(error, NotFound) for error in errors):
+        return 1
+    return 125 if errors else 0

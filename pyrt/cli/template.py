@@ -16,7 +16,7 @@ from pyrt.errors import InvalidSpec, Unsupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from typing import TypeAlias
 
     Pipeline: TypeAlias = list[list[str]]
@@ -40,35 +40,44 @@ def render(template: str, data: object) -> str:
     return render_nodes(parse(template), data)
 
 
-def render_rows(template: str, rows: Sequence[object], *, heading: bool = True) -> list[str]:
-    """``template`` for each of ``rows``; after the word ``table`` its tabs separate columns, under
-    a header.
+def render_rows(
+    template: str,
+    rows: Sequence[object],
+    *,
+    heading: bool = True,
+    titles: Mapping[str, str] = TITLES,
+) -> list[str]:
+    """``template`` for each of ``rows``; after the word ``table`` its tabs and blanks separate
+    columns, under a header. ``titles`` are those of fields that are not called what they are named.
     """
     head, _, body = template.partition(" ")
     if head != "table":
         nodes = parse(template)
         return [render_nodes(nodes, row) for row in rows]
-    nodes = parse(body.strip())
-    lines = [header(nodes)] if heading else []
+    nodes = [
+        (kind, node.replace(" ", "\t") if isinstance(node, str) else node)
+        for kind, node in parse(body.strip())
+    ]
+    lines = [header(nodes, titles)] if heading else []
     lines += [render_nodes(nodes, row) for row in rows]
     cells = [line.split("\t") for line in lines]
     width = max(map(len, cells), default=0)
     return [table([row + [""] * (width - len(row)) for row in cells])] if cells else []
 
 
-def header(nodes: list[Node]) -> str:
+def header(nodes: list[Node], titles: Mapping[str, str]) -> str:
     """A table's first line: each field's name, in capitals."""
-    return "".join(node if isinstance(node, str) else title(node) for _, node in nodes)
+    return "".join(node if isinstance(node, str) else title(node, titles) for _, node in nodes)
 
 
-def title(node: Pipeline | Branch) -> str:
+def title(node: Pipeline | Branch, titles: Mapping[str, str]) -> str:
     """What stands above a field: ``CREATED AT`` for ``.CreatedAt``; nothing above what
     is no field.
     """
     names = [word for word in node[0] if word.startswith(".")] if isinstance(node, list) else []
     name = names[0].rpartition(".")[2] if names else ""
-    if name in TITLES:
-        return TITLES[name]
+    if name in titles:
+        return titles[name]
     return "".join(f" {char}" if char.isupper() else char for char in name).strip().upper()
 
 

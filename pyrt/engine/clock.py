@@ -100,6 +100,16 @@ def format_rfc3339(instant: int, *, digits: int = 9) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + fraction + "Z"
 
 
+def format_go(timestamp: str) -> str:
+    """``2026-01-01 00:00:00 +0000 UTC``, as Go prints the time that an RFC 3339 timestamp means, in
+    whole seconds; "" for none.
+    """
+    if not timestamp:
+        return ""
+    seconds = parse_rfc3339(timestamp) // SECOND
+    return time.strftime("%Y-%m-%d %H:%M:%S +0000 UTC", time.gmtime(seconds))
+
+
 def parse_duration(text: str) -> int:
     """Nanoseconds of a Go duration: ``1h30m``, ``250ms``, ``1.5s``; a bare number is seconds.
     Raises InvalidSpec.

@@ -31,6 +31,10 @@ MARGIN_S = 5.0
 CLIENT = "pyrt"
 
 
+class Refused(Denied):
+    """The registry, or its token server, does not take the credential."""
+
+
 class Challenge:
     """One challenge of a WWW-Authenticate header: its scheme in lower case, and its parameters."""
 
@@ -135,6 +139,18 @@ class Authorization:
             self.challenge = chosen
         return True
 
+    @property
+    def is_basic(self) -> bool:
+        """Whether the credential itself is what the registry is sent."""
+        challenge = self.challenge
+        return challenge is not None and challenge.scheme == "basic" and self.basic() != ""
+
+    def refused(self, subject: str, said: str) -> Refused:
+        """The error of a credential that is not taken."""
+        who = self.credential.username if self.credential else ""
+        whose = f"the credentials of {who}" if who else "the identity token"
+        return Refused("registry", subject, f"refuses {whose}: {said}")
+
     def basic(self) -> str:
         """The user's name and password."""
         if self.credential is None or self.credential.identity_token:
@@ -153,11 +169,12 @@ class Authorization:
         asked_at = time.monotonic()
         status, body = self.ask(challenge, realm, scopes)
         if status in (401, 403):
-            who = self.credential.username if self.credential else "anonymous"
+            if self.credential is not None:
+                raise self.refused(self.host, f"HTTP {status} from its token server")
             raise Denied(
                 "registry",
                 self.host,
-                f"its token server refuses {who or 'the identity token'}: HTTP {status}",
+                f"its token server refuses anonymous: HTTP {status}",
                 hint=f"log in: pyrt login {self.host}",
             )
         answer = parse_object(body)

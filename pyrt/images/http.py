@@ -65,6 +65,7 @@ class Answer:
         self.response = response
         self.url = url
         self.server = server
+        self.is_broken = False
 
     @property
     def status(self) -> int:
@@ -78,11 +79,15 @@ class Answer:
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes of the body, b"" at its end. Raises KernelError if the connection
-        breaks.
+        breaks, or nothing comes for as long as TIMEOUT says.
         """
         try:
             return self.response.read(size, decode_content=False)
         except (HTTPError, OSError) as error:
+            self.is_broken = True
+            if is_timeout(error):
+                reason = f"stalled: sent nothing for {TIMEOUT.read_timeout:g} seconds"
+                raise KernelError("registry", self.server, reason) from None
             raise unreachable(self.server, error) from None
 
     def read_all(self, limit_bytes: int) -> bytes:
@@ -99,7 +104,7 @@ class Answer:
     def close(self) -> None:
         """Give the connection back, for which little may be left of the body; else close it."""
         left = self.response.length_remaining
-        if left is not None and left <= DRAIN_BYTES:
+        if left is not None and left <= DRAIN_BYTES and not self.is_broken:
             self.response.drain_conn()
         else:
             self.response.close()
@@ -351,11 +356,17 @@ def unreachable(server: str, error: Exception) -> PyrtError:
     if isinstance(error, NameResolutionError):
         return KernelError("registry", server, "its host name is not known")
     cause = cause_of(error)
-    if isinstance(cause, TimeoutError | socket.timeout) or "timed out" in str(error).lower():
+    if is_timeout(error):
         return KernelError("registry", server, "timed out")
     if cause is not None and cause.errno:
         return KernelError("registry", server, os.strerror(cause.errno), errno=cause.errno)
     return KernelError("registry", server, "the connection was lost")
+
+
+def is_timeout(error: Exception) -> bool:
+    """Whether that was waited for in vain."""
+    is_one = isinstance(cause_of(error), TimeoutError | socket.timeout)
+    return is_one or "timed out" in str(error).lower()
 
 
 def untrusted(server: str, error: Exception) -> PyrtError:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from pyrt.errors import InvalidSpec, NotFound, PyrtError
 from pyrt.images import pull
+from pyrt.images.names import Image
 from pyrt.images.reference import canonical, parse_reference
 from pyrt.images.transports import docker_archive
 from pyrt.images.transports import layout as oci
@@ -14,7 +15,6 @@ from pyrt.images.transports.directory import DirectorySource
 from pyrt.images.transports.shelf import open_shelf
 
 if TYPE_CHECKING:
-    from pyrt.images.names import Image
     from pyrt.images.progress import Progress
     from pyrt.images.transports.address import Address
     from pyrt.images.transports.shelf import Shelf
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 
 def load(layout: Layout, path: str, *, progress: Progress | None = None) -> list[Image]:
     """The images in the file or directory `path`, `-` for stdin: an OCI layout, a docker archive or
-    a `dir:` directory, in a tar archive (plain, gzip or zstd) or not.
+    a `dir:` directory, in a tar archive (plain, gzip or zstd) or not. An image is there once for
+    each name that it has in the archive, which is then the first of its names.
 
     Raises InvalidSpec if it is none of them. (podman-load(1).)
     """
@@ -39,8 +40,11 @@ def load(layout: Layout, path: str, *, progress: Progress | None = None) -> list
         if shelf.has("manifest.json") and not shelf.has("version"):
             return distinct(
                 [
-                    copy_docker(layout, shelf, image, progress)
+                    named
                     for image in docker_archive.read_images(shelf)
+                    for named in by_name(
+                        copy_docker(layout, shelf, image, progress), given_names(image)
+                    )
                 ]
             )
         if shelf.has("manifest.json"):
@@ -84,11 +88,34 @@ def copy_docker(
     platform: str = "",
 ) -> Image:
     """One image of a docker archive, under all its names."""
-    tags = image.get("RepoTags") or []
-    assert isinstance(tags, list)
-    given = [name for tag in tags for name in name_of(tag)]
+    given = given_names(image)
     with docker_archive.DockerArchiveSource(shelf, image) as source:
         return pull.copy_in(layout, source, given, platform=platform, progress=progress)
+
+
+def given_names(image: dict[str, object]) -> list[str]:
+    """The full names that one image of a docker archive gets."""
+    tags = image.get("RepoTags") or []
+    assert isinstance(tags, list)
+    return [name for tag in tags for name in name_of(tag)]
+
+
+def by_name(image: Image, given: list[str]) -> list[Image]:
+    """The image once for each of its `given` names, with that one first; once if there is none."""
+    if not given:
+        return [image]
+    return [
+        Image(
+            id=image.id,
+            digest=image.digest,
+            names=[name, *(other for other in image.names if other != name)],
+            config=image.config,
+            diff_ids=image.diff_ids,
+            chain_ids=image.chain_ids,
+            size=image.size,
+        )
+        for name in given
+    ]
 
 
 def choose_docker(shelf: Shelf, address: Address) -> dict[str, object]:
@@ -124,5 +151,5 @@ def name_of(text: str) -> list[str]:
 
 
 def distinct(images: list[Image]) -> list[Image]:
-    """Each image once, though it may have been found under several names."""
+    """Each image once under each of its names."""
     return list({(image.id, *image.names[:1]): image for image in images}.values())

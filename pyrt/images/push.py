@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pyrt.errors import Unsupported, from_os_error
+from pyrt.errors import InvalidSpec, Unsupported, from_os_error
 from pyrt.images import blobs, index
 from pyrt.images.manifests import kind_keys, read_checked, read_manifest
 from pyrt.images.parallel import LIMIT, Crew
@@ -70,6 +70,21 @@ def copy_out(
     digest = digest_of(data)
     destination.put_manifest(media_type, data, digest, top=True)
     return digest
+
+
+def check_compression(layout: Layout, image: Image, wanted: str) -> None:
+    """Refuse a compression (`gzip`, `zstd`) that would change anything: layers are sent as they
+    are. Raises InvalidSpec for one that there is not, else Unsupported.
+    """
+    known = ("gzip", "zstd")
+    if wanted not in (*known, "zstd:chunked"):
+        hint = f"choose {' or '.join(known)}"
+        raise InvalidSpec("--compression-format", wanted, "no such format", hint=hint)
+    for layer in read_manifest(layout, image.digest).layers:
+        has = media.LAYERS.get(layer.mediaType) or "not compressed"
+        if has != wanted:
+            reason = f"layers are sent as they are, and {layer.digest} is {has}"
+            raise Unsupported("--compression-format", wanted, reason, hint="leave it out")
 
 
 def media_type_of(layout: Layout, digest: str, data: bytes) -> str:

@@ -131,7 +131,7 @@ class Registry:
         raise self.refusal(answer, subject)
 
     def check_login(self) -> None:
-        """Make sure that the registry takes our credential. Raises Denied if it does not."""
+        """Make sure that the registry takes our credential. Raises Refused if it does not."""
         # Anonymous access to /v2/ proves nothing, so the credential goes along where it is wanted.
         self.request("GET", "/v2/").close()
 
@@ -142,7 +142,10 @@ class Registry:
         subject = subject or self.host
         status = answer.status
         if status == 401:
-            hint = f"log in: pyrt login {self.host}"
+            if self.authorization.is_basic:
+                return self.authorization.refused(subject, said or "HTTP 401")
+            is_known = self.authorization.credential is not None
+            hint = "" if is_known else f"log in: pyrt login {self.host}"
             return Denied("registry", subject, said or "wants a login (HTTP 401)", hint=hint)
         if status == 403:
             return Denied("registry", subject, said or "access denied (HTTP 403)")

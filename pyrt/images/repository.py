@@ -183,7 +183,7 @@ class BlobReader:
 
     def reopen(self, error: PyrtError | None) -> None:
         """Connect again and go to where the blob broke off. Raises `error` if that was tried often
-        enough without a byte more.
+        enough without a byte more, with what was tried.
         """
         client = self.source.registry.client
         subject = f"{self.source.name} {self.descriptor.digest}"
@@ -191,16 +191,21 @@ class BlobReader:
             reason = f"ends after {self.position} bytes of {self.descriptor.size}"
             error = InvalidSpec("blob", subject, reason)
         if self.failures >= client.retries:
-            raise error
+            tried = f"{error.reason} ({self.position} of {self.descriptor.size} bytes came"
+            tried += f", tried {self.failures + 1} times)"
+            raise type(error)("blob", subject, tried, errno=error.errno)
         client.pause(self.failures)
         self.failures += 1
         self.answer.close()
         self.answer, begins = self.open(self.position)
-        while begins < self.position:
-            data = self.answer.read(min(self.position - begins, 1 << 20))
-            if not data:
-                raise error
-            begins += len(data)
+        try:
+            while begins < self.position:
+                data = self.answer.read(min(self.position - begins, 1 << 20))
+                if not data:
+                    return self.reopen(error)
+                begins += len(data)
+        except KernelError as again:
+            return self.reopen(again)
 
     def close(self) -> None:
         """See `transport.Reader`."""

@@ -7,8 +7,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-from pyrt.errors import InvalidSpec, NotFound
+from pyrt.errors import Denied, InvalidSpec, NotFound
 from pyrt.images import certificates, credentials, registries
+from pyrt.images.authorization import Refused
 from pyrt.images.reference import Reference, is_registry_host
 from pyrt.images.registry import Registry
 
@@ -47,7 +48,11 @@ def log_in(
         certificates=certificates.find_directory(host, os.environ, cert_dir),
         insecure=insecure,
     ) as registry:
-        registry.check_login()
+        try:
+            registry.check_login()
+        except Refused as error:
+            reason = "invalid username/password"
+            raise Denied("logging into", f'"{server}"', reason) from error
     return credentials.store(key, credential, authfile or credentials.default_path(os.environ))
 
 

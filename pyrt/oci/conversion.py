@@ -15,12 +15,16 @@ FORMATS = {
 }
 """By `--format`: the manifest's media type, and what each other type becomes."""
 
+ALIASES = {"docker": "v2s2"}
+"""What other verbs and tools call a format."""
+
 
 def convert(media_type: str, data: bytes, format: str, subject: str) -> tuple[str, bytes]:
     """The manifest as `format` has it, untouched if it is of that format already.
 
     Raises InvalidSpec for a format that there is not, Unsupported for a layer that it cannot name.
     """
+    format = ALIASES.get(format, format)
     if format not in FORMATS:
         raise InvalidSpec("--format", format, "no such format", hint="choose oci or v2s2")
     wanted, table = FORMATS[format]

@@ -97,6 +97,10 @@ def test_history(pyrt: Pyrt, tmp_path: Path) -> None:
     assert line.startswith(id[:12]) and line.endswith("made here") and " 3 kB " in line
     assert pyrt.ok("image", "history", "-q", "--no-trunc", "told") == id
     assert pyrt.ok("history", "--human=false", "--format", "{{.Size}}", "told") == "3000"
+    ages = "{{.CreatedSince}}|{{.CreatedAt}}"
+    since, _, at = pyrt.ok("history", "--human=false", "--format", ages, "told").partition("|")
+    assert since.endswith("Z") and at == f"{since[:-1].replace('T', ' ')} +0000 UTC"
+    assert pyrt.ok("history", "--format", ages, "told").endswith(f" ago|{at}")
     (entry,) = pyrt("history", "--format", "json", "told").json
     assert (entry["id"], entry["size"], entry["comment"]) == (id, 3000, "made here")
     assert entry["CreatedBy"].startswith("import /")
@@ -162,6 +166,27 @@ def test_images_columns_and_order(pyrt: Pyrt, two_images: tuple[str, str]) -> No
     options = ("--filter", "label=test=list", "--format", "{{.ID}}")
     newest_first = [id[:12] for id in reversed(two_images)]
     assert pyrt.ok("images", *options).split() == newest_first
+    first = two_images[0]
+    (entry,) = pyrt("images", "--format", "json", "first").json
+    assert (entry["ParentId"], entry["SharedSize"], entry["VirtualSize"]) == ("", 0, entry["Size"])
+    assert entry["RepoDigests"] == [f"localhost/first@{entry['Digest']}"]
+    assert (entry["Containers"], entry["History"]) == (0, ["localhost/first:latest"])
+    pyrt.ok("create", "--name", "of-first", "--network", "none", "first", "x")
+    fields = (
+        "{{.Names}} {{.RepoTags}} {{.RepoDigests}} {{.ReadOnly}} {{.Containers}} {{.VirtualSize}} "
+        "{{.SharedSize}} {{.Dangling}}{{.ParentId}}"
+    )
+    assert pyrt.ok("images", "--format", fields, "first") == (
+        "[localhost/first:latest] [localhost/first:latest] "
+        f"[localhost/first@{entry['Digest']}] false 1 {entry['Size']} 0 false"
+    )
+    pyrt.ok("rm", "of-first")
+    at = pyrt.ok("images", "--format", "{{.CreatedAt}}", "first")
+    assert at == f"{entry['CreatedAt'][:-1].replace('T', ' ')} +0000 UTC"
+    # A blank between fields is a column's end, as with podman.
+    assert pyrt.ok("images", "--format", "table {{.ID}} {{.Repository}}", "first") == (
+        f"IMAGE ID      REPOSITORY\n{first[:12]}  localhost/first"
+    )
     assert pyrt.ok("images", "--sort", "id", *options).split() == sorted(newest_first)
     assert pyrt.ok("images", "-q", "--filter", f"id={two_images[0][:20]}") == two_images[0][:12]
     for bad in (("--sort", "color"), ("--filter", "color=red"), ("--filter", "dangling=maybe")):

@@ -112,6 +112,10 @@ def test_import_images_rmi(pyrt: Pyrt, tmp_path: Path) -> None:
     assert (
         pyrt.ok("images", "--format", "{{.Repository}}:{{.Tag}}", "mine") == "localhost/mine:latest"
     )
+    pyrt.ok("tag", "mine", "also:1")
+    several = pyrt("rmi", id[7:])
+    assert several.code == 125 and "has several names: localhost/" in several.err
+    assert pyrt.ok("rmi", "also:1") == "Untagged: localhost/also:1"
     pyrt.ok("create", "--name", "user", *NONE, "mine")
     result = pyrt("rmi", "mine")
     assert result.code == 2

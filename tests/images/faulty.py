@@ -161,6 +161,17 @@ def cut_after(count: int) -> Fault:
     return fault
 
 
+def stall_after(count: int) -> Fault:
+    """Send so much of the blob, and then nothing, until the client hangs up."""
+
+    def fault(request: Request) -> bool:
+        cut_after(count)(request)
+        request.connection.recv(1)
+        return True
+
+    return fault
+
+
 def body(data: bytes, **headers: str) -> Fault:
     """Another body than the one that was asked for."""
     return status(200, data, **headers)

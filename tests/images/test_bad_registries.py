@@ -43,18 +43,6 @@ def refuse(layout: Layout, faulty: FaultyRegistry, kind: type[PyrtError], match:
     return refusal.value
 
 
-def test_lost_connections(layout: Layout, faulty: FaultyRegistry) -> None:
-    """The blob goes on where it broke, more often than there are retries, since each brought
-    something.
-    """
-    faulty.put(SAMPLE)
-    cuts = [cut_after(500_000) for _ in range(5)]
-    faulty.fail(LAYER, *cuts)
-    assert pull(layout, f"{faulty.host}/app:1", retries=1).id == SAMPLE.id
-    starts = [headers.get("Range") for _, path, headers in faulty.seen if path.endswith(LAYER)]
-    assert starts == [None, *(f"bytes={500_000 * n}-" for n in range(1, 6))]
-
-
 def test_registry_gone_and_back(layout: Layout, faulty: FaultyRegistry) -> None:
     """What an earlier pull got is not asked for again."""
     faulty.put(SAMPLE)

@@ -229,7 +229,7 @@ def test_tokens(layout: Layout, token_registry: DockerRegistry, token_server: To
     assert token_server.asked[0]["query"]["scope"] == ["repository:public/app:pull"]
     with pytest.raises(Denied, match="authentication required"):
         pull(layout, f"{host}/private/app:1")
-    with pytest.raises(Denied, match=f"its token server refuses {USER}: HTTP 401"):
+    with pytest.raises(Denied, match=f"refuses the credentials of {USER}: HTTP 401"):
         pull(layout, f"{host}/private/app:1", creds=f"{USER}:wrong")
     assert pull(layout, f"{host}/private/app:1", creds=f"{USER}:{PASSWORD}").id == SAMPLE.id
     token_server.asked.clear()

@@ -73,6 +73,18 @@ def test_pull_and_push(fresh: Pyrt, plain_registry: DockerRegistry, tmp_path: Pa
     assert (pushed.code, pushed.out) == (0, "")
     assert digest.read_text() == SAMPLE.digest
     assert fresh("push", PLAIN, "-q", f"{name}:1").err == ""
+    push = ("push", "-q", PLAIN, f"{name}:1")
+    for argv in (["--compression-format", "gzip"], ["--format", "docker"]):
+        assert fresh(*push, *argv).code == 0
+    for flag, value, reason in (
+        ("--compression-format", "zstd", f"layers are sent as they are, and {SAMPLE.layers[0]} is"),
+        ("--compression-format", "zstd:chunked", "layers are sent as they are"),
+        ("--compression-format", "odd", "no such format"),
+        ("--compression-level", "9", "layers are sent as they are"),
+    ):
+        refused = fresh(*push, flag, value)
+        assert refused.code == 125 and refused.err.startswith(f"Error: {flag} {value}: {reason}")
+    assert fresh(*push, "--digestfile", str(digest)).code == 0
     assert json.loads(fresh.ok("images", "--format", "json"))[0]["Digest"] == SAMPLE.digest
 
 
@@ -154,10 +166,14 @@ def test_login(
     trust = ("--cert-dir", certs)
     auth = fresh.root / "run/containers/auth.json"
     wrong = fresh("login", *trust, "-u", USER, "--password-stdin", host, input=b"wrong\n")
-    assert wrong.code == 125 and "authentication required" in wrong.err and not auth.exists()
+    assert wrong.err == f'Error: logging into "{host}": invalid username/password\n'
+    assert wrong.code == 125 and not auth.exists()
     name = f"{host}/verbs/login:1"
     upload(SAMPLE, name, creds=f"{USER}:{PASSWORD}")
-    assert fresh("pull", *trust, name).code == 125
+    assert f"hint: log in: pyrt login {host}" in fresh("pull", *trust, name).err
+    bad = fresh("pull", "-q", *trust, "--creds", f"{USER}:bad", name)
+    assert f"{name}: refuses the credentials of {USER}: " in bad.err and "hint" not in bad.err
+    assert bad.code == 125
     done = fresh(
         "login", *trust, "-v", "-u", USER, "--password-stdin", host, input=PASSWORD.encode()
     )

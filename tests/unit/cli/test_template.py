@@ -87,5 +87,9 @@ def test_table_has_a_header_and_columns() -> None:
         "1             now",
         "22222222222   then",
     ]
+    titles = {"ID": "IMAGE ID"}
+    assert render_rows("table {{.ID}} {{.CreatedAt}}", rows, titles=titles) == [
+        "IMAGE ID     CREATED AT\n1            now\n22222222222  then"
+    ]
     assert render_rows("table {{.ID}}", []) == ["CONTAINER ID"]
     assert render_rows("{{.ID}}", []) == []
