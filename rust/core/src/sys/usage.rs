@@ -122,47 +122,29 @@ impl Usage {
 
     /// Adds what [`Usage::to_bytes`] gave of another.
     pub fn add(&mut self, bytes: &[u8; USAGE_BYTES]) {
-        let mut sums = self.numbers();
-        for (at, (sum, other)) in sums.iter_mut().zip(bytes.as_chunks::<8>().0).enumerate() {
-            let other = u64::from_le_bytes(*other);
-            let is_peak = at == 2;
-            *sum = if is_peak { (*sum).max(other) } else { sum.saturating_add(other) };
+        let peak = self.largest_resident_bytes;
+        for (sum, other) in self.numbers_mut().into_iter().zip(bytes.as_chunks::<8>().0) {
+            *sum = sum.saturating_add(u64::from_le_bytes(*other));
         }
-        let [
-            user_usec,
-            system_usec,
-            largest_resident_bytes,
-            minor_faults,
-            major_faults,
-            read_bytes,
-            written_bytes,
-            voluntary_switches,
-            involuntary_switches,
-        ] = sums;
-        *self = Self {
-            user_usec,
-            system_usec,
-            largest_resident_bytes,
-            minor_faults,
-            major_faults,
-            read_bytes,
-            written_bytes,
-            voluntary_switches,
-            involuntary_switches,
-        };
+        // The one number that is no sum.
+        self.largest_resident_bytes = peak.max(self.largest_resident_bytes - peak);
     }
 
-    fn numbers(&self) -> [u64; 9] {
+    fn numbers(mut self) -> [u64; 9] {
+        self.numbers_mut().map(|number| *number)
+    }
+
+    fn numbers_mut(&mut self) -> [&mut u64; 9] {
         [
-            self.user_usec,
-            self.system_usec,
-            self.largest_resident_bytes,
-            self.minor_faults,
-            self.major_faults,
-            self.read_bytes,
-            self.written_bytes,
-            self.voluntary_switches,
-            self.involuntary_switches,
+            &mut self.user_usec,
+            &mut self.system_usec,
+            &mut self.largest_resident_bytes,
+            &mut self.minor_faults,
+            &mut self.major_faults,
+            &mut self.read_bytes,
+            &mut self.written_bytes,
+            &mut self.voluntary_switches,
+            &mut self.involuntary_switches,
         ]
     }
 }
