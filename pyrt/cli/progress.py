@@ -13,6 +13,14 @@ WIDTH = 30
 REDRAW_S = 0.1
 
 
+class Quiet(Progress):
+    """Warnings alone."""
+
+    def warn(self, text: str) -> None:
+        """See `Progress.warn`."""
+        output.complain(f"WARNING: {text}")
+
+
 class Lines(Progress):
     """A line on stderr for each thing that is done, as podman writes them elsewhere than on a
     terminal.
@@ -26,6 +34,10 @@ class Lines(Progress):
         """See `Progress.say`."""
         with self.lock:
             self.print(text)
+
+    def warn(self, text: str) -> None:
+        """See `Progress.warn`."""
+        self.say(f"WARNING: {text}")
 
     def finish(self, digest: str, what: str, how: str) -> None:
         """See `Progress.finish`; a layer that an image has twice is told of once."""
@@ -113,5 +125,5 @@ def short(digest: str) -> str:
 def make(*, quiet: bool) -> Progress:
     """What suits stderr."""
     if quiet:
-        return Progress()
+        return Quiet()
     return Bars() if os.isatty(2) and os.environ.get("TERM", "dumb") != "dumb" else Lines()

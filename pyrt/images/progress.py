@@ -9,6 +9,9 @@ class Progress:
     def say(self, text: str) -> None:
         """A step of the whole: `Trying to pull …`."""
 
+    def warn(self, text: str) -> None:
+        """What the user did not expect, and should know even if all the rest is not to be told."""
+
     def begin(self, digest: str, what: str, size_bytes: int) -> None:
         """A blob of `size_bytes` is on its way; `what` is `blob` or `config`."""
 

@@ -27,7 +27,7 @@ from pyrt.images.leases import Lease
 from pyrt.images.manifests import chain_ids, kind_keys, read_checked
 from pyrt.images.progress import Progress
 from pyrt.oci import media, models
-from pyrt.oci.platform import Platform, choose, parse_platform
+from pyrt.oci.platform import Platform, choose, fits, parse_platform
 
 if TYPE_CHECKING:
     from pyrt.images.names import Image
@@ -59,8 +59,9 @@ def copy_in(
     `image_names`, which are full (`HOST/REPOSITORY:TAG`, or `…@DIGEST`); [] for no name.
 
     `platform` is `OS/ARCHITECTURE[/VARIANT]`, "" for this machine's. Manifests are kept byte for
-    byte. Raises PyrtError: NotFound for what the source does not have, InvalidSpec for what is not
-    as its digest or the specification says, Unsupported for schema 1, foreign layers and artifacts.
+    byte. `progress` is warned of an image for another platform. Raises PyrtError: NotFound for what
+    the source does not have, InvalidSpec for what is not as its digest or the specification says,
+    Unsupported for schema 1, foreign layers and artifacts.
     """
     progress = progress or Progress()
     blobs.prepare(layout)
@@ -74,7 +75,11 @@ def copy_in(
     with Lease(layout, digests, [layer.chain_id for layer in layers]):
         sizes = Layers(layout, source, progress).fetch(layers)
         progress.say("Writing manifest to image destination")
-        return add(layout, chosen, data, image_names, sizes)
+        image = add(layout, chosen, data, image_names, sizes)
+    wanted, has = parse_platform(platform, machine()), platform_of(configuration)
+    if not fits(has, wanted):
+        progress.warn(f"image platform ({has}) does not match the expected platform ({wanted})")
+    return image
 
 
 def choose_manifest(source: Source, platform: str) -> Chosen:
@@ -248,9 +253,7 @@ def describe(
     for entry in known:
         if entry["digest"] == chosen.digest:
             origins += index.annotation(entry, index.ORIGINS).split()
-    platform = Platform(
-        configuration["os"], configuration["architecture"], configuration.get("variant") or ""
-    )
+    platform = platform_of(configuration)
     annotations = {
         index.IMAGE_ID: chosen.manifest.config.digest,
         index.CHAIN_IDS: ",".join(chains),
@@ -266,6 +269,13 @@ def describe(
         "annotations": {key: text for key, text in annotations.items() if text},
         "platform": {key: text for key, text in platform._asdict().items() if text},
     }
+
+
+def platform_of(configuration: dict[str, Any]) -> Platform:
+    """What a configuration says that the image runs on."""
+    return Platform(
+        configuration["os"], configuration["architecture"], configuration.get("variant") or ""
+    )
 
 
 def repository_of(name: str) -> str:

@@ -59,6 +59,13 @@ def wanted_variants(platform: Platform) -> list[str]:
     return [platform.variant, ""]
 
 
+def fits(has: Platform, wanted: Platform) -> bool:
+    """Whether what an image `has` is what is `wanted`; any variant is where none is named."""
+    if (has.os, has.architecture) != (wanted.os, wanted.architecture):
+        return False
+    return not wanted.variant or has.variant in wanted_variants(wanted)
+
+
 def choose(index: Index, platform: Platform, subject: str) -> Descriptor:
     """The manifest in `index` for `platform`. NotFound names the platforms that there are."""
     entries = [entry for entry in index.manifests if entry.platform is not None]

@@ -88,6 +88,30 @@ def test_pull_and_push(fresh: Pyrt, plain_registry: DockerRegistry, tmp_path: Pa
     assert json.loads(fresh.ok("images", "--format", "json"))[0]["Digest"] == SAMPLE.digest
 
 
+def test_pull_for_another_machine(fresh: Pyrt, plain_registry: DockerRegistry) -> None:
+    """Said, loud or quiet, where one manifest is all there is; not where it is what was wanted."""
+    other = "s390x"
+    sample = Sample({"a": b"1"}, architecture=other)
+    ours = SAMPLE.platform["architecture"]
+    name = f"{plain_registry.host}/verbs/foreign:1"
+    upload(sample, name)
+    line = (
+        f"WARNING: image platform (linux/{other}) does not match the expected platform "
+        f"(linux/{ours})"
+    )
+    loud = fresh("pull", PLAIN, name)
+    assert (loud.code, loud.out) == (0, f"{sample.id[7:]}\n")
+    assert loud.err.splitlines()[-1] == line
+    assert fresh("pull", "-q", PLAIN, name).err == f"{line}\n"
+    assert fresh("pull", "-q", PLAIN, "--platform", f"linux/{other}", name).err == ""
+    upload(SAMPLE, name)
+    assert fresh("pull", "-q", PLAIN, name).err == ""
+    asked = fresh("pull", "-q", PLAIN, "--platform", "linux/arm/v6", name)
+    assert asked.err.endswith(
+        f"(linux/{ours}) does not match the expected platform (linux/arm/v6)\n"
+    )
+
+
 def test_pull_fails(fresh: Pyrt, plain_registry: DockerRegistry) -> None:
     """125, one line for each image that could not be had, and the others are pulled."""
     name = f"{plain_registry.host}/verbs/some:1"
