@@ -22,5 +22,7 @@ class Create(ContainerOptions):
         self.announce(engine, config)
         if self.replace:
             engine.replace(config.name)
-        output.line(self.with_image(engine, config, engine.create_from))
+        id = self.with_image(engine, config, engine.create_from)
+        self.tell_limits(config)
+        output.line(id)
         return 0

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class Update(LimitOptions):
     """Update the limits of a container
 
-    Of one that runs at once, and of any for its next start. What is not named stays; -1 takes a
-    limit away.
+    Of one that runs at once, and of any for its next start. What is not named stays; -1 takes away
+    the limit of --pids-limit or --memory-swap.
     """
 
     container: Annotated[str, Argument(metavar="CONTAINER", help="Name or ID")]

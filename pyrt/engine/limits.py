@@ -95,12 +95,18 @@ def update(record: Record, asked: dict[str, Any], policy: str) -> None:
     try:
         now = records.find(layout, id)
         config = now.config
+        if "memory_swap" in asked and "memory" in config.limits:
+            asked = {"memory": config.limits["memory"], **asked}
         changes = ContainerConfig.from_dict(config.to_dict() | {"limits": asked})
         changes.limits_policy = policy
-        settle(changes, Host())
+        # As if there were a single ID: a namespace that counts tasks has its limit from its making.
+        settle(changes, Host(uid_count=1))
         config.limits = {**config.limits, **asked}
-        config.limits_policy = policy
-        settle(config, Host())
+        changed = {entry["flag"] for entry in changes.limits_resolved}
+        kept = [entry for entry in config.limits_resolved if entry["flag"] not in changed]
+        config.limits_resolved = kept + changes.limits_resolved
+        for kind, values in changes.resources.items():
+            config.resources[kind] = {**config.resources.get(kind, {}), **values}
         if now.status == "running":
             directory = stats.own_cgroup(now)
             if directory and changes.resources:

@@ -127,3 +127,22 @@ def test_two_limited_containers_do_not_share_their_limit(pyrt: Any) -> None:
         # The parent of what is exec'd is one, too: it has joined the namespaces.
         assert pyrt.ok("exec", name, "echo", "room") == "room"
         pyrt.ok("rm", "-f", name)
+
+
+def test_create_says_what_is_not_enforced_too(pyrt: Any) -> None:
+    argv = ("--network", "none", "--cgroups=disabled", "--limits=best", "-m", "64m")
+    done = pyrt("create", "--name", "loose", *argv, "demo", "true")
+    assert done.code == 0, done
+    assert "Warning: --memory 64m is not enforced" in done.err
+    pyrt.ok("rm", "loose")
+
+
+def test_an_update_that_cannot_be_changes_nothing(pyrt: Any) -> None:
+    """The limit of a namespace that counts tasks is that of its making."""
+    argv = ("--network", "none", "--cgroups=disabled", "--pids-limit", "9")
+    pyrt.ok("run", "-d", "--name", "fixed", *argv, "demo", "sleep", "60")
+    done = pyrt("update", "--pids-limit", "5", "fixed")
+    assert done.code == 125 and "--pids-limit 5: cannot be enforced" in done.err, done
+    limits = pyrt("inspect", "fixed").json[0]["HostConfig"]["Limits"]
+    assert [(entry["requested"], entry["verified"]) for entry in limits] == [("9", "9")]
+    pyrt.ok("rm", "-f", "fixed")

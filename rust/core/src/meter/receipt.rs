@@ -18,8 +18,8 @@ pub struct Sources<'a> {
     pub waited: Usage,
     /// Whether init waits for all (`--init`).
     pub init_reaps: bool,
-    /// Of the container's own network namespace.
-    pub traffic: Option<Traffic>,
+    /// Of the container's own network namespace, if it has one and that could be read.
+    pub traffic: Option<Option<Traffic>>,
     /// From start to end.
     pub wall_usec: u64,
     /// What the monitor has used itself.
@@ -34,6 +34,7 @@ const LARGEST: &str = "the largest single process";
 const DIRTIED: &str = "counts what was written to files, be it removed before it reached a device";
 const NO_PRESSURE: &str = "the kernel tells no pressure";
 const SHARED_NETWORK: &str = "it had no network of its own";
+const CLOSED_NETWORK: &str = "its network namespace could not be entered";
 
 /// The rows, in the order in which people read them.
 pub fn rows(mut sources: Sources<'_>) -> Vec<Row> {
@@ -60,8 +61,14 @@ pub fn rows(mut sources: Sources<'_>) -> Vec<Row> {
         ("network_transmit_bytes", |t| t.sent_bytes),
         ("network_transmit_packets", |t| t.sent_packets),
     ] {
-        let absent = Measure::absent("net/dev", SHARED_NETWORK);
-        rows.push((name, traffic.map_or(absent, |t| Measure::exact(pick(t), "net/dev"))));
+        rows.push((
+            name,
+            match traffic {
+                Some(Some(traffic)) => Measure::exact(pick(traffic), "net/dev"),
+                Some(None) => Measure::absent("net/dev", CLOSED_NETWORK),
+                None => Measure::absent("net/dev", SHARED_NETWORK),
+            },
+        ));
     }
     pressure(&mut rows, &mut sources, &mut buffer);
     let overhead = sources.overhead;

@@ -87,7 +87,9 @@ impl Container {
                 match source {
                     Source::Init => {
                         self.drain(&mut buffer);
-                        return usage::wait(self.created.pidfd.as_fd()).ok();
+                        let ended = usage::wait(self.created.pidfd.as_fd()).at("wait", "init");
+                        // Then exit.json says what failed.
+                        return ended.map_err(|error| self.failure = Some(error)).ok();
                     }
                     Source::Listener => self.accept(),
                     Source::Output(frame) => {

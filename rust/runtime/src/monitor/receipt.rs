@@ -111,7 +111,7 @@ impl Meter {
         self.wait_for_joined();
         let mut waited = init;
         waited.add(&self.sum.to_bytes());
-        let traffic = self.traffic();
+        let traffic = self.network.as_ref().map(|network| read_traffic(network).ok());
         let wall = self.started.map_or(Duration::ZERO, |started| started.elapsed());
         to_json(&rows(Sources {
             cgroup: self.cgroup.as_mut(),
@@ -138,14 +138,14 @@ impl Meter {
             let _ = poll(&mut [PollFd::from_borrowed_fd(read, PollFlags::IN)], Some(&timeout));
         }
     }
+}
 
-    /// Read through the host's procfs by ourselves: nobody of the container lives any more.
-    fn traffic(&self) -> Option<Traffic> {
-        let network = self.network.as_ref()?;
-        move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network)).ok()?;
-        let text = read_host(Path::new("/proc/thread-self/net/dev"), NET_DEV_BYTES).ok()?;
-        Some(network::parse(&String::from_utf8_lossy(&text)))
-    }
+/// Through the host's procfs, by ourselves: nobody of the container lives any more.
+fn read_traffic(network: &OwnedFd) -> Result<Traffic> {
+    move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))
+        .at("setns", "network")?;
+    let text = read_host(Path::new("/proc/thread-self/net/dev"), NET_DEV_BYTES)?;
+    Ok(network::parse(&String::from_utf8_lossy(&text)))
 }
 
 /// Appends a receipt to the file of all; the one before goes when it is full, so that both have a bound.
