@@ -22,6 +22,7 @@ pub mod memory_policy;
 pub mod meter;
 pub mod mount;
 pub mod namespaces;
+pub mod netlink;
 pub mod overlay;
 pub mod paths;
 pub mod personality;

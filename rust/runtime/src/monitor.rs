@@ -6,8 +6,8 @@ mod birth;
 mod clients;
 mod container;
 mod control;
+pub(crate) mod helper;
 mod log;
-mod network;
 mod receipt;
 mod stdio;
 

@@ -20,8 +20,8 @@ use super::Job;
 use super::clients::{Client, set_nonblocking, to_json};
 use super::container::{Container, Joining};
 use super::control::listen;
+use super::helper;
 use super::log::Log;
-use super::network;
 use super::receipt::{Meter, Network};
 use super::stdio::Stdio;
 
@@ -130,7 +130,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         stdio.use_terminal(terminal).inspect_err(|_| create::end(created.pidfd.as_fd()))?;
     }
     if let Some(config) = &job.config.network {
-        network::connect(config, pid).inspect_err(|_| create::end(created.pidfd.as_fd()))?;
+        helper::connect(config, pid).inspect_err(|_| create::end(created.pidfd.as_fd()))?;
     }
     Ok(Container {
         id: job.config.id.clone(),

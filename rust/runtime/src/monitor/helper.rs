@@ -16,8 +16,8 @@ use rustix::process::{Signal, WaitId, WaitIdOptions};
 /// A helper that is not ready by then is not going to be.
 const READY_SECONDS: i64 = 20;
 
-/// Runs the helper until it says, by exiting 0, that it is ready; what stays behind of it is our child.
-pub(crate) fn connect(config: &NetworkConfig, pid: u32) -> Result<()> {
+/// Connects the network namespace of init, whose pid this is.
+pub(super) fn connect(config: &NetworkConfig, pid: u32) -> Result<()> {
     // For `--userns host`: passt gives up the right to look into init before it opens init's namespace by path,
     // and in the same user namespace it has no other. What we opened, it inherits.
     let netns = if config.command.iter().any(|word| word.contains("{netns}")) {
@@ -25,13 +25,18 @@ pub(crate) fn connect(config: &NetworkConfig, pid: u32) -> Result<()> {
     } else {
         None
     };
-    let kept = netns.as_ref().map(AsFd::as_fd);
-    let number = netns.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+    run(&config.command, netns.as_ref(), &pid.to_string())
+}
+
+/// Runs the helper until it says, by exiting 0, that it is ready; what stays behind of it is our child. `{pid}` and
+/// `{netns}` in its command line stand for a process and for the descriptor that it gets.
+pub(crate) fn run(command: &[String], netns: Option<&OwnedFd>, pid: &str) -> Result<()> {
+    let kept = netns.map(AsFd::as_fd);
+    let number = netns.map_or(-1, AsRawFd::as_raw_fd);
     let fill = |word: &String| {
-        let word = word.replace("{pid}", &pid.to_string());
-        word.replace("{netns}", &format!("/proc/self/fd/{number}"))
+        word.replace("{pid}", pid).replace("{netns}", &format!("/proc/self/fd/{number}"))
     };
-    let words: Vec<String> = config.command.iter().map(fill).collect();
+    let words: Vec<String> = command.iter().map(fill).collect();
     let name = words.first().map_or("", String::as_str);
     let args = words
         .iter()
