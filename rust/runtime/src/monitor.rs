@@ -6,9 +6,11 @@ mod birth;
 mod clients;
 mod container;
 mod control;
+mod end;
 mod log;
 mod network;
 mod receipt;
+mod service;
 mod stdio;
 
 use std::ffi::OsString;
