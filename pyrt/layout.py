@@ -9,6 +9,7 @@ data/                              $XDG_DATA_HOME/pyrt: durable
 ├── containers/<id>/               a bundle: container.json config.json monitor.json log …
 ├── names/<name>                   symlink to the id; symlink(2) keeps names unique
 ├── receipts receipts.1            what containers that ended have used, one a line
+├── events events.1                what happened to containers and images, one a line
 └── cache/                         what can be made again: compiled filters, probes
 run/                               $XDG_RUNTIME_DIR/pyrt: gone at reboot, as processes are
 ├── holder                         locked by the holder of the user's namespace
@@ -108,6 +109,10 @@ class Layout:
     def receipts(self) -> str:
         """The file of receipts, one a line, the latest last; beside it the one before, `.1`."""
         return f"{self.data}/receipts"
+
+    def events(self) -> str:
+        """The file of events, the latest last; beside it the one before, `.1`."""
+        return f"{self.data}/events"
 
     # Processes.
 

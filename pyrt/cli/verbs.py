@@ -17,6 +17,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "Doctor",
         "Say what this machine can do, and what fixes each gap",
     ),
+    "events": ("pyrt.cli.events", "Events", "Show what happens to containers and images"),
     "exec": ("pyrt.cli.exec", "Exec", "Run a process in a running container"),
     "export": (
         "pyrt.cli.export",

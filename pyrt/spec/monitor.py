@@ -30,6 +30,7 @@ def build_monitor(
     stdin_once: bool = False,
     seccomp_cache: str = "",
     receipts: str = "",
+    events: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The monitor's document. `layers` are the layers to mount, the top one first, and `data` the
     directories behind those that have only metadata; both unused with `--rootfs`.
@@ -79,6 +80,7 @@ def build_monitor(
         }
         if receipts
         else None,
+        "events": events,
     }
 
 

@@ -63,6 +63,9 @@ pub struct MonitorConfig {
     /// Where its receipt is kept, beside exit.json.
     #[serde(default)]
     pub receipt: Option<ReceiptConfig>,
+    /// Where it is told what happens to it.
+    #[serde(default)]
+    pub events: Option<EventsConfig>,
 }
 
 /// The file of all receipts, one per line.
@@ -77,6 +80,18 @@ pub struct ReceiptConfig {
     pub name: String,
     /// The name of its image.
     pub image: String,
+}
+
+/// The file of all events, one per line.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventsConfig {
+    /// The file.
+    pub path: PathBuf,
+    /// Put away as `<path>.1` beyond this.
+    pub max_size_bytes: u64,
+    /// A JSON object, as text: what each event says of the container.
+    pub subject: String,
 }
 
 /// An overlay of read-only layers and a writable one.

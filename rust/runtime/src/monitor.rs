@@ -7,6 +7,7 @@ mod clients;
 mod container;
 mod control;
 mod end;
+mod events;
 mod log;
 mod network;
 mod receipt;

@@ -20,6 +20,7 @@ use super::Job;
 use super::clients::{Client, set_nonblocking, to_json};
 use super::container::{Container, Joining};
 use super::control::listen;
+use super::events::Events;
 use super::log::Log;
 use super::network;
 use super::receipt::{Meter, Network};
@@ -48,6 +49,9 @@ pub(super) fn supervise(job: Job, lead: BorrowedFd<'_>) -> Result<()> {
             let status = container.watch();
             let exit = container.conclude(status);
             let is_free = undo.release();
+            if undo.removes_bundle() && exit.is_some() {
+                container.tell("remove", "");
+            }
             container.say_goodbye(exit.as_deref());
             undo.finish(is_free);
             Ok(())
@@ -69,13 +73,7 @@ fn make_run_dir(path: &Path) -> Result<()> {
 
 /// Up to *created*, with the network, and the lead told.
 fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Container> {
-    let directory = OFlags::PATH | OFlags::DIRECTORY;
-    let bundle = open_host(&job.bundle, directory)?;
-    let run_dir = open_host(&job.run_dir, directory)?;
-    for name in ["control.sock", "state.json"] {
-        // ENOENT is the rule; a lost monitor's socket would make bind fail.
-        let _ = rustix::fs::unlinkat(&run_dir, name, AtFlags::empty());
-    }
+    let (bundle, run_dir) = open_directories(&job)?;
     let log = job.config.log.as_ref().map(Log::open).transpose()?;
     let filter = seccomp::of(&job.spec, job.config.seccomp_cache.as_deref())?;
     give_writable_layer(&job)?;
@@ -124,6 +122,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
     let reserve = || Reserved::make(bundle.as_fd(), "exit.json", EXIT_BYTES);
     let record = (!job.config.remove).then(reserve).transpose().map_err(undone)?;
     let meter = Meter::of(&job, cgroup.as_ref(), network).map_err(undone)?;
+    let events = Events::watch(cgroup.as_ref().map(AsFd::as_fd));
     let lead = keep(lead).map_err(undone)?;
     let mut created = beginning.finish(&job.spec)?;
     if let Some(terminal) = created.terminal.take() {
@@ -150,7 +149,20 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         record,
         joining,
         meter,
+        events,
     })
+}
+
+/// The bundle, and the run directory without what a lost monitor left.
+fn open_directories(job: &Job) -> Result<(OwnedFd, OwnedFd)> {
+    let directory = OFlags::PATH | OFlags::DIRECTORY;
+    let bundle = open_host(&job.bundle, directory)?;
+    let run_dir = open_host(&job.run_dir, directory)?;
+    for name in ["control.sock", "state.json"] {
+        // ENOENT is the rule; a lost monitor's socket would make bind fail.
+        let _ = rustix::fs::unlinkat(&run_dir, name, AtFlags::empty());
+    }
+    Ok((bundle, run_dir))
 }
 
 /// Gives the cgroup all controllers that there are, to account by, and writes the limits.

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 
 use super::clients::{Client, to_json};
+use super::events::Events;
 use super::log::Log;
 use super::receipt::Meter;
 use super::stdio::Stdio;
@@ -43,6 +44,7 @@ pub(super) struct Container {
     pub(super) record: Option<Reserved>,
     pub(super) joining: Joining,
     pub(super) meter: Meter,
+    pub(super) events: Events,
 }
 
 /// What exec must know of the container, kept when the document is gone.
@@ -70,6 +72,7 @@ enum Source {
     Input,
     Client(usize),
     Joined,
+    Killed,
 }
 
 impl Container {
@@ -94,6 +97,7 @@ impl Container {
                     Source::Input => self.stdio.flush(),
                     Source::Client(index) => self.serve(index, flags),
                     Source::Joined => drop(self.meter.collect()),
+                    Source::Killed => self.events.tell_kills(self.config.events.as_ref()),
                 }
             }
             self.drop_clients();
@@ -101,6 +105,11 @@ impl Container {
                 self.clients.iter_mut().for_each(Client::acknowledge);
             }
         }
+    }
+
+    /// Tells everybody who reads events.
+    pub(super) fn tell(&mut self, status: &str, more: &str) {
+        self.events.tell(self.config.events.as_ref(), status, more);
     }
 
     fn wait_for_events(&self) -> Vec<(Source, PollFlags)> {
@@ -132,6 +141,10 @@ impl Container {
         if let Some(fd) = self.meter.joined() {
             sources.push(Source::Joined);
             fds.push(PollFd::from_borrowed_fd(fd, readable));
+        }
+        if let Some(fd) = self.events.memory() {
+            sources.push(Source::Killed);
+            fds.push(PollFd::from_borrowed_fd(fd, PollFlags::PRI));
         }
         // Last, so that what was said before the end is heard before it.
         sources.push(Source::Init);
@@ -195,6 +208,8 @@ impl Container {
             self.failure = Some(error.clone());
             return Err(error);
         }
+        self.tell("init", "");
+        self.tell("start", "");
         written
     }
 }

@@ -38,6 +38,13 @@ impl Container {
         {
             exit.error.get_or_insert(error);
         }
+        if has_run {
+            self.events.tell_kills(self.config.events.as_ref());
+            self.tell("died", &format!("\"exit_code\":{}", exit.exit_code));
+        }
+        if let Some(error) = self.events.error.take() {
+            exit.error.get_or_insert(error);
+        }
         let text = told(&exit, receipt.as_deref());
         match self.record.take().map(|record| record.write(&text)) {
             // Whoever waits is told here, and a later look finds start.json, thus an exit.
