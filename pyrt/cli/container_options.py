@@ -57,6 +57,9 @@ class ContainerOptions(LimitOptions, PullOptions):
     env_file: Annotated[
         list[str], Option("--env-file", metavar="PATH", help="Read variables from a file")
     ] = []
+    history: Annotated[
+        str, Option("--history", help="ring keeps a month of what it used, none nothing")
+    ] = "ring"
     hostname: Annotated[str, Option("--hostname", "-h", help="Host name inside")] = ""
     init: Annotated[bool, Option("--init", help="Run an init that reaps and forwards signals")] = (
         False

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         entrypoint: str | None
         env: list[str]
         env_file: list[str]
+        history: str
         hostname: str
         init: bool
         interactive: bool
@@ -160,6 +161,7 @@ def configure(wish: Wish) -> ContainerConfig:
         limits_policy=check_policy(wish.limits),
         cgroups=check_cgroups(wish.cgroups),
         cgroup_parent=wish.cgroup_parent,
+        history=check_history(wish.history),
     )
 
 
@@ -168,6 +170,13 @@ def check_policy(text: str) -> str:
     if text not in POLICIES:
         raise InvalidSpec("--limits", text, "unknown", hint=f"choose {', '.join(POLICIES)}")
     return text
+
+
+def check_history(text: str) -> bool:
+    """`--history`: whether the monitor writes down what is used."""
+    if text not in ("ring", "none"):
+        raise InvalidSpec("--history", text, "unknown", hint="choose ring or none")
+    return text == "ring"
 
 
 def check_cgroups(text: str) -> str:

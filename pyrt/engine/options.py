@@ -58,6 +58,7 @@ class Options(TypedDict, total=False):
     entrypoint: list[str]
     env: dict[str, str]
     env_files: list[str]
+    history: str
     hostname: str
     init: bool
     interactive: bool
@@ -120,6 +121,7 @@ class CheckedWish:
         self.entrypoint: str | None = None
         self.env = pairs(options.get("env"))
         self.env_file = options.get("env_files", [])
+        self.history = options.get("history", "ring")
         self.hostname = options.get("hostname", "")
         self.init = options.get("init", False)
         self.interactive = options.get("interactive", False)

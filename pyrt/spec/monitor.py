@@ -81,6 +81,7 @@ def build_monitor(
         if receipts
         else None,
         "events": events,
+        "history": config.history,
     }
 
 

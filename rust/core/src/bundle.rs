@@ -66,6 +66,9 @@ pub struct MonitorConfig {
     /// Where it is told what happens to it.
     #[serde(default)]
     pub events: Option<EventsConfig>,
+    /// Whether what it uses is written to `history` in the bundle.
+    #[serde(default)]
+    pub history: bool,
 }
 
 /// The file of all receipts, one per line.

@@ -8,6 +8,7 @@ mod container;
 mod control;
 mod end;
 mod events;
+mod history;
 mod log;
 mod network;
 mod receipt;

@@ -150,6 +150,8 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         joining,
         meter,
         events,
+        history: None,
+        has_network: job.spec.makes("network"),
     })
 }
 

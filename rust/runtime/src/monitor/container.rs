@@ -17,6 +17,7 @@ use rustix::process::Signal;
 
 use super::clients::{Client, to_json};
 use super::events::Events;
+use super::history::History;
 use super::log::Log;
 use super::receipt::Meter;
 use super::stdio::Stdio;
@@ -45,6 +46,9 @@ pub(super) struct Container {
     pub(super) joining: Joining,
     pub(super) meter: Meter,
     pub(super) events: Events,
+    /// Of one that runs; none if it is not to be kept, or could not be written.
+    pub(super) history: Option<History>,
+    pub(super) has_network: bool,
 }
 
 /// What exec must know of the container, kept when the document is gone.
@@ -82,6 +86,7 @@ impl Container {
         loop {
             let ready = self.wait_for_events();
             self.is_deaf = false;
+            self.remember(&mut buffer);
             for (source, flags) in ready {
                 match source {
                     Source::Init => {
@@ -151,11 +156,24 @@ impl Container {
         fds.push(PollFd::new(&self.created.pidfd, readable));
         // EINTR and ENOMEM alike: look again.
         let moment = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-        if poll(&mut fds, self.is_deaf.then_some(&moment)).is_err() {
+        let due = self.history.as_ref().map(History::timeout);
+        let timeout = if self.is_deaf { Some(&moment) } else { due.as_ref() };
+        if poll(&mut fds, timeout).is_err() {
             return Vec::new();
         }
         let events = fds.iter().map(PollFd::revents);
         sources.into_iter().zip(events).filter(|(_, flags)| !flags.is_empty()).collect()
+    }
+
+    /// Writes what was used to the history, if it is time.
+    fn remember(&mut self, buffer: &mut [u8]) {
+        let Some(history) = self.history.as_mut().filter(|history| history.is_due()) else {
+            return;
+        };
+        if let Err(error) = history.record(self.bundle.as_fd(), buffer) {
+            self.events.error.get_or_insert(error);
+            self.history = None;
+        }
     }
 
     /// Reads one chunk of output to the log and to everybody attached; whether there may be more.
@@ -207,6 +225,10 @@ impl Container {
             self.state.status = "created".to_owned();
             self.failure = Some(error.clone());
             return Err(error);
+        }
+        if self.config.history {
+            let cgroup = self.cgroup.as_ref().map(AsFd::as_fd);
+            self.history = Some(History::begin(cgroup, self.state.pid, self.has_network));
         }
         self.tell("init", "");
         self.tell("start", "");

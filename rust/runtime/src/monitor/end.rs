@@ -1,5 +1,7 @@
 //! A container's end: exit.json and the receipt, and word to all who wait.
 
+use std::os::fd::AsFd;
+
 use pyrt_core::state::{Exit, now};
 use pyrt_core::sys::usage::Ended;
 use pyrt_core::wire::Frame;
@@ -29,6 +31,11 @@ impl Container {
             finished_at: now(),
         };
         if let Some(error) = self.log.as_mut().and_then(|log| log.error.take()) {
+            exit.error.get_or_insert(error);
+        }
+        if let Some(Err(error)) =
+            self.history.as_mut().map(|history| history.finish(self.bundle.as_fd()))
+        {
             exit.error.get_or_insert(error);
         }
         let used = ended.map(|ended| ended.usage).unwrap_or_default();
