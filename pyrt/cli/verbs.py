@@ -72,6 +72,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
     ),
     "stop": ("pyrt.cli.stop", "Stop", "Stop one or more containers"),
     "tag": ("pyrt.cli.tag", "Tag", "Add an additional name to a local image"),
+    "top": (
+        "pyrt.cli.top",
+        "Top",
+        "Show what containers use on a screen, or the processes of one",
+    ),
     "untag": ("pyrt.cli.untag", "Untag", "Remove a name from a local image"),
     "update": ("pyrt.cli.update", "Update", "Update the limits of a container"),
     "version": ("pyrt.cli.version", "Version", "Display the pyrt version information"),
@@ -126,7 +131,7 @@ HOT = (
 VALUE_OPTIONAL = ("--receipt",)
 """Options that mean `-` alone, and another value only after `=`."""
 
-UNINTERSPERSED = ("create", "exec", "run")
+UNINTERSPERSED = ("create", "exec", "run", "top")
 """Verbs whose options end at the first positional: after it, everything is the
 container's command.
 """
