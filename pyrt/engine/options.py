@@ -32,6 +32,7 @@ class Options(TypedDict, total=False):
     ``rootfs`` makes the image a directory to run in place.
     """
 
+    alerts: list[str]
     annotations: dict[str, str]
     blkio_weight: int
     cgroup_conf: dict[str, str]
@@ -113,6 +114,7 @@ class CheckedWish:
     def __init__(self, image: str, command: list[str], options: Options) -> None:
         self.image = image
         self.command = command
+        self.alert = options.get("alerts", [])
         self.annotation = pairs(options.get("annotations"))
         self.cap_add = options.get("cap_add", [])
         self.cap_drop = options.get("cap_drop", [])

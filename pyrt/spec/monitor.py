@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyrt.spec.alerts import for_monitor
 from pyrt.spec.signals import parse_signal
 
 TYPE_CHECKING = False
@@ -82,6 +83,7 @@ def build_monitor(
         else None,
         "events": events,
         "history": config.history,
+        "alerts": for_monitor(config.alerts, config.id, config.name),
     }
 
 

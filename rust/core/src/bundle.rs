@@ -69,6 +69,27 @@ pub struct MonitorConfig {
     /// Whether what it uses is written to `history` in the bundle.
     #[serde(default)]
     pub history: bool,
+    /// `--alert`.
+    #[serde(default)]
+    pub alerts: Vec<AlertConfig>,
+}
+
+/// A trigger on the pressure of the container's own cgroup.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AlertConfig {
+    /// As it is told: `memory:full:100ms/2s`, without a character that JSON would escape.
+    pub name: String,
+    /// The file of the cgroup.
+    pub file: String,
+    /// What is written to it.
+    pub trigger: String,
+    /// argv of who hears of it; empty: only the event.
+    #[serde(default)]
+    pub command: Vec<String>,
+    /// Its environment.
+    #[serde(default)]
+    pub env: Vec<String>,
 }
 
 /// The file of all receipts, one per line.

@@ -2,6 +2,7 @@
 //!
 //! It never knows why a container is as it is: it reads the bundle, creates, watches, records the end and undoes.
 
+mod alert;
 mod birth;
 mod clients;
 mod container;

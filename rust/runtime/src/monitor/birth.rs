@@ -17,6 +17,7 @@ use rustix::io::Errno;
 use rustix::thread::ThreadNameSpaceType;
 
 use super::Job;
+use super::alert::Alert;
 use super::clients::{Client, set_nonblocking, to_json};
 use super::container::{Container, Joining};
 use super::control::listen;
@@ -77,10 +78,9 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
     let log = job.config.log.as_ref().map(Log::open).transpose()?;
     let filter = seccomp::of(&job.spec, job.config.seccomp_cache.as_deref())?;
     give_writable_layer(&job)?;
-    limit(&Resources::of(&job.spec)?, cgroup)?; // before init is born in it
+    let cgroup = limit(&Resources::of(&job.spec)?, cgroup)?; // before init is born in it
     let (mut stdio, theirs) = Stdio::pipes(job.config.stdin)?;
-    let dup = |cgroup: &Cgroup| cgroup.as_fd().try_clone_to_owned().at("dup", "cgroup");
-    let cgroup = cgroup.map(dup).transpose()?;
+    let alerts = Alert::set_all(&job.config.alerts, cgroup.as_ref())?;
     let joins = Joins::open(&job.spec)?;
     let network = Network::default();
     let plan = Plan {
@@ -122,7 +122,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
     let reserve = || Reserved::make(bundle.as_fd(), "exit.json", EXIT_BYTES);
     let record = (!job.config.remove).then(reserve).transpose().map_err(undone)?;
     let meter = Meter::of(&job, cgroup.as_ref(), network).map_err(undone)?;
-    let events = Events::watch(cgroup.as_ref().map(AsFd::as_fd));
+    let events = Events::watch(cgroup.as_ref());
     let lead = keep(lead).map_err(undone)?;
     let mut created = beginning.finish(&job.spec)?;
     if let Some(terminal) = created.terminal.take() {
@@ -150,6 +150,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         joining,
         meter,
         events,
+        alerts,
         history: None,
         has_network: job.spec.makes("network"),
     })
@@ -167,12 +168,14 @@ fn open_directories(job: &Job) -> Result<(OwnedFd, OwnedFd)> {
     Ok((bundle, run_dir))
 }
 
-/// Gives the cgroup all controllers that there are, to account by, and writes the limits.
-fn limit(resources: &Resources, cgroup: Option<&Cgroup>) -> Result<()> {
+/// Gives the cgroup all controllers that there are, to account by, and writes the limits; a descriptor of it.
+fn limit(resources: &Resources, cgroup: Option<&Cgroup>) -> Result<Option<OwnedFd>> {
     if let Some(cgroup) = cgroup {
         cgroup.enable_controllers(resources)?;
     }
-    resources.apply_to(cgroup)
+    resources.apply_to(cgroup)?;
+    let dup = |cgroup: &Cgroup| cgroup.as_fd().try_clone_to_owned().at("dup", "cgroup");
+    cgroup.map(dup).transpose()
 }
 
 /// The connection to the lead as one of the loop's.

@@ -15,6 +15,7 @@ use rustix::fs::AtFlags;
 use rustix::io::Errno;
 use rustix::process::Signal;
 
+use super::alert::Alert;
 use super::clients::{Client, to_json};
 use super::events::Events;
 use super::history::History;
@@ -46,6 +47,7 @@ pub(super) struct Container {
     pub(super) joining: Joining,
     pub(super) meter: Meter,
     pub(super) events: Events,
+    pub(super) alerts: Vec<Alert>,
     /// Of one that runs; none if it is not to be kept, or could not be written.
     pub(super) history: Option<History>,
     pub(super) has_network: bool,
@@ -77,6 +79,7 @@ enum Source {
     Client(usize),
     Joined,
     Killed,
+    Alert(usize),
 }
 
 impl Container {
@@ -102,6 +105,7 @@ impl Container {
                     Source::Input => self.stdio.flush(),
                     Source::Client(index) => self.serve(index, flags),
                     Source::Joined => drop(self.meter.collect()),
+                    Source::Alert(index) => self.heed(index, flags),
                     Source::Killed => self.events.tell_kills(self.config.events.as_ref()),
                 }
             }
@@ -151,6 +155,12 @@ impl Container {
             sources.push(Source::Killed);
             fds.push(PollFd::from_borrowed_fd(fd, PollFlags::PRI));
         }
+        for (index, alert) in self.alerts.iter().enumerate() {
+            for (fd, flags) in alert.sources() {
+                sources.push(Source::Alert(index));
+                fds.push(PollFd::from_borrowed_fd(fd, flags));
+            }
+        }
         // Last, so that what was said before the end is heard before it.
         sources.push(Source::Init);
         fds.push(PollFd::new(&self.created.pidfd, readable));
@@ -163,6 +173,15 @@ impl Container {
         }
         let events = fds.iter().map(PollFd::revents);
         sources.into_iter().zip(events).filter(|(_, flags)| !flags.is_empty()).collect()
+    }
+
+    /// An alert was reached, or whoever heard of it has ended.
+    fn heed(&mut self, index: usize, flags: PollFlags) {
+        let Some(name) = self.alerts[index].look(flags) else { return };
+        self.tell("alert", &format!("\"alert\":\"{name}\""));
+        if let Err(error) = self.alerts[index].run() {
+            self.events.error.get_or_insert(error);
+        }
     }
 
     /// Writes what was used to the history, if it is time.

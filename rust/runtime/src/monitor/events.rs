@@ -22,7 +22,7 @@ pub(super) struct Events {
 
 impl Events {
     /// Begins to watch the container's own cgroup: without the memory controller there is nothing to see.
-    pub(super) fn watch(cgroup: Option<BorrowedFd<'_>>) -> Self {
+    pub(super) fn watch(cgroup: Option<&OwnedFd>) -> Self {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let memory = cgroup.and_then(|cgroup| {
             rustix::fs::openat(cgroup, "memory.events", flags, Mode::empty()).ok()
