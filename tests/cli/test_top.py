@@ -107,7 +107,7 @@ def test_the_screen_is_given_back(pyrt: Any, box: str) -> None:
         process.wait()
         os.close(ours)
         os.close(theirs)
-    lines = re.split(r"\r\n|\x1b\[H", shown.decode())
+    lines = re.split(r"\r+\n|\x1b\[H", shown.decode())
     assert max(len(re.sub(r"\x1b\[[?0-9]*[A-Za-z]", "", line)) for line in lines) <= 100
 
 
