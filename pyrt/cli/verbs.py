@@ -51,6 +51,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "login": ("pyrt.cli.login", "Login", "Log in to a container registry"),
     "logout": ("pyrt.cli.logout", "Logout", "Log out of a container registry"),
     "logs": ("pyrt.cli.logs", "Logs", "Fetch the logs of one or more containers"),
+    "metrics": ("pyrt.cli.metrics", "Metrics", "Serve what containers use to Prometheus"),
     "ps": ("pyrt.cli.ps", "Ps", "List containers"),
     "pull": ("pyrt.cli.pull", "Pull", "Pull images from a registry"),
     "push": ("pyrt.cli.push", "Push", "Push an image to a registry"),

@@ -6,9 +6,10 @@ The descriptors are those of ps(1) for AIX, and podman's own; podman-top(1) list
 
 from __future__ import annotations
 
+import os
 import time
 
-from pyrt.engine import accounts, stats
+from pyrt.engine import accounts
 from pyrt.engine.host import read_text
 from pyrt.errors import Conflict, InvalidSpec
 
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from pyrt.engine.records import Record
 
     Map = list[tuple[int, int, int]]
+
+CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 DEFAULT = ("user", "pid", "ppid", "pcpu", "etime", "tty", "time", "args")
 
@@ -64,13 +68,13 @@ class Process:
     @property
     def cpu_s(self) -> float:
         """Its processor time."""
-        return (int(self.fields[11]) + int(self.fields[12])) / stats.CLOCK_TICKS
+        return (int(self.fields[11]) + int(self.fields[12])) / CLOCK_TICKS
 
     @property
     def age_s(self) -> float:
         """How long ago it was started."""
         uptime = float(read_text("/proc/uptime").split()[0])
-        return max(uptime - int(self.fields[19]) / stats.CLOCK_TICKS, 0)
+        return max(uptime - int(self.fields[19]) / CLOCK_TICKS, 0)
 
     def ids(self, kind: str) -> list[int]:
         """`Uid` or `Gid`: real, effective, saved and file system's, as we see them."""
@@ -83,7 +87,7 @@ class View:
     def __init__(self, record: Record) -> None:
         if record.status != "running" or not record.pid:
             raise Conflict("top", record.name or record.id[:12], "can only top running containers")
-        found = map(Process, sorted(stats.container_pids(record.pid)))
+        found = map(Process, sorted(container_pids(record.pid)))
         self.processes = [process for process in found if process.is_whole]
         self.inside = {process.host_pid: process.pid for process in self.processes}
         passwd, group = accounts.read_accounts([f"/proc/{record.pid}/root"])
@@ -108,6 +112,21 @@ class View:
     def parent(self, process: Process) -> int:
         """The parent's pid inside; 0 for one outside."""
         return self.inside.get(int(process.fields[1]), 0)
+
+
+def container_pids(pid: int) -> list[int]:
+    """The processes in the pid namespace of `pid`, which may all come and go while we look."""
+    namespace = pid_namespace(pid)
+    pids = (int(name) for name in os.listdir("/proc") if name.isdigit())
+    return [pid for pid in pids if namespace and pid_namespace(pid) == namespace]
+
+
+def pid_namespace(pid: int) -> str:
+    """``pid:[4026531836]``; "" for a process that is gone or another user's."""
+    try:
+        return os.readlink(f"/proc/{pid}/ns/pid")
+    except OSError:
+        return ""
 
 
 def read_names(text: bytes) -> dict[int, str]:
@@ -225,7 +244,7 @@ DESCRIPTORS: dict[str, tuple[str, str, Callable[[Process, View], object]]] = {
     "pid": ("%p", "PID", lambda p, v: p.pid),
     "ppid": ("%P", "PPID", lambda p, v: v.parent(p)),
     "rgroup": ("%g", "RGROUP", lambda p, v: v.group(p.ids("Gid")[0])),
-    "rss": ("", "RSS", lambda p, v: int(p.fields[21]) * stats.PAGE_BYTES // 1024),
+    "rss": ("", "RSS", lambda p, v: int(p.fields[21]) * PAGE_BYTES // 1024),
     "ruser": ("%u", "RUSER", lambda p, v: v.user(p, 0)),
     "seccomp": ("", "SECCOMP", lambda p, v: SECCOMP.get(p.status.get("Seccomp", ""), "?")),
     "state": ("", "STATE", lambda p, v: p.fields[0]),
