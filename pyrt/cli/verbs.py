@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 VERBS: dict[str, tuple[str, str, str]] = {
+    "advise": ("pyrt.cli.advise", "Advise", "Propose limits from what a container has used"),
     "attach": ("pyrt.cli.attach", "Attach", "Attach to a running container"),
     "commit": ("pyrt.cli.commit", "Commit", "Create new image based on the changed container"),
     "cp": (
