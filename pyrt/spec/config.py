@@ -43,10 +43,12 @@ class ContainerConfig:
     None is the image's, or SIGTERM. `network` is `pasta`, `pasta:OPTIONS`, `none` or `host`;
     `userns` `nested`, `host`, `nomap`, `keep-id` or `keep-id:uid=N,gid=N`. `tmpfs` holds
     [destination, comma-separated options]. `log_driver` is `k8s-file` or `none`; `log_path` "" is
-    the bundle's; `log_max_size_bytes` 0 never rotates.
+    the bundle's; `log_max_size_bytes` 0 never rotates. `history` is whether the monitor keeps one;
+    `alerts` are those of `spec.alerts`.
     """
 
     __slots__ = (
+        "alerts",
         "annotations",
         "cap_add",
         "cap_drop",
@@ -58,6 +60,7 @@ class ContainerConfig:
         "detach_keys",
         "entrypoint",
         "env",
+        "history",
         "hostname",
         "id",
         "image",
@@ -140,6 +143,8 @@ class ContainerConfig:
         cgroups: str = "enabled",
         cgroup_parent: str = "",
         task_limit: dict[str, int] | None = None,
+        history: bool = True,
+        alerts: list[dict[str, Any]] | None = None,
     ) -> None:
         self.id = id
         self.name = name
@@ -185,6 +190,8 @@ class ContainerConfig:
         self.cgroups = cgroups
         self.cgroup_parent = cgroup_parent
         self.task_limit = task_limit or {}
+        self.history = history
+        self.alerts = alerts or []
 
     def to_dict(self) -> dict[str, Any]:
         """Every field by its name, as container.json stores it."""

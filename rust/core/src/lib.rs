@@ -16,6 +16,7 @@ pub mod hooks;
 pub mod idmap;
 pub mod init;
 pub mod join;
+pub mod journal;
 pub mod layer;
 pub mod lsm;
 pub mod memory_policy;
