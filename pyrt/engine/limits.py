@@ -8,7 +8,7 @@ import stat
 from pyrt import files, native
 from pyrt.engine import cgroup, stats
 from pyrt.engine.host import read_text
-from pyrt.errors import Denied, InvalidSpec, NotFound
+from pyrt.errors import Denied, InvalidSpec, NotFound, Unsupported
 from pyrt.spec import resources
 from pyrt.spec.config import ContainerConfig, Host
 
@@ -25,28 +25,38 @@ DELEGATE = (
 )
 """The command that has systemd give all controllers to users."""
 
+START_MANAGER = "sudo loginctl enable-linger $(id -un)"
+"""The command that has systemd run a manager for this user, logged in or not."""
+
 FREE_VERSION_1 = "boot with cgroup_no_v1=all on the kernel's command line"
 """Where version 1 of cgroups holds the controllers, version 2 has none to give."""
 
 
-def find_parent(config: ContainerConfig) -> str | None:
-    """The cgroup below which the container's own is made; None for none.
+def find_place(config: ContainerConfig) -> cgroup.Place:
+    """Where the container's cgroup is made.
 
     `--cgroup-parent` is a path from the mount of cgroup2, or below the delegated one. Raises Denied
     if it is not this user's.
     """
     if config.cgroups == "disabled":
-        return None
-    parent = cgroup.find_parent()
+        return cgroup.Place(None)
     if not config.cgroup_parent:
-        return parent
+        return cgroup.find_place(config.cgroup_manager)
+    if config.cgroup_manager == "systemd":
+        raise Unsupported(
+            "--cgroup-parent",
+            config.cgroup_parent,
+            "the containers that systemd is asked for are in one scope",
+            hint="give --cgroup-manager cgroupfs",
+        )
+    parent = cgroup.find_parent()
     base = cgroup.mount_point() if config.cgroup_parent.startswith("/") else parent
     path = f"{base or ''}/{config.cgroup_parent.strip('/')}"
     if base is None or not base or not os.path.isdir(path):
         raise NotFound("--cgroup-parent", config.cgroup_parent, "no such cgroup")
     if not cgroup.is_delegated(path):
         raise Denied("--cgroup-parent", config.cgroup_parent, "is not this user's", hint=DELEGATE)
-    return path
+    return cgroup.Place(path)
 
 
 def settle(config: ContainerConfig, host: Host) -> None:
@@ -121,14 +131,22 @@ def update(record: Record, asked: dict[str, Any], policy: str) -> None:
 
 def find_controllers(config: ContainerConfig, host: Host) -> None:
     """Tell policy which controllers a container's cgroup gets here, or why it has none."""
-    parent = find_parent(config)
     if config.cgroups == "disabled":
         host.limits_problem = "the container has no cgroup (--cgroups=disabled)"
         host.limits_fix = "leave --cgroups=disabled away"
         return
+    place = find_place(config)
     host.limits_fix = FREE_VERSION_1 if is_version_1() else DELEGATE
+    parent = place.parent
     if parent is None:
-        host.limits_problem = "no cgroup is delegated to this user"
+        try:
+            # What the manager has it hands down to a scope that is delegated.
+            host.controllers = cgroup.controllers(native.manager_cgroup()) if place.systemd else []
+        except Denied:
+            host.controllers = []
+        if not host.controllers:
+            host.limits_problem = "no cgroup is delegated to this user"
+            host.limits_fix = missing_delegation(config.cgroup_manager)
         return
     host.controllers = cgroup.controllers(parent)
     given = read_text(f"{parent}/cgroup.subtree_control").split()
@@ -138,7 +156,23 @@ def find_controllers(config: ContainerConfig, host: Host) -> None:
         host.controllers = given
         if not given:
             host.limits_problem = f"{parent} has processes of its own, and so gives no controllers"
-            host.limits_fix = "run it under `systemd-run --user --scope -p Delegate=yes`"
+            host.limits_fix = (
+                f"mkdir {parent}/init && for pid in $(cat {parent}/cgroup.procs); "
+                f"do echo $pid >{parent}/init/cgroup.procs; done"
+            )
+
+
+def missing_delegation(manager: str) -> str:
+    """What would have a cgroup delegated to this user."""
+    if is_version_1():
+        return FREE_VERSION_1
+    if manager == "cgroupfs" and os.path.exists(cgroup.private_socket()):
+        return "leave --cgroup-manager cgroupfs away"
+    if not os.path.isdir("/run/systemd/system"):
+        return "sudo chown a cgroup to this user, with its cgroup.procs and cgroup.subtree_control"
+    if not os.path.exists(cgroup.private_socket()):
+        return START_MANAGER
+    return DELEGATE
 
 
 def is_version_1() -> bool:

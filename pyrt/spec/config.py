@@ -43,13 +43,15 @@ class ContainerConfig:
     None is the image's, or SIGTERM. `network` is `pasta`, `pasta:OPTIONS`, `none` or `host`;
     `userns` `nested`, `host`, `nomap`, `keep-id` or `keep-id:uid=N,gid=N`. `tmpfs` holds
     [destination, comma-separated options]. `log_driver` is `k8s-file` or `none`; `log_path` "" is
-    the bundle's; `log_max_size_bytes` 0 never rotates.
+    the bundle's; `log_max_size_bytes` 0 never rotates. `cgroup_manager` is `systemd`,
+    `cgroupfs`, or "" for the best there is.
     """
 
     __slots__ = (
         "annotations",
         "cap_add",
         "cap_drop",
+        "cgroup_manager",
         "cgroup_parent",
         "cgroups",
         "cidfile",
@@ -139,6 +141,7 @@ class ContainerConfig:
         resources: dict[str, Any] | None = None,
         cgroups: str = "enabled",
         cgroup_parent: str = "",
+        cgroup_manager: str = "",
         task_limit: dict[str, int] | None = None,
     ) -> None:
         self.id = id
@@ -184,6 +187,7 @@ class ContainerConfig:
         self.resources = resources or {}
         self.cgroups = cgroups
         self.cgroup_parent = cgroup_parent
+        self.cgroup_manager = cgroup_manager
         self.task_limit = task_limit or {}
 
     def to_dict(self) -> dict[str, Any]:
