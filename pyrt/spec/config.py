@@ -65,6 +65,7 @@ class ContainerConfig:
         "image",
         "image_id",
         "init",
+        "instead",
         "interactive",
         "labels",
         "limits",
@@ -143,6 +144,7 @@ class ContainerConfig:
         cgroup_parent: str = "",
         cgroup_manager: str = "",
         task_limit: dict[str, int] | None = None,
+        instead: dict[str, Any] | None = None,
     ) -> None:
         self.id = id
         self.name = name
@@ -189,6 +191,7 @@ class ContainerConfig:
         self.cgroup_parent = cgroup_parent
         self.cgroup_manager = cgroup_manager
         self.task_limit = task_limit or {}
+        self.instead = instead or {}
 
     def to_dict(self) -> dict[str, Any]:
         """Every field by its name, as container.json stores it."""
@@ -215,7 +218,9 @@ class Host:
     at which the container reaches this host, `dns` that of a forwarding resolver inside the
     container's network; "" where there is none. `controllers` are those that a container's cgroup
     gets; where there can be no limits at all, `limits_problem` says why, and `limits_fix` is the
-    command that changes it. `init_path` is the native binary that `--init`
+    command that changes it. `has_autogroup`: whether sessions have weights (sched(7));
+    `oom_score_adj` is our own; `is_birth` is false once a container is there, and only its cgroup
+    can be changed. `init_path` is the native binary that `--init`
     runs, `machine` the kernel's name of the architecture (`x86_64`), "" for our own.
     """
 
@@ -227,15 +232,18 @@ class Host:
         "gid",
         "gid_count",
         "gid_extents",
+        "has_autogroup",
         "home",
         "hostname",
         "hosts",
         "init_path",
+        "is_birth",
         "limits_fix",
         "limits_problem",
         "machine",
         "max_nofile",
         "max_nproc",
+        "oom_score_adj",
         "resolv_conf",
         "uid",
         "uid_count",
@@ -267,6 +275,9 @@ class Host:
         controllers: list[str] | None = None,
         limits_problem: str = "",
         limits_fix: str = "",
+        has_autogroup: bool = False,
+        oom_score_adj: int = 0,
+        is_birth: bool = True,
     ) -> None:
         self.uid = uid
         self.gid = gid
@@ -289,6 +300,9 @@ class Host:
         self.controllers = controllers or []
         self.limits_problem = limits_problem
         self.limits_fix = limits_fix
+        self.has_autogroup = has_autogroup
+        self.oom_score_adj = oom_score_adj
+        self.is_birth = is_birth
 
 
 def split_count(count: int) -> list[int]:
