@@ -1,8 +1,8 @@
 //! What limits a container where no controller of cgroups does: set by init upon itself, before it leaves the host.
 
 use std::path::Path;
-use std::time::Duration;
 
+use rustix::event::Timespec;
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use serde::Deserialize;
@@ -24,7 +24,7 @@ pub struct Instead {
 }
 
 /// The kernel lets an unprivileged process of the machine set a weight ten times a second, whoever it is.
-const TURN: Duration = Duration::from_millis(20);
+const TURN: Timespec = Timespec { tv_sec: 0, tv_nsec: 20_000_000 };
 const TURNS: u32 = 250;
 
 impl Instead {
@@ -42,7 +42,7 @@ impl Instead {
         let text = nice.to_string();
         for _ in 0..TURNS {
             match write_all(&file, text.as_bytes()) {
-                Err(Errno::AGAIN) => std::thread::sleep(TURN),
+                Err(Errno::AGAIN) => drop(rustix::thread::nanosleep(&TURN)),
                 written => return written.at("--cpu-shares", "autogroup"),
             }
         }
