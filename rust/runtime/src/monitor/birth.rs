@@ -101,6 +101,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         new_keyring: true,
         settle: Some(&|pid| network.hold(&job.spec, pid)),
         task_limit: job.config.task_limit,
+        instead: job.config.instead.clone(),
         pivots: true,
     };
     let joining = Joining {
@@ -128,9 +129,8 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
     if let Some(terminal) = created.terminal.take() {
         stdio.use_terminal(terminal).inspect_err(|_| create::end(created.pidfd.as_fd()))?;
     }
-    if let Some(config) = &job.config.network {
-        helper::connect(config, pid).inspect_err(|_| create::end(created.pidfd.as_fd()))?;
-    }
+    let ended = |_: &Error| create::end(created.pidfd.as_fd());
+    helper::connect(&job.config, pid, meter.network()).inspect_err(ended)?;
     Ok(Container {
         id: job.config.id.clone(),
         bundle,

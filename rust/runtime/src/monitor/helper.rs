@@ -4,10 +4,10 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-use pyrt_core::bundle::NetworkConfig;
+use pyrt_core::bundle::{MonitorConfig, NetworkConfig};
 use pyrt_core::paths::open_host;
 use pyrt_core::sys::spawn::{Command, spawn};
-use pyrt_core::{At, Code, Error, Result};
+use pyrt_core::{At, Code, Error, Result, shaper};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -16,8 +16,17 @@ use rustix::process::{Signal, WaitId, WaitIdOptions};
 /// A helper that is not ready by then is not going to be.
 const READY_SECONDS: i64 = 20;
 
-/// Connects the network namespace of init, whose pid this is.
-pub(super) fn connect(config: &NetworkConfig, pid: u32) -> Result<()> {
+/// Connects the container, whose init's pid this is, and limits what it sends.
+pub(super) fn connect(config: &MonitorConfig, pid: u32, netns: Option<&OwnedFd>) -> Result<()> {
+    let Some(network) = &config.network else { return Ok(()) };
+    run_for(network, pid)?;
+    match config.instead.network_rate.zip(netns) {
+        Some((rate, netns)) => shaper::limit(netns.as_fd(), rate),
+        None => Ok(()),
+    }
+}
+
+fn run_for(config: &NetworkConfig, pid: u32) -> Result<()> {
     // For `--userns host`: passt gives up the right to look into init before it opens init's namespace by path,
     // and in the same user namespace it has no other. What we opened, it inherits.
     let netns = if config.command.iter().any(|word| word.contains("{netns}")) {
