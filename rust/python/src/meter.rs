@@ -1,13 +1,11 @@
 //! The meter for Python: many cgroups in one call, their files kept open.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use pyrt_core::meter::sample::{BASIC, FURTHER, Meter as One};
-use pyrt_core::paths::open_host;
-use rustix::fs::OFlags;
 
 use crate::error::detached;
 
@@ -19,10 +17,7 @@ pub(crate) struct Meter(Mutex<Vec<One>>);
 impl Meter {
     #[new]
     fn new(py: Python<'_>, cgroups: Vec<PathBuf>) -> PyResult<Self> {
-        let open = |path: &PathBuf| {
-            open_host(Path::new(path), OFlags::PATH | OFlags::DIRECTORY).map(One::of)
-        };
-        let meters = detached(py, || cgroups.iter().map(open).collect())?;
+        let meters = detached(py, || cgroups.iter().map(|path| One::at(path)).collect())?;
         Ok(Self(Mutex::new(meters)))
     }
 

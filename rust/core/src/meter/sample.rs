@@ -1,8 +1,9 @@
 //! What a cgroup uses now: a few numbers often, the rest when somebody asks.
 
-use std::os::fd::OwnedFd;
+use std::path::Path;
 
 use super::files::{File, Files, keyed, number, pressure_usec, sum};
+use crate::error::Result;
 
 /// What is cheap, by three reads: processor time, memory, tasks.
 pub const BASIC: [&str; 5] =
@@ -32,10 +33,12 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// Of the cgroup that is the directory `dir`.
-    #[must_use]
-    pub fn of(dir: OwnedFd) -> Self {
-        Self { files: Files::of(dir), buffer: Vec::new() }
+    /// Of the cgroup at `path`.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn at(path: &Path) -> Result<Self> {
+        Ok(Self { files: Files::at(path)?, buffer: Vec::new() })
     }
 
     /// The numbers of [`BASIC`], and of [`FURTHER`] in a full sample, into `values`; none for what the cgroup does not tell.
