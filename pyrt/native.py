@@ -228,9 +228,9 @@ def update_limits(cgroup: str, resources: bytes) -> None:
     call(_core.update_limits, cgroup, resources)
 
 
-def meter(cgroups: list[str]) -> _core.Meter:
+def meter(targets: list[str | tuple[str | None, int, str]]) -> _core.Meter:
     """See `_core.Meter`."""
-    return call(_core.Meter, cgroups)
+    return call(_core.Meter, targets)
 
 
 def user_namespace(run_root: str) -> dict[str, Any]:

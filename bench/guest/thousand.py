@@ -1,5 +1,5 @@
-"""Runs in a user-mode-linux guest as an unprivileged user: what one sample of a thousand cgroups costs,
-by `_core.Meter` and by reading what containerd reads. Prints one line of JSON.
+"""Runs in a user-mode-linux guest as an unprivileged user: what one sample of a thousand cgroups
+costs, by `_core.Meter` and by reading what containerd reads. Prints one line of JSON.
 """
 
 from __future__ import annotations

@@ -5,14 +5,18 @@
 //! | | |
 //! |---|---|
 //! | [`files`] | the files of one cgroup, kept open and read again |
-//! | [`sample`] | what a cgroup uses now |
+//! | [`processes`] | the processes of what has no cgroup |
+//! | [`sample`] | what a container uses now |
 //! | [`receipt`] | everything about a container that has ended |
 //! | [`network`] | bytes and packets of a network namespace |
+//! | [`witness`] | who else can tell what a container used |
 
 pub mod files;
 pub mod network;
+pub mod processes;
 pub mod receipt;
 pub mod sample;
+pub mod witness;
 
 use std::fmt::Write;
 

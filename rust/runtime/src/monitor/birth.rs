@@ -22,7 +22,7 @@ use super::container::{Container, Joining};
 use super::control::listen;
 use super::log::Log;
 use super::network;
-use super::receipt::{Meter, Network};
+use super::receipt::{Held, Meter};
 use super::stdio::Stdio;
 
 /// Room for exit.json, with the receipt in it.
@@ -84,7 +84,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
     let dup = |cgroup: &Cgroup| cgroup.as_fd().try_clone_to_owned().at("dup", "cgroup");
     let cgroup = cgroup.map(dup).transpose()?;
     let joins = Joins::open(&job.spec)?;
-    let network = Network::default();
+    let held = Held::of(cgroup.is_some());
     let plan = Plan {
         spec: &job.spec,
         id: &job.config.id,
@@ -101,7 +101,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         start: None,
         tied: true,
         new_keyring: true,
-        settle: Some(&|pid| network.hold(&job.spec, pid)),
+        settle: Some(&|pid| held.take(&job.spec, pid)),
         task_limit: job.config.task_limit,
         pivots: true,
     };
@@ -123,7 +123,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
     let listener = listen(&run_dir).map_err(undone)?;
     let reserve = || Reserved::make(bundle.as_fd(), "exit.json", EXIT_BYTES);
     let record = (!job.config.remove).then(reserve).transpose().map_err(undone)?;
-    let meter = Meter::of(&job, cgroup.as_ref(), network).map_err(undone)?;
+    let meter = Meter::of(&job, cgroup.as_ref(), held).map_err(undone)?;
     let lead = keep(lead).map_err(undone)?;
     let mut created = beginning.finish(&job.spec)?;
     if let Some(terminal) = created.terminal.take() {

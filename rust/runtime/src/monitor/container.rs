@@ -87,6 +87,7 @@ impl Container {
                 match source {
                     Source::Init => {
                         self.drain(&mut buffer);
+                        self.meter.look_back();
                         let ended = usage::wait(self.created.pidfd.as_fd()).at("wait", "init");
                         // Then exit.json says what failed.
                         return ended.map_err(|error| self.failure = Some(error)).ok();
@@ -234,7 +235,11 @@ impl Container {
                 self.clients[index].waits = true;
             }
             Request::Resize { rows, columns } => self.stdio.resize(rows, columns)?,
-            Request::Start => self.start()?,
+            Request::Start => {
+                self.start()?;
+                self.meter.settle();
+            }
+            Request::Usage => reply = self.meter.tell(),
             Request::Join => {
                 fds = self.join_descriptors()?;
                 reply = to_json(&self.joining);
@@ -275,7 +280,10 @@ impl Container {
         }
         self.clients[index].attached = attach == Attach::Yes;
         match self.start() {
-            Ok(()) => self.clients[index].push(Frame::Started, b"", Vec::new()),
+            Ok(()) => {
+                self.clients[index].push(Frame::Started, b"", Vec::new());
+                self.meter.settle();
+            }
             Err(error) => self.clients[index].fail(&error),
         }
     }
