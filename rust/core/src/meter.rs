@@ -5,6 +5,7 @@
 //! | | |
 //! |---|---|
 //! | [`files`] | the files of one cgroup, kept open and read again |
+//! | [`postmortem`] | why the kernel killed for want of memory |
 //! | [`processes`] | the processes of what has no cgroup |
 //! | [`sample`] | what a container uses now |
 //! | [`receipt`] | everything about a container that has ended |
@@ -13,6 +14,7 @@
 
 pub mod files;
 pub mod network;
+pub mod postmortem;
 pub mod processes;
 pub mod receipt;
 pub mod sample;

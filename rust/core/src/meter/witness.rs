@@ -6,7 +6,7 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-use super::files::{File, Files, keyed};
+use super::files::keyed;
 use crate::cgroup::place::{find_mount, own_cgroup};
 use crate::paths::{open_host, read_host};
 use crate::sys::perf;
@@ -88,10 +88,10 @@ fn parse_io(text: &str) -> Option<(u64, u64)> {
     Some((field("read_bytes")?, written))
 }
 
-/// The cgroup that we are in, ourselves and whatever has none of its own.
+/// The cgroup that we are in, ourselves and whatever has none of its own: its cpu.stat.
 #[derive(Debug)]
 pub struct Session {
-    files: Files,
+    file: OwnedFd,
     begun_usec: u64,
 }
 
@@ -100,21 +100,23 @@ impl Session {
     #[must_use]
     pub fn begin() -> Option<Self> {
         let path = own_cgroup().ok().flatten().filter(|path| path != "/")?;
-        let mount = find_mount().ok().flatten()?;
-        let mut files = Files::at(&mount.join(path.trim_start_matches('/'))).ok()?;
-        let begun_usec = usage(&mut files)?;
-        Some(Self { files, begun_usec })
+        let directory = find_mount().ok().flatten()?.join(path.trim_start_matches('/'));
+        let file = open_host(&directory.join("cpu.stat"), OFlags::RDONLY).ok()?;
+        let begun_usec = usage(&file)?;
+        Some(Self { file, begun_usec })
     }
 
     /// The processor time that all in it have used since.
-    pub fn used_usec(&mut self) -> Option<u64> {
-        usage(&mut self.files)?.checked_sub(self.begun_usec)
+    #[must_use]
+    pub fn used_usec(&self) -> Option<u64> {
+        usage(&self.file)?.checked_sub(self.begun_usec)
     }
 }
 
-fn usage(files: &mut Files) -> Option<u64> {
-    let mut buffer = Vec::new();
-    keyed(files.read(File::CpuStat, &mut buffer)?, "usage_usec")
+fn usage(file: &OwnedFd) -> Option<u64> {
+    let mut buffer = [0; 1024];
+    let count = rustix::io::retry_on_intr(|| rustix::io::pread(file, &mut buffer, 0)).ok()?;
+    keyed(std::str::from_utf8(&buffer[..count]).ok()?, "usage_usec")
 }
 
 #[cfg(test)]

@@ -2,19 +2,20 @@
 
 use std::cell::OnceCell;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use pyrt_core::bundle::ReceiptConfig;
 use pyrt_core::meter::files::Files;
 use pyrt_core::meter::network::{self, Traffic};
+use pyrt_core::meter::postmortem::{Above, PostMortem, examine};
 use pyrt_core::meter::receipt::{Sources, rows};
 use pyrt_core::meter::sample::Told;
 use pyrt_core::meter::witness::{Clock, Device, Session};
 use pyrt_core::paths::{open_host, read_host, write_all};
 use pyrt_core::spec::Spec;
 use pyrt_core::state::Exit;
-use pyrt_core::sys::usage::{self, USAGE_BYTES, Usage};
+use pyrt_core::sys::usage::{self, Ended, USAGE_BYTES, Usage};
 use pyrt_core::{At, Result, meter, wire};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, Mode, OFlags};
@@ -70,6 +71,9 @@ impl Held {
 /// Where what was used will be read.
 pub(super) struct Meter {
     cgroup: Option<Files>,
+    path: Option<PathBuf>,
+    /// The cgroups above its own, where memory is limited.
+    above: Option<Above>,
     init_reaps: bool,
     clock: Option<Clock>,
     /// The cgroup that it shares with us, if it has none of its own.
@@ -92,6 +96,8 @@ impl Meter {
         let cgroup = cgroup.map(|dir| dir.try_clone().at("dup", "cgroup")).transpose()?;
         Ok(Self {
             cgroup: cgroup.map(Files::of),
+            path: job.cgroup.clone(),
+            above: None,
             init_reaps: job.config.init,
             clock: held.clock.into_inner(),
             session: None,
@@ -144,6 +150,8 @@ impl Meter {
     pub(super) fn settle(&mut self) {
         if self.cgroup.is_none() {
             self.session = Session::begin();
+        } else {
+            self.above = self.path.as_deref().and_then(Above::of);
         }
     }
 
@@ -161,24 +169,39 @@ impl Meter {
         to_json(&told)
     }
 
-    /// The receipt, as JSON. The last thing that is done for a container before its cgroup goes: we leave our network
-    /// namespace for the container's.
-    pub(super) fn conclude(&mut self, init: Usage) -> String {
+    /// The receipt. The last thing that is done for a container before its cgroup goes: we leave our network namespace for
+    /// the container's.
+    pub(super) fn conclude(&mut self, ended: Option<Ended>) -> Receipt {
         self.wait_for_joined();
+        let post_mortem = self.examine(ended);
+        let init = ended.map(|ended| ended.usage).unwrap_or_default();
         let traffic = self.network.as_ref().map(|network| read_traffic(network).ok());
         let wall = self.started.map_or(Duration::ZERO, |started| started.elapsed());
-        meter::to_json(&rows(Sources {
+        let usage = meter::to_json(&rows(Sources {
             cgroup: self.cgroup.as_mut(),
             init,
             joined: self.sum,
             init_reaps: self.init_reaps,
             clock_usec: self.clock.as_ref().and_then(Clock::usec),
             device_bytes: self.device_bytes,
-            session_usec: self.session.as_mut().and_then(Session::used_usec),
+            session_usec: self.session.as_ref().and_then(Session::used_usec),
             traffic,
             wall_usec: u64::try_from(wall.as_micros()).unwrap_or(u64::MAX),
             overhead: usage::own(),
-        }))
+        }));
+        let post_mortem = post_mortem.map(|known| to_json(&known));
+        let post_mortem = post_mortem.and_then(|text| String::from_utf8(text).ok());
+        let post_mortem = post_mortem.map_or(String::new(), |text| format!(",\"oom\":{text}"));
+        Receipt(format!(",\"usage\":{usage}{post_mortem}}}"))
+    }
+
+    fn examine(&mut self, ended: Option<Ended>) -> Option<PostMortem> {
+        let (files, path, above) =
+            (self.cgroup.as_mut()?, self.path.as_ref()?, self.above.as_ref()?);
+        // Our init tells the end of the program as a shell does.
+        let is_killed =
+            |ended: Ended| ended.signal == Some(9) || self.init_reaps && ended.code == Some(137);
+        examine(files, path, above, ended.is_some_and(is_killed))
     }
 
     /// Programs of exec end with init, by the kernel; their parents outside tell what they used right after.
@@ -198,6 +221,18 @@ impl Meter {
     }
 }
 
+/// The end of a JSON object: what is known of the use of a container, and of its end for want of memory.
+pub(super) struct Receipt(String);
+
+impl Receipt {
+    /// Adds it to an object in JSON.
+    pub(super) fn append_to(&self, object: &mut Vec<u8>) {
+        if object.pop() == Some(b'}') {
+            object.extend_from_slice(self.0.as_bytes());
+        }
+    }
+}
+
 /// Through the host's procfs, by ourselves: nobody of the container lives any more.
 fn read_traffic(network: &OwnedFd) -> Result<Traffic> {
     move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))
@@ -210,13 +245,14 @@ fn read_traffic(network: &OwnedFd) -> Result<Traffic> {
 ///
 /// # Errors
 /// `kernel`.
-pub(super) fn file(config: &ReceiptConfig, exit: &Exit, receipt: &str) -> Result<()> {
+pub(super) fn file(config: &ReceiptConfig, exit: &Exit, receipt: &Receipt) -> Result<()> {
     let head = serde_json::json!({
         "id": exit.id, "name": config.name, "image": config.image, "exit_code": exit.exit_code,
         "started_at": exit.started_at, "finished_at": exit.finished_at,
     });
-    let head = head.to_string();
-    let line = format!("{},\"usage\":{receipt}}}\n", head.trim_end_matches('}'));
+    let mut line = head.to_string().into_bytes();
+    receipt.append_to(&mut line);
+    line.push(b'\n');
     let flags =
         OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     loop {
@@ -237,6 +273,6 @@ pub(super) fn file(config: &ReceiptConfig, exit: &Exit, receipt: &str) -> Result
             rustix::fs::rename(&config.path, &old).at("rotate", &config.path)?;
             continue;
         }
-        return write_all(&file, line.as_bytes()).at("write", &config.path);
+        return write_all(&file, &line).at("write", &config.path);
     }
 }
