@@ -62,6 +62,34 @@ def test_too_much_memory_is_137_and_a_receipt_that_says_so(guest: dict[str, Any]
     assert 20 * MIB < usage["memory_peak_bytes"]["value"] <= 24 * MIB
 
 
+def test_the_end_for_want_of_memory_is_explained(guest: dict[str, Any]) -> None:
+    oom = guest["memory"]["oom"]
+    assert (oom["whose"], oom["victim"], oom["reason"]) == ("container", "program", "")
+    assert oom["limit_bytes"] == 24 * MIB
+    assert 20 * MIB < oom["peak_bytes"] <= 24 * MIB
+    assert oom["kills"] >= 1 and "/pyrt-" in oom["cgroup"]
+    assert guest["peak"]["oom"] is None
+    kept = guest["kept"]
+    [document] = json.loads(kept["inspect"]["out"])
+    assert document["State"]["OOMKilled"] is True
+    assert document["State"]["OOM"]["whose"] == "container"
+    assert "out of memory: its own limit of 25.17MB was used up" in kept["receipts"]["out"]
+
+
+def test_a_limit_above_is_named(guest: dict[str, Any]) -> None:
+    """Each time, though the count of the cgroup above goes on from one to the next."""
+    *ended, in_shell, own = guest["crowded"]["runs"]
+    for done in ended:
+        assert done["code"] == 137, done
+        assert done["oom"]["whose"] == "above", done
+        assert done["oom"]["cgroup"] == "/sys/fs/cgroup/user/pod"
+        assert done["oom"]["limit_bytes"] == 24 * MIB
+        assert done["usage"]["oom_own_limit"]["value"] == 0
+    assert in_shell["code"] == 0, "another process was killed, and the program went on"
+    assert in_shell["oom"]["victim"] == "unknown" and "kernel's log" in in_shell["oom"]["reason"]
+    assert own["oom"]["whose"] == "container" and own["oom"]["limit_bytes"] == 8 * MIB
+
+
 def test_the_peak_is_the_kernels(guest: dict[str, Any]) -> None:
     peak = guest["peak"]["usage"]["memory_peak_bytes"]
     assert peak["quality"] == "exact"

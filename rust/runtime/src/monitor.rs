@@ -4,18 +4,19 @@
 
 mod alert;
 mod birth;
+mod bridged;
 mod clients;
 mod container;
 mod control;
 mod end;
 mod events;
-pub(crate) mod helper;
 mod history;
 mod log;
 mod receipt;
 mod scope;
 mod service;
 mod stdio;
+pub(crate) mod uplink;
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};

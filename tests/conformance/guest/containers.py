@@ -56,5 +56,5 @@ def run(
         "run", "--rm", "--network", "none", f"--receipt={told}", *argv, *bind, "--rootfs",
         str(ROOTFS), *command,
     )  # fmt: skip
-    done["usage"] = json.loads(told.read_text())["usage"] if told.exists() else {}
-    return done
+    known = json.loads(told.read_text()) if told.exists() else {}
+    return done | {"usage": known.get("usage", {}), "oom": known.get("oom")}

@@ -12,7 +12,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from containers import ROOTFS, make_rootfs, pyrt, run
+from containers import MIB, ROOTFS, make_rootfs, pyrt, run
 
 
 def files() -> dict[str, str]:
@@ -42,6 +42,35 @@ def files() -> dict[str, str]:
     return seen
 
 
+def kept() -> dict[str, Any]:
+    """Killed for want of memory, and what can be asked afterwards."""
+    limits = ("-m", "24m", "--memory-swap", "24m")
+    place = ("--network", "none", *limits, "--rootfs", str(ROOTFS))
+    seen = {"run": pyrt("run", "--name", "kept", *place, "tail", "/dev/zero")}
+    seen["inspect"] = pyrt("inspect", "kept")
+    seen["receipts"] = pyrt("receipts", "kept")
+    pyrt("rm", "kept")
+    return seen
+
+
+def crowded() -> dict[str, Any]:
+    """A container without a limit below a cgroup that has one, as a pod's."""
+    user = Path("/sys/fs/cgroup/user")
+    pod = user / "pod"
+    pod.mkdir()
+    for cgroup in (user, pod):
+        (cgroup / "cgroup.subtree_control").write_text("+memory +pids")
+    for name, value in (("memory.max", 24 * MIB), ("memory.swap.max", 0)):
+        (pod / name).write_text(str(value))
+    parent = ("--cgroup-parent", "/user/pod")
+    seen = [run(*parent, command=("tail", "/dev/zero")) for _ in range(2)]
+    script = "tail /dev/zero; sleep 0.1; true"
+    seen.append(run(*parent, command=("sh", "-c", script)))
+    seen.append(run("-m", "8m", "--memory-swap", "8m", *parent, command=("tail", "/dev/zero")))
+    pod.rmdir()
+    return {"runs": seen}
+
+
 def disk() -> dict[str, Any]:
     read = ("dd", "if=/disk", "of=/dev/null", "bs=64k", "count=32", "iflag=direct")
     seen: dict[str, Any] = {}
@@ -63,6 +92,8 @@ told = {
     "pids": run("--pids-limit", "5", command=("sh", "-c", FORKS)),
     "cpu": run("--cpus", "0.2", command=("sh", "-c", BURN)),
     "cpuset": run("--cpuset-cpus", "0", command=("true",)),
+    "kept": kept(),
+    "crowded": crowded(),
     "disk": disk(),
     "left": [path.name for path in Path("/sys/fs/cgroup/user").glob("*/")],
 }
