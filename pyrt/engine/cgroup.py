@@ -16,12 +16,19 @@ from __future__ import annotations
 
 import os
 
-from pyrt import files
+from pyrt import files, native
 from pyrt.engine.host import read_text
 from pyrt.errors import Conflict
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 PREFIX = "pyrt-"
 """What the name of a container's cgroup begins with, before its ID."""
+
+POD = "pod-"
+"""And of a pod's, after that."""
 
 MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 """Where cgroup2 is mounted almost everywhere: pure, and beside version 1."""
@@ -130,6 +137,23 @@ def remove(parent: str, id: str) -> bool:
         # Busy: whoever sweeps next will find it empty.
         return False
     return True
+
+
+def pod_cgroup(parent: str, pod_id: str, resources: dict[str, Any] | None = None) -> str:
+    """Make the cgroup that a pod's containers have in common, below the delegated `parent`: what
+    their `cgroup_parent` is, and `Meter` reads.
+
+    `resources` is `linux.resources`: a limit of all of them together. Raises Denied naming a
+    controller that it needs; nothing is left then.
+    """
+    return native.make_cgroup(parent, f"{POD}{pod_id}", native.dumps(resources or {}))
+
+
+def remove_pod(parent: str, pod_id: str) -> bool:
+    """Remove a pod's cgroup once its containers are gone; False if something in it has yet to
+    die.
+    """
+    return remove(parent, f"{POD}{pod_id}")
 
 
 def controllers(directory: str) -> list[str]:

@@ -109,3 +109,15 @@ def test_within_a_delegated_scope_it_is_the_same(guest: dict[str, Any]) -> None:
     delegated = guest["delegated"]
     assert (delegated["code"], delegated["err"]) == (0, ""), delegated
     assert re.fullmatch(r"in\n0::.*/app.slice/run-.*\.scope\n", delegated["out"])
+
+
+def test_a_pod_limits_its_containers_together(guest: dict[str, Any]) -> None:
+    pod = guest["pod"]
+    assert (pod["made"], pod["limit"]) == ("", str(32 * MIB)), pod
+    assert pod["begun"]["code"] == 0, pod["begun"]
+    assert (pod["cgroup"], pod["exec"]) == (True, 0)
+    assert pod["memory"]["code"] == 137, pod["memory"]
+    usage = pod["memory"]["usage"]
+    assert usage["oom_kills"]["value"] >= 1
+    assert usage["oom_own_limit"]["value"] == 0, "not its own limit, but one above"
+    assert pod["scope"] == "inactive"

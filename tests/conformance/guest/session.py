@@ -101,6 +101,29 @@ def managers() -> dict[str, Any]:
     return seen
 
 
+def pod() -> dict[str, Any]:
+    """A pod's cgroup in the scope, and a container in it."""
+    pyrt("run", "-d", "--name", "keeper", *BOX)
+    parent = str((MOUNT / own(pid_of("keeper"))[1:]).parent)
+    code = (
+        "import sys; from pyrt.engine import cgroup;"
+        "print(cgroup.pod_cgroup(sys.argv[1], 'p1', {'memory': {'limit': 33554432}}))"
+    )
+    argv = [sys.executable, "-c", code, parent]
+    made = subprocess.run(argv, env=ENV, capture_output=True, text=True, check=False)
+    directory = Path(made.stdout.strip())
+    place = f"/{directory.relative_to(MOUNT)}"
+    seen: dict[str, Any] = {"made": made.stderr}
+    seen["limit"] = (directory / "memory.max").read_text().strip()
+    seen["begun"] = pyrt("run", "-d", "--name", "podded", "--cgroup-parent", place, *BOX)
+    seen["cgroup"] = own(pid_of("podded")).startswith(f"{place}/pyrt-")
+    seen["exec"] = pyrt("exec", "podded", "true")["code"]
+    swap = ("--cgroup-parent", place, "-m", "1g", "--memory-swap", "1g")
+    seen["memory"] = run(*swap, command=("tail", "/dev/zero"), receipt="pod")
+    pyrt("rm", "-f", "podded", "keeper")
+    return seen | {"scope": wait_for("inactive")}
+
+
 def delegated() -> dict[str, Any]:
     """From a scope that systemd delegated to us."""
     inner = (
@@ -122,6 +145,7 @@ told: dict[str, Any] = {
     "io": run("--blkio-weight", "100", command=("true",)),
     "managers": managers(),
     "delegated": delegated(),
+    "pod": pod(),
     "doctor": pyrt("doctor", "--format", "json"),
 }
 print("RESULT " + json.dumps(told), flush=True)
