@@ -28,7 +28,7 @@ def make_rootfs() -> None:
     for name in ("bin", "dev", "proc", "sys", "tmp", "run", "etc"):
         (ROOTFS / name).mkdir(parents=True)
     shutil.copy(shutil.which("busybox") or "/bin/busybox", ROOTFS / "bin/busybox")
-    for name in ("sh", "sleep", "tail", "dd", "cat", "true", "echo", "head"):
+    for name in ("sh", "sleep", "tail", "dd", "cat", "true", "echo", "head", "tr"):
         (ROOTFS / "bin" / name).symlink_to("busybox")
 
 
