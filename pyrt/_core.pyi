@@ -237,6 +237,9 @@ def compress_layer(tar: int, blob: int) -> tuple[str, int]:
 def decompress(blob: int, out: int) -> tuple[str, int]:
     """Write the plain archive of a layer blob (plain, gzip or zstd) to the descriptor `out`: its diff ID and length."""
 
+def append_lines(path: str, max_size_bytes: int, lines: bytes) -> None:
+    """Append whole lines to a file of many writers, which becomes `<path>.1` rather than grow beyond `max_size_bytes`."""
+
 def set_frozen(path: str, is_frozen: bool) -> None:
     """Stop all processes in the cgroup at `path`, or set them going; returns when all have."""
 

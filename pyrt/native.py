@@ -222,6 +222,11 @@ def decompress(blob: int, out: int) -> tuple[str, int]:
     return call(_core.decompress, blob, out)
 
 
+def append_lines(path: str, max_size_bytes: int, lines: bytes) -> None:
+    """See `_core.append_lines`."""
+    call(_core.append_lines, path, max_size_bytes, lines)
+
+
 def set_frozen(path: str, is_frozen: bool) -> None:
     """See `_core.set_frozen`."""
     call(_core.set_frozen, path, is_frozen)

@@ -34,6 +34,14 @@ class ContainerOptions(LimitOptions, PullOptions):
     command: Annotated[
         list[str], Argument(metavar="[COMMAND [ARG...]]", help="Replaces the image's command")
     ] = []
+    alert: Annotated[
+        list[str],
+        Option(
+            "--alert",
+            metavar="RESOURCE:KIND:STALL/WINDOW=ACTION",
+            help="Tell when it waits too long, as memory:full:100ms/2s=event or =exec:COMMAND",
+        ),
+    ] = []
     annotation: Annotated[list[str], Option("--annotation", help="OCI annotation (key=value)")] = []
     cap_add: Annotated[list[str], Option("--cap-add", help="Add a capability; all for all")] = []
     cap_drop: Annotated[list[str], Option("--cap-drop", help="Drop a capability; all for all")] = []
@@ -57,6 +65,9 @@ class ContainerOptions(LimitOptions, PullOptions):
     env_file: Annotated[
         list[str], Option("--env-file", metavar="PATH", help="Read variables from a file")
     ] = []
+    history: Annotated[
+        str, Option("--history", help="ring keeps a month of what it used, none nothing")
+    ] = "ring"
     hostname: Annotated[str, Option("--hostname", "-h", help="Host name inside")] = ""
     init: Annotated[bool, Option("--init", help="Run an init that reaps and forwards signals")] = (
         False

@@ -13,7 +13,7 @@ import os
 import time
 
 from pyrt import files, native
-from pyrt.engine import bundle, cgroup, control, network, records, sweep
+from pyrt.engine import bundle, cgroup, control, events, network, records, sweep
 from pyrt.errors import Conflict, InvalidSpec, NotFound, PyrtError, from_os_error
 
 TYPE_CHECKING = False
@@ -50,6 +50,7 @@ def create(layout: Layout, config: ContainerConfig) -> str:
         draft.discard()
         raise
     draft.unlock()
+    events.tell(layout, "create", events.subject(config))
     return config.id
 
 
@@ -65,6 +66,7 @@ def run(layout: Layout, config: ContainerConfig) -> Launched:
             # Kept only now: had we died before, the monitor would have undone its part, and the
             # directory, being no container yet, would be swept.
             draft.keep()
+            events.tell(layout, "create", events.subject(config))
             native.call(lead.start)
         except BaseException:
             lead.close()
@@ -210,6 +212,7 @@ def remove(record: Record, *, force: bool = False, timeout_s: float = 0) -> None
         sweep.remove_runtime(layout, id)
         sweep.empty_cgroup(layout, id)
         sweep.remove_bundle(layout, id, record)
+        events.tell_of(record, "remove")
     finally:
         files.unlock(lock)
 

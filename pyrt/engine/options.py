@@ -32,6 +32,7 @@ class Options(TypedDict, total=False):
     ``rootfs`` makes the image a directory to run in place.
     """
 
+    alerts: list[str]
     annotations: dict[str, str]
     blkio_weight: int
     cgroup_conf: dict[str, str]
@@ -60,6 +61,7 @@ class Options(TypedDict, total=False):
     entrypoint: list[str]
     env: dict[str, str]
     env_files: list[str]
+    history: str
     hostname: str
     init: bool
     interactive: bool
@@ -116,6 +118,7 @@ class CheckedWish:
     def __init__(self, image: str, command: list[str], options: Options) -> None:
         self.image = image
         self.command = command
+        self.alert = options.get("alerts", [])
         self.annotation = pairs(options.get("annotations"))
         self.cap_add = options.get("cap_add", [])
         self.cap_drop = options.get("cap_drop", [])
@@ -124,6 +127,7 @@ class CheckedWish:
         self.entrypoint: str | None = None
         self.env = pairs(options.get("env"))
         self.env_file = options.get("env_files", [])
+        self.history = options.get("history", "ring")
         self.hostname = options.get("hostname", "")
         self.init = options.get("init", False)
         self.interactive = options.get("interactive", False)

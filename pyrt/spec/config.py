@@ -43,11 +43,13 @@ class ContainerConfig:
     None is the image's, or SIGTERM. `network` is `pasta`, `pasta:OPTIONS`, `none` or `host`;
     `userns` `nested`, `host`, `nomap`, `keep-id` or `keep-id:uid=N,gid=N`. `tmpfs` holds
     [destination, comma-separated options]. `log_driver` is `k8s-file` or `none`; `log_path` "" is
-    the bundle's; `log_max_size_bytes` 0 never rotates. `cgroup_manager` is `systemd`,
-    `cgroupfs`, or "" for the best there is.
+    the bundle's; `log_max_size_bytes` 0 never rotates. `history` is whether the monitor keeps one;
+    `alerts` are those of `spec.alerts`. `cgroup_manager` is `systemd`, `cgroupfs`, or "" for the
+    best there is.
     """
 
     __slots__ = (
+        "alerts",
         "annotations",
         "cap_add",
         "cap_drop",
@@ -60,6 +62,7 @@ class ContainerConfig:
         "detach_keys",
         "entrypoint",
         "env",
+        "history",
         "hostname",
         "id",
         "image",
@@ -144,6 +147,8 @@ class ContainerConfig:
         cgroup_parent: str = "",
         cgroup_manager: str = "",
         task_limit: dict[str, int] | None = None,
+        history: bool = True,
+        alerts: list[dict[str, Any]] | None = None,
         instead: dict[str, Any] | None = None,
     ) -> None:
         self.id = id
@@ -191,6 +196,8 @@ class ContainerConfig:
         self.cgroup_parent = cgroup_parent
         self.cgroup_manager = cgroup_manager
         self.task_limit = task_limit or {}
+        self.history = history
+        self.alerts = alerts or []
         self.instead = instead or {}
 
     def to_dict(self) -> dict[str, Any]:

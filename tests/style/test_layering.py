@@ -47,6 +47,7 @@ WRITES = {
 
 CONNECTS = {
     "pyrt/images/http.py": "HTTP, for images/registry.py alone",
+    "pyrt/accounting/server.py": "serves metrics on a socket of the user's own",
 }
 
 PRINTS = {

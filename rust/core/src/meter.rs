@@ -8,10 +8,12 @@
 //! | [`sample`] | what a cgroup uses now |
 //! | [`receipt`] | everything about a container that has ended |
 //! | [`network`] | bytes and packets of a network namespace |
+//! | [`ring`] | what was used, for a month back |
 
 pub mod files;
 pub mod network;
 pub mod receipt;
+pub mod ring;
 pub mod sample;
 
 use std::fmt::Write;

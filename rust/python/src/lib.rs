@@ -36,6 +36,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(worker::chown_tree, module)?)?;
     module.add_function(wrap_pyfunction!(worker::remove_tree, module)?)?;
     module.add_function(wrap_pyfunction!(worker::user_namespace, module)?)?;
+    module.add_function(wrap_pyfunction!(worker::append_lines, module)?)?;
     module.add_function(wrap_pyfunction!(cgroup::set_frozen, module)?)?;
     module.add_function(wrap_pyfunction!(cgroup::update_limits, module)?)?;
     module.add_function(wrap_pyfunction!(cgroup::manager_cgroup, module)?)?;

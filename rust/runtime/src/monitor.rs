@@ -2,14 +2,19 @@
 //!
 //! It never knows why a container is as it is: it reads the bundle, creates, watches, records the end and undoes.
 
+mod alert;
 mod birth;
 mod clients;
 mod container;
 mod control;
+mod end;
+mod events;
+pub(crate) mod helper;
+mod history;
 mod log;
-mod network;
 mod receipt;
 mod scope;
+mod service;
 mod stdio;
 
 use std::ffi::OsString;

@@ -91,8 +91,13 @@ impl Files {
     /// The text of a file, in `buffer`; none where there is no such file, as without its controller, or where the cgroup
     /// is gone.
     pub fn read<'a>(&mut self, file: File, buffer: &'a mut Vec<u8>) -> Option<&'a str> {
-        let fd = self.open(file)?;
         buffer.resize(BUFFER_BYTES, 0);
+        self.read_into(file, buffer)
+    }
+
+    /// [`Files::read`] into a buffer of the caller's; what does not fit is cut.
+    pub fn read_into<'a>(&mut self, file: File, buffer: &'a mut [u8]) -> Option<&'a str> {
+        let fd = self.open(file)?;
         // One read: each of these files is one record, and what does not fill the buffer is all there is. ENODEV: the cgroup
         // is gone; EOPNOTSUPP: PSI is switched off.
         let count = rustix::io::retry_on_intr(|| rustix::io::pread(fd, &mut *buffer, 0)).ok()?;

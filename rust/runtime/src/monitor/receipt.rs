@@ -10,13 +10,13 @@ use pyrt_core::meter::files::Files;
 use pyrt_core::meter::network::{self, Traffic};
 use pyrt_core::meter::receipt::{Sources, rows};
 use pyrt_core::meter::to_json;
-use pyrt_core::paths::{open_host, read_host, write_all};
+use pyrt_core::paths::{open_host, read_host};
 use pyrt_core::spec::Spec;
 use pyrt_core::state::Exit;
 use pyrt_core::sys::usage::{self, USAGE_BYTES, Usage};
-use pyrt_core::{At, Result, wire};
+use pyrt_core::{At, Result, journal, wire};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::OFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -153,7 +153,7 @@ fn read_traffic(network: &OwnedFd) -> Result<Traffic> {
     Ok(network::parse(&String::from_utf8_lossy(&text)))
 }
 
-/// Appends a receipt to the file of all; the one before goes when it is full, so that both have a bound.
+/// Appends a receipt to the file of all.
 ///
 /// # Errors
 /// `kernel`.
@@ -164,26 +164,5 @@ pub(super) fn file(config: &ReceiptConfig, exit: &Exit, receipt: &str) -> Result
     });
     let head = head.to_string();
     let line = format!("{},\"usage\":{receipt}}}\n", head.trim_end_matches('}'));
-    let flags =
-        OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    loop {
-        let file = rustix::fs::open(&config.path, flags, Mode::from_raw_mode(0o600))
-            .at("open", &config.path)?;
-        rustix::fs::flock(&file, FlockOperation::LockExclusive).at("lock", &config.path)?;
-        let opened = rustix::fs::fstat(&file).at("stat", &config.path)?;
-        // Another monitor may have put it away while we waited.
-        let named = rustix::fs::stat(&config.path);
-        if !named.is_ok_and(|named| (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino))
-        {
-            continue;
-        }
-        let size = u64::try_from(opened.st_size).unwrap_or(0);
-        if size > 0 && size + line.len() as u64 > config.max_size_bytes {
-            let mut old = config.path.clone().into_os_string();
-            old.push(".1");
-            rustix::fs::rename(&config.path, &old).at("rotate", &config.path)?;
-            continue;
-        }
-        return write_all(&file, line.as_bytes()).at("write", &config.path);
-    }
+    journal::append(&config.path, config.max_size_bytes, line.as_bytes())
 }
