@@ -252,6 +252,9 @@ def make_cgroup(parent: str, id: str, resources: bytes) -> str:
     Raises denied naming a controller that a limit needs; nothing is left then.
     """
 
+def remove_cgroup(path: str) -> bool:
+    """Remove a cgroup with all that is below it; False if a process has yet to die there."""
+
 def manager_cgroup() -> str:
     """The directory of the own cgroup of the user's systemd. Raises denied if it does not listen."""
 

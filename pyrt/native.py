@@ -242,6 +242,11 @@ def make_cgroup(parent: str, id: str, resources: bytes) -> str:
     return str(call(_core.make_cgroup, parent, id, resources))
 
 
+def remove_cgroup(path: str) -> bool:
+    """See `_core.remove_cgroup`."""
+    return bool(call(_core.remove_cgroup, path))
+
+
 def manager_cgroup() -> str:
     """See `_core.manager_cgroup`."""
     return str(call(_core.manager_cgroup))

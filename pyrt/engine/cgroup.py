@@ -16,9 +16,8 @@ from __future__ import annotations
 
 import os
 
-from pyrt import files, native
+from pyrt import native
 from pyrt.engine.host import read_text
-from pyrt.errors import Conflict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -124,19 +123,7 @@ def remove(parent: str, id: str) -> bool:
     The caller holds the container's lock: a cgroup that is empty because its container is about to
     be made must not go.
     """
-    directory = f"{parent}/{PREFIX}{id}"
-    try:
-        with os.scandir(directory) as entries:
-            leaves = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-    except FileNotFoundError:
-        return True
-    try:
-        for path in (*leaves, directory):
-            files.remove_empty_directory(path)
-    except Conflict:
-        # Busy: whoever sweeps next will find it empty.
-        return False
-    return True
+    return native.remove_cgroup(f"{parent}/{PREFIX}{id}")
 
 
 def pod_cgroup(parent: str, pod_id: str, resources: dict[str, Any] | None = None) -> str:

@@ -24,6 +24,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def guest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What happened in the guest."""
+    if not Path("/lib/systemd/systemd").exists():
+        pytest.skip("no systemd")
     place = tmp_path_factory.mktemp("systemd")
     return guests.boot(Path(native.runtime_path()), "session.py", place, init="systemd")
 
@@ -50,6 +52,18 @@ def test_its_limits_are_in_the_kernel_and_stay(guest: dict[str, Any]) -> None:
     assert first["updated"]["code"] == 0, first["updated"]
     assert first["after"] == first["after reload"] == str(48 * MIB)
     assert first["reloaded"] == 0
+
+
+def test_asking_systemd_leaves_the_monitor_small(guest: dict[str, Any]) -> None:
+    """In kB; the bound is bench/budget.toml's."""
+    assert 0 < guest["first"]["anonymous"] <= 200
+
+
+def test_the_bus_serves_where_the_socket_does_not(guest: dict[str, Any]) -> None:
+    bus = guest["bus"]
+    assert bus["is there"], "dbus-user-session makes it"
+    assert bus["begun"]["code"] == 0, bus["begun"]
+    assert "/pyrt.scope/pyrt-" in bus["cgroup"]
 
 
 def test_exec_comes_from_the_session_too(guest: dict[str, Any]) -> None:

@@ -40,6 +40,15 @@ pub(crate) fn make_cgroup(
 
 /// See `_core.pyi`.
 #[pyfunction]
+pub(crate) fn remove_cgroup(py: Python<'_>, path: PathBuf) -> PyResult<bool> {
+    detached(py, || match Cgroup::open(&path) {
+        Err(error) if error.code == Code::NotFound => Ok(true),
+        cgroup => Ok(cgroup?.remove()),
+    })
+}
+
+/// See `_core.pyi`.
+#[pyfunction]
 pub(crate) fn update_limits(py: Python<'_>, cgroup: PathBuf, resources: &[u8]) -> PyResult<()> {
     detached(py, || {
         let resources = parse_resources(resources)?;

@@ -32,10 +32,10 @@ def make_rootfs() -> None:
         (ROOTFS / "bin" / name).symlink_to("busybox")
 
 
-def pyrt(*argv: str) -> dict[str, Any]:
+def pyrt(*argv: str, **env: str) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "pyrt", *argv],
-        env=ENV,
+        env=ENV | env,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

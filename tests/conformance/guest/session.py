@@ -51,6 +51,10 @@ def first() -> dict[str, Any]:
     seen["updated"] = pyrt("update", "-m", "48m", "--memory-swap", "48m", "box")
     seen["after"] = (MOUNT / cgroup[1:] / "memory.max").read_text().strip()
     seen["stats"] = pyrt("stats", "--no-stream", "--format", "json", "box")
+    # What it cost the monitor to ask systemd.
+    [monitor] = (MOUNT / cgroup[1:]).parent.joinpath("monitors/cgroup.procs").read_text().split()
+    rollup = Path(f"/proc/{monitor}/smaps_rollup").read_text().splitlines()
+    seen["anonymous"] = next(int(line.split()[1]) for line in rollup if "Pss_Anon" in line)
     # What systemd does with its own units meanwhile leaves ours alone.
     reload = ["systemctl", "--user", "daemon-reload"]
     seen["reloaded"] = subprocess.run(reload, capture_output=True, check=False).returncode
@@ -124,6 +128,20 @@ def pod() -> dict[str, Any]:
     return seen | {"scope": wait_for("inactive")}
 
 
+def by_the_bus() -> dict[str, Any]:
+    """Where the manager's own socket is out of sight."""
+    elsewhere = Path("/run/guest/elsewhere")
+    elsewhere.mkdir(mode=0o700)
+    bus = Path(os.environ["XDG_RUNTIME_DIR"], "bus")
+    env = {"XDG_RUNTIME_DIR": str(elsewhere), "DBUS_SESSION_BUS_ADDRESS": f"unix:path={bus}"}
+    argv = ("run", "-d", "--name", "bus", "-m", "32m", *BOX)
+    seen: dict[str, Any] = {"is there": bus.exists(), "begun": pyrt(*argv, **env)}
+    inspected = pyrt("inspect", "bus", **env)["out"]
+    seen["cgroup"] = own(json.loads(inspected)[0]["State"]["Pid"])
+    pyrt("rm", "-f", "bus", **env)
+    return seen
+
+
 def delegated() -> dict[str, Any]:
     """From a scope that systemd delegated to us."""
     inner = (
@@ -146,6 +164,7 @@ told: dict[str, Any] = {
     "managers": managers(),
     "delegated": delegated(),
     "pod": pod(),
+    "bus": by_the_bus(),
     "doctor": pyrt("doctor", "--format", "json"),
 }
 print("RESULT " + json.dumps(told), flush=True)
