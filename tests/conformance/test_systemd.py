@@ -103,6 +103,8 @@ def test_what_is_not_delegated_is_named_with_the_fix(guest: dict[str, Any]) -> N
     assert cgroup["verdict"] == "limited"
     assert cgroup["reason"] == "by this user's systemd, without the controllers io"
     assert "Delegate=cpu cpuset io memory pids" in cgroup["fix"]
+    [linger] = [one for one in json.loads(guest["doctor"]["out"]) if one["subject"] == "linger"]
+    assert linger["verdict"] == "limited" and linger["fix"].startswith("loginctl enable-linger")
 
 
 def test_the_manager_can_be_chosen(guest: dict[str, Any]) -> None:
