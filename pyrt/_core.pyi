@@ -248,6 +248,15 @@ def set_frozen(path: str, is_frozen: bool) -> None:
 def update_limits(cgroup: str, resources: bytes) -> None:
     """Write new limits, `linux.resources` as JSON, to a container's cgroup; if one is refused the old ones are put back."""
 
+def make_cgroup(parent: str, id: str, resources: bytes) -> str:
+    """Make the cgroup `pyrt-<id>` below `parent` with these limits, `linux.resources` as JSON; its directory.
+
+    Raises denied naming a controller that a limit needs; nothing is left then.
+    """
+
+def remove_cgroup(path: str) -> bool:
+    """Remove a cgroup with all that is below it; False if a process has yet to die there."""
+
 def manager_cgroup() -> str:
     """The directory of the own cgroup of the user's systemd. Raises denied if it does not listen."""
 

@@ -248,6 +248,16 @@ def update_limits(cgroup: str, resources: bytes) -> None:
     call(_core.update_limits, cgroup, resources)
 
 
+def make_cgroup(parent: str, id: str, resources: bytes) -> str:
+    """See `_core.make_cgroup`."""
+    return str(call(_core.make_cgroup, parent, id, resources))
+
+
+def remove_cgroup(path: str) -> bool:
+    """See `_core.remove_cgroup`."""
+    return bool(call(_core.remove_cgroup, path))
+
+
 def manager_cgroup() -> str:
     """See `_core.manager_cgroup`."""
     return str(call(_core.manager_cgroup))

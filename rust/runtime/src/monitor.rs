@@ -83,7 +83,10 @@ fn prepare(args: &Arguments) -> Result<Job> {
     let single_id = userns::is_single(&holder)?;
     userns::enter(&holder)?;
     let cgroup = match args.get("cgroup") {
-        Some(path) => Some(PathBuf::from(path)),
+        Some(path) => {
+            scope::reach(args, Path::new(path))?;
+            Some(PathBuf::from(path))
+        }
         None => scope::make_cgroup(args, &bundle, &config.id)?,
     };
     let start = match args.get("start").and_then(|word| word.to_str()) {
