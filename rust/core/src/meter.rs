@@ -7,9 +7,11 @@
 //! | [`files`] | the files of one cgroup, kept open and read again |
 //! | [`sample`] | what a cgroup uses now |
 //! | [`receipt`] | everything about a container that has ended |
+//! | [`descendants`] | the sum over init's descendants, for who has no cgroup |
 //! | [`network`] | bytes and packets of a network namespace |
 //! | [`ring`] | what was used, for a month back |
 
+pub mod descendants;
 pub mod files;
 pub mod network;
 pub mod receipt;
