@@ -37,13 +37,15 @@ def launch(
     runtime_dir: str,
     cgroup_parent: str | None = None,
     start: str | None = None,
+    systemd: str | None = None,
 ) -> Lead:
     """Start a monitor on `bundle` and wait until its container is created, or with `start` until it runs.
 
     `start`: "attached" (the lead relays its output) or "detached" saves the two hand-overs of `Lead.start`.
 
     `runtime_dir` is the container's own directory below the run root (the monitor makes it; its parent
-    must exist). `cgroup_parent` is a writable cgroup v2 directory below which the container's cgroup is made.
+    must exist). `cgroup_parent` is a writable cgroup v2 directory below which the container's cgroup is made; without
+    one, the user's systemd may be asked for a place (`systemd` "may": else it has none; "must": else it is an error).
     Raises what `create` refused; nothing is left then.
     """
 
@@ -243,6 +245,9 @@ def set_frozen(path: str, is_frozen: bool) -> None:
 
 def update_limits(cgroup: str, resources: bytes) -> None:
     """Write new limits, `linux.resources` as JSON, to a container's cgroup; if one is refused the old ones are put back."""
+
+def manager_cgroup() -> str:
+    """The directory of the own cgroup of the user's systemd. Raises denied if it does not listen."""
 
 class Meter:
     """What many cgroups use, read again and again from files that are kept open (three each; fifteen in full samples)."""

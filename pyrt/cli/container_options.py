@@ -85,6 +85,12 @@ class ContainerOptions(LimitOptions, PullOptions):
     mount: Annotated[list[str], Option("--mount", help="type=bind|tmpfs,src=...,dst=...[,ro]")] = []
     name: Annotated[str, Option("--name", help="Name of the container")] = ""
     network: Annotated[str, Option("--network", "--net", help="pasta[:OPTIONS], none or host")] = ""
+    network_rate: Annotated[
+        str, Option("--network-rate", metavar="RATE", help="Bytes per second that it sends, as 1m")
+    ] = ""
+    oom_score_adj: Annotated[
+        str, Option("--oom-score-adj", help="Who is killed first without memory, -1000 to 1000")
+    ] = ""
     privileged: Annotated[
         bool,
         Option(
@@ -183,9 +189,11 @@ class ContainerOptions(LimitOptions, PullOptions):
             complain(table(config.limits_resolved))
             return
         for entry in config.limits_resolved:
+            limit = f"{entry['flag']} {entry['requested']}"
             if entry["mechanism"] == "unavailable":
-                text = f"{entry['flag']} {entry['requested']} is not enforced: {entry['why']}"
-                warn(text, entry["fix"])
+                warn(f"{limit} is not enforced: {entry['why']}", entry["fix"])
+            elif entry["mechanism"] == "advisory":
+                warn(f"{limit} is only a beginning: {entry['scope']}", "")
 
     def announce(self, engine: Engine, config: ContainerConfig) -> None:
         """Say once what this machine does not give: more than one ID, layers that share data."""

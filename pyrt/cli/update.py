@@ -28,7 +28,7 @@ class Update(LimitOptions):
 
     def __call__(self, engine: Engine) -> int:
         """Change them, and print the ID."""
-        asked = {name: text for name in LIMITS if (text := getattr(self, name))}
+        asked = {name: text for name in LIMITS if (text := getattr(self, name, None))}
         if not asked:
             raise InvalidSpec("update", self.container, "names no limit to change")
         policy = check_policy(self.limits)

@@ -74,6 +74,8 @@ if TYPE_CHECKING:
         memory: str
         memory_reservation: str
         memory_swap: str
+        network_rate: str
+        oom_score_adj: str
         pids_limit: str
         publish: list[str]
         read_only: bool
@@ -95,7 +97,7 @@ if TYPE_CHECKING:
 LIMITS = (
     "blkio_weight", "cgroup_conf", "cpu_period", "cpu_quota", "cpu_shares", "cpus", "cpuset_cpus",
     "cpuset_mems", "device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops",
-    "memory", "memory_reservation", "memory_swap", "pids_limit",
+    "memory", "memory_reservation", "memory_swap", "network_rate", "oom_score_adj", "pids_limit",
 )  # fmt: skip
 """The attributes of a wish that are limits."""
 

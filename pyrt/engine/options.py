@@ -52,6 +52,8 @@ class Options(TypedDict, total=False):
     memory: str
     memory_reservation: str
     memory_swap: str
+    network_rate: str
+    oom_score_adj: int
     pids_limit: int
     cap_add: list[str]
     cap_drop: list[str]
@@ -109,6 +111,8 @@ class CheckedWish:
     memory: str
     memory_reservation: str
     memory_swap: str
+    network_rate: str
+    oom_score_adj: str
     pids_limit: str
 
     def __init__(self, image: str, command: list[str], options: Options) -> None:
@@ -176,6 +180,8 @@ def take_limits(wish: CheckedWish, options: Options) -> None:
     wish.memory = options.get("memory", "")
     wish.memory_reservation = options.get("memory_reservation", "")
     wish.memory_swap = options.get("memory_swap", "")
+    wish.network_rate = options.get("network_rate", "")
+    wish.oom_score_adj = str(options.get("oom_score_adj", ""))
     wish.pids_limit = str(options.get("pids_limit", ""))
 
 

@@ -73,6 +73,10 @@ def build_monitor(
         "create_workdir": not config.workdir,
         "init": config.init,
         "task_limit": config.task_limit or None,
+        "instead": {
+            name: config.instead.get(name)
+            for name in ("autogroup_nice", "affinity", "network_rate")
+        },
         "receipt": {
             "path": receipts,
             "max_size_bytes": RECEIPTS_BYTES,

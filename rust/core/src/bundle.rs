@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::error::{Code, Error, Result};
+use crate::instead::Instead;
 use crate::paths::read_host;
 use crate::spec::Spec;
 use crate::task_limit::TaskLimit;
@@ -60,6 +61,9 @@ pub struct MonitorConfig {
     /// `--pids-limit` where no cgroup can set it.
     #[serde(default)]
     pub task_limit: Option<TaskLimit>,
+    /// Limits that no cgroup sets.
+    #[serde(default)]
+    pub instead: Instead,
     /// Where its receipt is kept, beside exit.json.
     #[serde(default)]
     pub receipt: Option<ReceiptConfig>,

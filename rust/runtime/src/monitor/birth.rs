@@ -22,8 +22,8 @@ use super::clients::{Client, set_nonblocking, to_json};
 use super::container::{Container, Joining};
 use super::control::listen;
 use super::events::Events;
+use super::helper;
 use super::log::Log;
-use super::network;
 use super::receipt::{Meter, Network};
 use super::stdio::Stdio;
 
@@ -101,6 +101,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         new_keyring: true,
         settle: Some(&|pid| network.hold(&job.spec, pid)),
         task_limit: job.config.task_limit,
+        instead: job.config.instead.clone(),
         pivots: true,
     };
     let joining = Joining {
@@ -128,9 +129,8 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
     if let Some(terminal) = created.terminal.take() {
         stdio.use_terminal(terminal).inspect_err(|_| create::end(created.pidfd.as_fd()))?;
     }
-    if let Some(config) = &job.config.network {
-        network::connect(config, pid).inspect_err(|_| create::end(created.pidfd.as_fd()))?;
-    }
+    let ended = |_: &Error| create::end(created.pidfd.as_fd());
+    helper::connect(&job.config, pid, meter.network()).inspect_err(ended)?;
     Ok(Container {
         id: job.config.id.clone(),
         bundle,

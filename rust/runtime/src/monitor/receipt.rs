@@ -69,6 +69,11 @@ impl Meter {
         Ok(Self { cgroup, init_reaps, network, started: None, joined: None, sum })
     }
 
+    /// The container's own network namespace.
+    pub(super) fn network(&self) -> Option<&OwnedFd> {
+        self.network.as_ref()
+    }
+
     /// The program runs from now on.
     pub(super) fn begin(&mut self) {
         self.started = Some(Instant::now());
