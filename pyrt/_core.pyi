@@ -38,13 +38,15 @@ def launch(
     runtime_dir: str,
     cgroup_parent: str | None = None,
     start: str | None = None,
+    systemd: str | None = None,
 ) -> Lead:
     """Start a monitor on `bundle` and wait until its container is created, or with `start` until it runs.
 
     `start`: "attached" (the lead relays its output) or "detached" saves the two hand-overs of `Lead.start`.
 
     `runtime_dir` is the container's own directory below the run root (the monitor makes it; its parent
-    must exist). `cgroup_parent` is a writable cgroup v2 directory below which the container's cgroup is made.
+    must exist). `cgroup_parent` is a writable cgroup v2 directory below which the container's cgroup is made; without
+    one, the user's systemd may be asked for a place (`systemd` "may": else it has none; "must": else it is an error).
     Raises what `create` refused; nothing is left then.
     """
 
@@ -236,11 +238,17 @@ def compress_layer(tar: int, blob: int) -> tuple[str, int]:
 def decompress(blob: int, out: int) -> tuple[str, int]:
     """Write the plain archive of a layer blob (plain, gzip or zstd) to the descriptor `out`: its diff ID and length."""
 
+def append_lines(path: str, max_size_bytes: int, lines: bytes) -> None:
+    """Append whole lines to a file of many writers, which becomes `<path>.1` rather than grow beyond `max_size_bytes`."""
+
 def set_frozen(path: str, is_frozen: bool) -> None:
     """Stop all processes in the cgroup at `path`, or set them going; returns when all have."""
 
 def update_limits(cgroup: str, resources: bytes) -> None:
     """Write new limits, `linux.resources` as JSON, to a container's cgroup; if one is refused the old ones are put back."""
+
+def manager_cgroup() -> str:
+    """The directory of the own cgroup of the user's systemd. Raises denied if it does not listen."""
 
 class Meter:
     """What many containers use, read again and again.

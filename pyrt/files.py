@@ -329,3 +329,21 @@ def read(path: str) -> bytes | None:
         raise from_os_error(error, "read", path) from None
     finally:
         os.close(fd)
+
+
+def read_part(path: str, count: int, offset: int) -> bytes:
+    """`count` bytes of a file that pyrt wrote, from `offset` on; fewer where it ends, b"" if there
+    is none.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise from_os_error(error, "read", path) from None
+    try:
+        return os.pread(fd, count, offset)
+    except OSError as error:
+        raise from_os_error(error, "read", path) from None
+    finally:
+        os.close(fd)

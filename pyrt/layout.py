@@ -6,9 +6,10 @@ data/                              $XDG_DATA_HOME/pyrt: durable
 ├── layers/<chain ID>.data/        hard links to its files, for those that share their data
 ├── layers/<chain ID>.meta.<map>/  an image's metadata with owners shifted, for keep-id and nomap
 ├── layers/<chain ID>.<map>/       the layer so copied, where the kernel cannot share data
-├── containers/<id>/               a bundle: container.json config.json monitor.json log …
+├── containers/<id>/               a bundle: container.json config.json monitor.json log history …
 ├── names/<name>                   symlink to the id; symlink(2) keeps names unique
 ├── receipts receipts.1            what containers that ended have used, one a line
+├── events events.1                what happened to containers and images, one a line
 └── cache/                         what can be made again: compiled filters, probes
 run/                               $XDG_RUNTIME_DIR/pyrt: gone at reboot, as processes are
 ├── holder                         locked by the holder of the user's namespace
@@ -108,6 +109,10 @@ class Layout:
     def receipts(self) -> str:
         """The file of receipts, one a line, the latest last; beside it the one before, `.1`."""
         return f"{self.data}/receipts"
+
+    def events(self) -> str:
+        """The file of events, the latest last; beside it the one before, `.1`."""
+        return f"{self.data}/events"
 
     # Processes.
 

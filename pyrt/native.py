@@ -63,10 +63,14 @@ def is_locked(path: str) -> int:
 
 
 def launch(
-    bundle: str, runtime_dir: str, cgroup_parent: str | None = None, start: str | None = None
+    bundle: str,
+    runtime_dir: str,
+    cgroup_parent: str | None = None,
+    start: str | None = None,
+    systemd: str | None = None,
 ) -> _core.Lead:
     """See `_core.launch`."""
-    return call(_core.launch, runtime_path(), bundle, runtime_dir, cgroup_parent, start)
+    return call(_core.launch, runtime_path(), bundle, runtime_dir, cgroup_parent, start, systemd)
 
 
 def connect(runtime_dir: str) -> _core.Control:
@@ -218,6 +222,11 @@ def decompress(blob: int, out: int) -> tuple[str, int]:
     return call(_core.decompress, blob, out)
 
 
+def append_lines(path: str, max_size_bytes: int, lines: bytes) -> None:
+    """See `_core.append_lines`."""
+    call(_core.append_lines, path, max_size_bytes, lines)
+
+
 def set_frozen(path: str, is_frozen: bool) -> None:
     """See `_core.set_frozen`."""
     call(_core.set_frozen, path, is_frozen)
@@ -226,6 +235,11 @@ def set_frozen(path: str, is_frozen: bool) -> None:
 def update_limits(cgroup: str, resources: bytes) -> None:
     """See `_core.update_limits`."""
     call(_core.update_limits, cgroup, resources)
+
+
+def manager_cgroup() -> str:
+    """See `_core.manager_cgroup`."""
+    return str(call(_core.manager_cgroup))
 
 
 def meter(targets: list[str | tuple[str | None, int, str]]) -> _core.Meter:

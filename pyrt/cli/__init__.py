@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from pyrt.cli.verb import Verb
     from pyrt.engine.api import Engine
 
-ROOT_OPTIONS = {"--root": "root", "--runroot": "runroot"}
+ROOT_OPTIONS = {"--root": "root", "--runroot": "runroot", "--cgroup-manager": "cgroup_manager"}
 INTERRUPTED = 130
 
 
@@ -64,12 +64,10 @@ def dispatch(argv: list[str]) -> int:
 
 
 def parse_roots(argv: list[str]) -> tuple[dict[str, str], int]:
-    """The values of ``--root`` and ``--runroot`` before the verb, and where it stands.
-    Raises Punt.
-    """
+    """The values of the options before the verb, and where it stands. Raises Punt."""
     roots: dict[str, str] = {}
     at = 0
-    while at < len(argv) and argv[at].startswith(("--root", "--runroot")):
+    while at < len(argv) and argv[at].startswith(tuple(ROOT_OPTIONS)):
         name, equals, value = argv[at].partition("=")
         at += 1
         if not equals:
@@ -87,7 +85,7 @@ def call(verb: Verb, roots: dict[str, str]) -> int:
     """Do what a parsed verb says, on the store below these roots."""
     from pyrt.engine.api import Engine
 
-    engine = Engine(roots.get("root"), roots.get("runroot"))
+    engine = Engine(roots.get("root"), roots.get("runroot"), roots.get("cgroup_manager", ""))
     try:
         return verb(engine)
     except Denied as error:

@@ -34,6 +34,14 @@ class ContainerOptions(LimitOptions, PullOptions):
     command: Annotated[
         list[str], Argument(metavar="[COMMAND [ARG...]]", help="Replaces the image's command")
     ] = []
+    alert: Annotated[
+        list[str],
+        Option(
+            "--alert",
+            metavar="RESOURCE:KIND:STALL/WINDOW=ACTION",
+            help="Tell when it waits too long, as memory:full:100ms/2s=event or =exec:COMMAND",
+        ),
+    ] = []
     annotation: Annotated[list[str], Option("--annotation", help="OCI annotation (key=value)")] = []
     cap_add: Annotated[list[str], Option("--cap-add", help="Add a capability; all for all")] = []
     cap_drop: Annotated[list[str], Option("--cap-drop", help="Drop a capability; all for all")] = []
@@ -57,6 +65,9 @@ class ContainerOptions(LimitOptions, PullOptions):
     env_file: Annotated[
         list[str], Option("--env-file", metavar="PATH", help="Read variables from a file")
     ] = []
+    history: Annotated[
+        str, Option("--history", help="ring keeps a month of what it used, none nothing")
+    ] = "ring"
     hostname: Annotated[str, Option("--hostname", "-h", help="Host name inside")] = ""
     init: Annotated[bool, Option("--init", help="Run an init that reaps and forwards signals")] = (
         False
@@ -74,6 +85,12 @@ class ContainerOptions(LimitOptions, PullOptions):
     mount: Annotated[list[str], Option("--mount", help="type=bind|tmpfs,src=...,dst=...[,ro]")] = []
     name: Annotated[str, Option("--name", help="Name of the container")] = ""
     network: Annotated[str, Option("--network", "--net", help="pasta[:OPTIONS], none or host")] = ""
+    network_rate: Annotated[
+        str, Option("--network-rate", metavar="RATE", help="Bytes per second that it sends, as 1m")
+    ] = ""
+    oom_score_adj: Annotated[
+        str, Option("--oom-score-adj", help="Who is killed first without memory, -1000 to 1000")
+    ] = ""
     privileged: Annotated[
         bool,
         Option(
@@ -171,9 +188,11 @@ class ContainerOptions(LimitOptions, PullOptions):
             complain(table(config.limits_resolved))
             return
         for entry in config.limits_resolved:
+            limit = f"{entry['flag']} {entry['requested']}"
             if entry["mechanism"] == "unavailable":
-                text = f"{entry['flag']} {entry['requested']} is not enforced: {entry['why']}"
-                warn(text, entry["fix"])
+                warn(f"{limit} is not enforced: {entry['why']}", entry["fix"])
+            elif entry["mechanism"] == "advisory":
+                warn(f"{limit} is only a beginning: {entry['scope']}", "")
 
     def announce(self, engine: Engine, config: ContainerConfig) -> None:
         """Say once what this machine does not give: more than one ID, layers that share data."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pyrt.cli import output
 from pyrt.cli.container_options import ContainerOptions
 from pyrt.cli.relay import stay
+from pyrt.engine import events
 from pyrt.errors import InvalidSpec
 
 TYPE_CHECKING = False
@@ -52,6 +53,7 @@ class Run(ContainerOptions):
             launched.lead.close()
             output.line(launched.id)
             return 0
+        events.tell(engine.layout, "attach", events.subject(config))
         return stay(
             launched.lead,
             self.interactive,

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 
+from pyrt.accounting import recent
 from pyrt.cli import output, selection
 from pyrt.cli.receipt import decimal
 from pyrt.cli.stop import is_running
@@ -57,25 +58,35 @@ class Stats(Verb):
     ] = ""
     interval: Annotated[int, Option("--interval", "-i", help="Seconds between two looks")] = 5
     no_reset: Annotated[bool, Option("--no-reset", help="Do not clear the screen")] = False
-    no_stream: Annotated[bool, Option("--no-stream", help="One look, rates since the start")] = (
-        False
-    )
+    no_stream: Annotated[
+        bool, Option("--no-stream", help="One look; rates of the last seconds")
+    ] = False
     no_trunc: Annotated[bool, Option("--no-trunc", help="Whole IDs")] = False
+    since: Annotated[
+        str, Option("--since", help="What was used from then on: RFC 3339, or a duration as 2h")
+    ] = ""
 
     def __call__(self, engine: Engine) -> int:
         """Print a table, JSON or templates until interrupted, or once."""
         if self.interval < 1:
             raise InvalidSpec("--interval", str(self.interval), "not a second at least")
+        if self.since:
+            from pyrt.cli import stats_since
+
+            return stats_since.show(engine, self.containers, self.since, self.format, self.no_trunc)
         running = self.find(engine)
         watcher = usage.Watcher(running)
         before: dict[str, usage.Look] = {}
         shared = None
         while True:
             looks = watcher.look()
-            rows = [
-                self.row(look, usage.compare(before.get(look.record.id), look, limit))
-                for look, limit in zip(looks, watcher.cpu_limits, strict=True)
-            ]
+            rows = []
+            for look, limit in zip(looks, watcher.cpu_limits, strict=True):
+                used = usage.compare(before.get(look.record.id), look, limit)
+                if look.record.id not in before:
+                    # Nobody waits for a second look: the monitor had one.
+                    used |= recent.rates(look.record.bundle, time.time(), limit)
+                rows.append(self.row(look, used))
             earlier, shared = shared, usage.Reconciliation(looks)
             self.show(rows, watcher, shared.remainders(earlier) if earlier else {})
             if self.no_stream or (self.containers and not running):

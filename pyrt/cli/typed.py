@@ -37,13 +37,21 @@ def run(argv: list[str], call: Callable[[Verb, dict[str, str]], int]) -> int:
             str | None,
             Option("--runroot", metavar="DIR", help="Where running containers are known"),
         ] = None,
+        cgroup_manager: Annotated[
+            str | None,
+            Option("--cgroup-manager", metavar="NAME", help="systemd, cgroupfs or disabled"),
+        ] = None,
         version: Annotated[bool, Option("--version", "-v", help="Print the version")] = False,
     ) -> None:
         """Run OCI containers for an unprivileged user: no root, no daemon."""
         roots.update(
             {
                 name: value
-                for name, value in (("root", data_root), ("runroot", run_root))
+                for name, value in (
+                    ("root", data_root),
+                    ("runroot", run_root),
+                    ("cgroup_manager", cgroup_manager),
+                )
                 if value is not None
             }
         )

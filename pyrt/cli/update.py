@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pyrt.cli import output
 from pyrt.cli.limit_options import LimitOptions
-from pyrt.engine import limits, records
+from pyrt.engine import events, limits, records
 from pyrt.engine.configure import LIMITS, check_policy
 from pyrt.errors import InvalidSpec
 
@@ -28,11 +28,12 @@ class Update(LimitOptions):
 
     def __call__(self, engine: Engine) -> int:
         """Change them, and print the ID."""
-        asked = {name: text for name in LIMITS if (text := getattr(self, name))}
+        asked = {name: text for name in LIMITS if (text := getattr(self, name, None))}
         if not asked:
             raise InvalidSpec("update", self.container, "names no limit to change")
         policy = check_policy(self.limits)
         record = records.find(engine.layout, self.container)
         limits.update(record, asked, policy)
+        events.tell_of(record, "update")
         output.line(record.id)
         return 0

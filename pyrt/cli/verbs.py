@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 VERBS: dict[str, tuple[str, str, str]] = {
+    "advise": ("pyrt.cli.advise", "Advise", "Propose limits from what a container has used"),
     "attach": ("pyrt.cli.attach", "Attach", "Attach to a running container"),
     "commit": ("pyrt.cli.commit", "Commit", "Create new image based on the changed container"),
     "cp": (
@@ -17,6 +18,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "Doctor",
         "Say what this machine can do, and what fixes each gap",
     ),
+    "events": ("pyrt.cli.events", "Events", "Show what happens to containers and images"),
     "exec": ("pyrt.cli.exec", "Exec", "Run a process in a running container"),
     "export": (
         "pyrt.cli.export",
@@ -50,6 +52,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "login": ("pyrt.cli.login", "Login", "Log in to a container registry"),
     "logout": ("pyrt.cli.logout", "Logout", "Log out of a container registry"),
     "logs": ("pyrt.cli.logs", "Logs", "Fetch the logs of one or more containers"),
+    "metrics": ("pyrt.cli.metrics", "Metrics", "Serve what containers use to Prometheus"),
     "ps": ("pyrt.cli.ps", "Ps", "List containers"),
     "pull": ("pyrt.cli.pull", "Pull", "Pull images from a registry"),
     "push": ("pyrt.cli.push", "Push", "Push an image to a registry"),
@@ -71,6 +74,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
     ),
     "stop": ("pyrt.cli.stop", "Stop", "Stop one or more containers"),
     "tag": ("pyrt.cli.tag", "Tag", "Add an additional name to a local image"),
+    "top": (
+        "pyrt.cli.top",
+        "Top",
+        "Show what containers use on a screen, or the processes of one",
+    ),
     "untag": ("pyrt.cli.untag", "Untag", "Remove a name from a local image"),
     "update": ("pyrt.cli.update", "Update", "Update the limits of a container"),
     "version": ("pyrt.cli.version", "Version", "Display the pyrt version information"),
@@ -125,7 +133,7 @@ HOT = (
 VALUE_OPTIONAL = ("--receipt",)
 """Options that mean `-` alone, and another value only after `=`."""
 
-UNINTERSPERSED = ("create", "exec", "run")
+UNINTERSPERSED = ("create", "exec", "run", "top")
 """Verbs whose options end at the first positional: after it, everything is the
 container's command.
 """

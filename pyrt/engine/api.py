@@ -68,6 +68,7 @@ class Engine(ImageStore):
         """Create the container that was configured; its ID."""
         from pyrt.engine import container
 
+        container.choose_manager(config, self.cgroup_manager)
         return container.create(self.layout, config)
 
     def launch(self, config: ContainerConfig) -> Launched:
@@ -76,6 +77,7 @@ class Engine(ImageStore):
         """
         from pyrt.engine import container
 
+        container.choose_manager(config, self.cgroup_manager)
         return container.run(self.layout, config)
 
     def replace(self, name: str) -> None:

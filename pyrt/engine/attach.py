@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyrt import native
+from pyrt.engine import events
 from pyrt.errors import Conflict
 from pyrt.spec.names import parse_detach_keys
 
@@ -30,6 +31,7 @@ def attach(
     if record.status != "running":
         raise Conflict("you can only attach to running containers", "", "")
     control = native.connect(record.runtime)
+    events.tell_of(record, "attach")
     try:
         return native.call(
             control.attach, stdin, stdout, stderr, record.config.terminal, keys, sig_proxy

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from pyrt import files, native
-from pyrt.engine import accounts, host, network, petnames, sweep
+from pyrt.engine import accounts, events, host, network, petnames, sweep
 from pyrt.engine.clock import format_rfc3339, now
 from pyrt.errors import Denied, Exists, InvalidSpec, NotFound, PyrtError, from_os_error
 from pyrt.spec import userns
@@ -259,6 +259,7 @@ def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) 
         stdin_once=config.interactive,
         seccomp_cache=layout.seccomp_cache(),
         receipts=layout.receipts(),
+        events=events.for_monitor(layout, config),
     )
     for name, data in build_etc(config, image, machine, passwd, group).items():
         files.write_whole(f"{draft.path}/{name}", data, mode=0o644)

@@ -1,8 +1,15 @@
-"""Where in the cgroup tree containers may be put: the delegated part of it, if this user has one.
+"""Where in the cgroup tree containers may be put, in this order:
 
-A cgroup is ours to use if we own its directory and its cgroup.procs: systemd delegates
-user@UID.service so, and a container engine its containers' cgroups (cgroup-v2.rst, Delegation).
-With none, containers stay where we are, and limits cannot be set.
+1. Below the delegated cgroup that we are in. One is ours to use if we own its directory and its
+   cgroup.procs: a container engine delegates its containers' cgroups so, and `systemd-run --user
+   --scope -p Delegate=yes` that of its command (cgroup-v2.rst, Delegation). It may have no
+   controllers, as in the unified hierarchy beside version 1: it counts, and limits nothing.
+2. In the scope that the user's systemd makes for all containers (rust/core/src/cgroup/
+   user_scope.rs): a login session is outside of what is delegated to that. What the manager itself
+   was given is its own, and it takes controllers back from who has not asked it.
+3. Nowhere: containers stay where we are, and limits cannot be set.
+
+Never in a hierarchy of version 1.
 """
 
 from __future__ import annotations
@@ -18,6 +25,41 @@ PREFIX = "pyrt-"
 
 MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 """Where cgroup2 is mounted almost everywhere: pure, and beside version 1."""
+
+
+class Place:
+    """Where a container's cgroup will be: below the directory `parent`; or where the user's systemd
+    says, which `systemd` "may" or "must" be asked; or nowhere.
+    """
+
+    __slots__ = ("parent", "systemd")
+
+    def __init__(self, parent: str | None, systemd: str | None = None) -> None:
+        self.parent = parent
+        self.systemd = systemd
+
+
+def find_place(manager: str = "") -> Place:
+    """The place that `--cgroup-manager` asks for, or the best there is."""
+    if manager == "systemd":
+        return Place(None, "must")
+    parent = find_parent()
+    if manager == "cgroupfs":
+        return Place(parent)
+    if parent is None or (is_managers_own(parent) and os.path.exists(private_socket())):
+        return Place(None, "may")
+    return Place(parent)
+
+
+def is_managers_own(directory: str) -> bool:
+    """Whether a cgroup is that of the user's systemd, and not a part that it gave away."""
+    return os.path.isdir(f"{directory}/init.scope")
+
+
+def private_socket() -> str:
+    """Where the user's systemd listens to its owner."""
+    runtime = os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}"
+    return f"{runtime}/systemd/private"
 
 
 def find_parent() -> str | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 
 from pyrt import native
-from pyrt.engine.clock import parse_timeout
+from pyrt.engine.clock import parse_duration, parse_timeout
 from pyrt.engine.environment import parse_environment, parse_workdir
 from pyrt.errors import InvalidSpec, Unsupported
 from pyrt.spec.config import ContainerConfig
@@ -29,13 +29,14 @@ from pyrt.spec.volumes import parse_mount, parse_tmpfs, parse_volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
+    from typing import Any, Protocol
 
     class Wish(Protocol):
         """What a container shall be, in podman's words; the attributes are `run`'s flags."""
 
         image: str
         command: list[str]
+        alert: list[str]
         annotation: list[str]
         cap_add: list[str]
         cap_drop: list[str]
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
         entrypoint: str | None
         env: list[str]
         env_file: list[str]
+        history: str
         hostname: str
         init: bool
         interactive: bool
@@ -72,6 +74,8 @@ if TYPE_CHECKING:
         memory: str
         memory_reservation: str
         memory_swap: str
+        network_rate: str
+        oom_score_adj: str
         pids_limit: str
         publish: list[str]
         read_only: bool
@@ -93,7 +97,7 @@ if TYPE_CHECKING:
 LIMITS = (
     "blkio_weight", "cgroup_conf", "cpu_period", "cpu_quota", "cpu_shares", "cpus", "cpuset_cpus",
     "cpuset_mems", "device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops",
-    "memory", "memory_reservation", "memory_swap", "pids_limit",
+    "memory", "memory_reservation", "memory_swap", "network_rate", "oom_score_adj", "pids_limit",
 )  # fmt: skip
 """The attributes of a wish that are limits."""
 
@@ -160,6 +164,8 @@ def configure(wish: Wish) -> ContainerConfig:
         limits_policy=check_policy(wish.limits),
         cgroups=check_cgroups(wish.cgroups),
         cgroup_parent=wish.cgroup_parent,
+        history=check_history(wish.history),
+        alerts=parse_alerts(wish.alert),
     )
 
 
@@ -168,6 +174,22 @@ def check_policy(text: str) -> str:
     if text not in POLICIES:
         raise InvalidSpec("--limits", text, "unknown", hint=f"choose {', '.join(POLICIES)}")
     return text
+
+
+def check_history(text: str) -> bool:
+    """`--history`: whether the monitor writes down what is used."""
+    if text not in ("ring", "none"):
+        raise InvalidSpec("--history", text, "unknown", hint="choose ring or none")
+    return text == "ring"
+
+
+def parse_alerts(texts: list[str]) -> list[dict[str, Any]]:
+    """`--alert`."""
+    if not texts:
+        return []
+    from pyrt.spec.alerts import parse_alert
+
+    return [parse_alert(text, parse_duration, os.environ) for text in texts]
 
 
 def check_cgroups(text: str) -> str:

@@ -13,8 +13,8 @@ import os
 import time
 
 from pyrt import files, native
-from pyrt.engine import bundle, cgroup, control, network, records, sweep
-from pyrt.errors import Conflict, NotFound, PyrtError, from_os_error
+from pyrt.engine import bundle, cgroup, control, events, network, records, sweep
+from pyrt.errors import Conflict, InvalidSpec, NotFound, PyrtError, from_os_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ def create(layout: Layout, config: ContainerConfig) -> str:
         draft.discard()
         raise
     draft.unlock()
+    events.tell(layout, "create", events.subject(config))
     return config.id
 
 
@@ -65,6 +66,7 @@ def run(layout: Layout, config: ContainerConfig) -> Launched:
             # Kept only now: had we died before, the monitor would have undone its part, and the
             # directory, being no container yet, would be swept.
             draft.keep()
+            events.tell(layout, "create", events.subject(config))
             native.call(lead.start)
         except BaseException:
             lead.close()
@@ -76,25 +78,39 @@ def run(layout: Layout, config: ContainerConfig) -> Launched:
     return Launched(config.id, lead)
 
 
+def choose_manager(config: ContainerConfig, manager: str) -> None:
+    """`--cgroup-manager`, for this container, also when it is started again. Raises InvalidSpec."""
+    if manager == "disabled":
+        config.cgroups = "disabled"
+    elif manager in ("systemd", "cgroupfs"):
+        config.cgroup_manager = manager
+    elif manager:
+        raise InvalidSpec(
+            "--cgroup-manager", manager, "unknown", hint="choose systemd, cgroupfs or disabled"
+        )
+
+
 def launch(layout: Layout, config: ContainerConfig) -> _core.Lead:
     """Start the monitor of a container whose lock the caller holds, and wait until it is created.
 
-    Where its cgroup is made is noted first, for whoever sweeps from another place in the tree.
+    Where its cgroup is made is noted first, for whoever sweeps from another place in the tree; by
+    the monitor, if systemd says where.
     """
     id = config.id
-    parent = find_parent(config)
-    if parent is not None:
-        sweep.note_cgroup(layout, id, parent)
-    return native.launch(layout.container(id), layout.runtime(id), parent)
+    place = find_place(config)
+    if place.parent is not None:
+        sweep.note_cgroup(layout, id, place.parent)
+    systemd = "must" if place.systemd and config.resources else place.systemd
+    return native.launch(layout.container(id), layout.runtime(id), place.parent, systemd=systemd)
 
 
-def find_parent(config: ContainerConfig) -> str | None:
-    """The cgroup below which the container's own is made; None for none."""
+def find_place(config: ContainerConfig) -> cgroup.Place:
+    """Where the container's cgroup is made."""
     if config.cgroups == "enabled" and not config.cgroup_parent:
-        return cgroup.find_parent()
+        return cgroup.find_place(config.cgroup_manager)
     from pyrt.engine import limits
 
-    return limits.find_parent(config)
+    return limits.find_place(config)
 
 
 def abandon(draft: Draft) -> None:
@@ -196,6 +212,7 @@ def remove(record: Record, *, force: bool = False, timeout_s: float = 0) -> None
         sweep.remove_runtime(layout, id)
         sweep.empty_cgroup(layout, id)
         sweep.remove_bundle(layout, id, record)
+        events.tell_of(record, "remove")
     finally:
         files.unlock(lock)
 

@@ -6,7 +6,7 @@ import os
 import time
 
 from pyrt import native
-from pyrt.engine import records
+from pyrt.engine import events, records
 from pyrt.errors import Conflict, PyrtError
 from pyrt.spec.signals import signal_name
 
@@ -35,9 +35,15 @@ class Stopped:
 
 
 def send(record: Record, signal: int) -> None:
-    """Send `signal` to init. Raises Conflict, in podman's words, if the container is
+    """Send `signal` to init, and tell it. Raises Conflict, in podman's words, if the container is
     not running.
     """
+    send_untold(record, signal)
+    events.tell_of(record, "kill", signal=signal)
+
+
+def send_untold(record: Record, signal: int) -> None:
+    """`send` as a part of something else."""
     if record.status != "running":
         raise not_killable(record)
     try:
@@ -146,12 +152,13 @@ def stop(record: Record, timeout_s: float | None = None) -> Stopped | None:
     limit_s = record.config.stop_timeout_s if timeout_s is None else timeout_s
     stopped = Stopped(signal_name(number), limit_s, was_killed=False)
     try:
-        send(record, number)
+        send_untold(record, number)
     except Conflict:
         return None
     if not wait_dead(record.layout, record.id, limit_s):
         stopped.was_killed = True
         kill(record)
+    events.tell_of(record, "stop")
     return stopped
 
 

@@ -11,10 +11,10 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
-from pyrt.engine import cgroup, host, network
-from pyrt.engine.limits import DELEGATE
+from pyrt.engine import cgroup, container, host, limits, network
 from pyrt.errors import PyrtError
 from pyrt.images import demo
+from pyrt.spec.config import ContainerConfig, Host
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -170,22 +170,22 @@ def look_at_cgroup(engine: Engine) -> Iterator[Finding]:
     if not cgroup.mount_point():
         yield Finding("cgroup", LIMITED, "no cgroup v2 is mounted: no limits, estimated statistics")
         return
-    parent = cgroup.find_parent()
-    if parent is None:
-        reason = "none is delegated to this user: no limits, estimated statistics"
-        yield Finding(
-            "cgroup",
-            LIMITED,
-            reason,
-            "log in through systemd, or run under `systemd-run --user --scope`",
-        )
+    config, machine = ContainerConfig(), Host()
+    container.choose_manager(config, engine.cgroup_manager)
+    limits.find_controllers(config, machine)
+    place = limits.find_place(config)
+    if machine.limits_problem:
+        consequence = "no limits" if place.parent else "no limits, estimated statistics"
+        reason = f"{machine.limits_problem}: {consequence}"
+        yield Finding("cgroup", LIMITED, reason, machine.limits_fix)
         return
-    missing = [name for name in CONTROLLERS if name not in cgroup.controllers(parent)]
+    where = place.parent or "by this user's systemd"
+    missing = [name for name in CONTROLLERS if name not in machine.controllers]
     if missing:
-        reason = f"{parent} lacks the controllers {', '.join(missing)}"
-        yield Finding("cgroup", LIMITED, reason, DELEGATE)
+        reason = f"{where}, without the controllers {', '.join(missing)}"
+        yield Finding("cgroup", LIMITED, reason, machine.limits_fix)
     else:
-        yield Finding("cgroup", OK, f"{parent}, with {', '.join(CONTROLLERS)}")
+        yield Finding("cgroup", OK, f"{where}, with {', '.join(CONTROLLERS)}")
 
 
 def look_at_network(engine: Engine) -> Iterator[Finding]:

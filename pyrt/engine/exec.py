@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyrt import native
-from pyrt.engine import accounts, records
+from pyrt.engine import accounts, events, records
 from pyrt.errors import Conflict
 from pyrt.spec.names import parse_detach_keys
 from pyrt.spec.process import build_process_for_exec
@@ -53,7 +53,8 @@ def run(
         passwd=passwd,
         group=group,
     )
-    return native.exec_process(
+    events.tell_of(record, "exec")
+    code = native.exec_process(
         record.runtime,
         native.dumps(process),
         stdin,
@@ -62,3 +63,6 @@ def run(
         detach=detach,
         detach_keys=keys,
     )
+    if not detach:
+        events.tell_of(record, "exec_died", exit_code=code)
+    return code

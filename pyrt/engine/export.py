@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pyrt import native
-from pyrt.engine import roots
+from pyrt.engine import events, roots
 
 if TYPE_CHECKING:
     from pyrt.engine.records import Record
@@ -19,3 +19,4 @@ def export(record: Record, out: int) -> None:
     with roots.Hold(record) as hold:
         native.pack_path(record.layout.run, hold.place, b"/", out, b"", *hold.maps(), bare=True)
         hold.check()
+    events.tell_of(record, "export")

@@ -16,10 +16,17 @@ if TYPE_CHECKING:
 class ImageStore:
     """One user's images, below two roots (see `pyrt.layout`)."""
 
-    def __init__(self, root: str | None = None, runroot: str | None = None) -> None:
-        """``root`` holds what is durable, ``runroot`` what a reboot ends; None: the user's own."""
+    def __init__(
+        self, root: str | None = None, runroot: str | None = None, cgroup_manager: str = ""
+    ) -> None:
+        """``root`` holds what is durable, ``runroot`` what a reboot ends; None: the user's own.
+
+        ``cgroup_manager`` makes the cgroups of new containers: ``systemd``, ``cgroupfs`` (we, where
+        we may), ``disabled``; "": the best there is.
+        """
         self.root = root
         self.runroot = runroot
+        self.cgroup_manager = cgroup_manager
         self._layout: Layout | None = None
 
     @property

@@ -8,12 +8,13 @@ import stat
 from pyrt import files, native
 from pyrt.engine import cgroup, stats
 from pyrt.engine.host import read_text
-from pyrt.errors import Denied, InvalidSpec, NotFound
-from pyrt.spec import resources
+from pyrt.errors import Denied, InvalidSpec, NotFound, Unsupported
+from pyrt.spec import instead, resources
 from pyrt.spec.config import ContainerConfig, Host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from pyrt.engine.records import Record
@@ -25,28 +26,38 @@ DELEGATE = (
 )
 """The command that has systemd give all controllers to users."""
 
+START_MANAGER = "sudo loginctl enable-linger $(id -un)"
+"""The command that has systemd run a manager for this user, logged in or not."""
+
 FREE_VERSION_1 = "boot with cgroup_no_v1=all on the kernel's command line"
 """Where version 1 of cgroups holds the controllers, version 2 has none to give."""
 
 
-def find_parent(config: ContainerConfig) -> str | None:
-    """The cgroup below which the container's own is made; None for none.
+def find_place(config: ContainerConfig) -> cgroup.Place:
+    """Where the container's cgroup is made.
 
     `--cgroup-parent` is a path from the mount of cgroup2, or below the delegated one. Raises Denied
     if it is not this user's.
     """
     if config.cgroups == "disabled":
-        return None
-    parent = cgroup.find_parent()
+        return cgroup.Place(None)
     if not config.cgroup_parent:
-        return parent
+        return cgroup.find_place(config.cgroup_manager)
+    if config.cgroup_manager == "systemd":
+        raise Unsupported(
+            "--cgroup-parent",
+            config.cgroup_parent,
+            "the containers that systemd is asked for are in one scope",
+            hint="give --cgroup-manager cgroupfs",
+        )
+    parent = cgroup.find_parent()
     base = cgroup.mount_point() if config.cgroup_parent.startswith("/") else parent
     path = f"{base or ''}/{config.cgroup_parent.strip('/')}"
     if base is None or not base or not os.path.isdir(path):
         raise NotFound("--cgroup-parent", config.cgroup_parent, "no such cgroup")
     if not cgroup.is_delegated(path):
         raise Denied("--cgroup-parent", config.cgroup_parent, "is not this user's", hint=DELEGATE)
-    return path
+    return cgroup.Place(path)
 
 
 def settle(config: ContainerConfig, host: Host) -> None:
@@ -60,8 +71,8 @@ def settle(config: ContainerConfig, host: Host) -> None:
         return
     resources.build_resources(config.limits, locate)
     find_controllers(config, host)
-    resolved = resources.resolve(config.limits, config.userns, host)
-    lost = [entry for entry in resolved if entry["mechanism"] == "unavailable"]
+    resolved = resources.resolve(config.limits, config, host)
+    lost = [entry for entry in resolved if entry["mechanism"] == instead.UNAVAILABLE]
     if lost and config.limits_policy == "strict":
         first = lost[0]
         error = Denied(
@@ -73,10 +84,14 @@ def settle(config: ContainerConfig, host: Host) -> None:
         error.details = table(resolved) if len(resolved) > 1 else ""
         raise error
     config.limits_resolved = resolved
-    kept = resources.without_unavailable(config.limits, resolved)
+    kept = resources.of_cgroups(config.limits, resolved)
     config.resources = resources.build_resources(kept, locate)
+    if host.is_birth and "memory" in kept and "memory_swap" not in config.limits and has_swap():
+        # podman-run(1), --memory-swap: double the memory, if it is not said.
+        config.resources["memory"]["swap"] = 2 * config.resources["memory"]["limit"]
+    config.instead = instead.build(resolved)
     config.task_limit = {}
-    if any(entry["source"] == resources.TASK_LIMIT for entry in resolved):
+    if any(entry["source"] == instead.TASK_LIMIT for entry in resolved):
         # Nobody else runs as it: one of some 65536, chosen anew for each container.
         uid = 1 + int.from_bytes(os.urandom(4)) % (host.uid_count - 1)
         config.task_limit = {"uid": uid, "tasks": int(config.limits["pids_limit"])}
@@ -99,8 +114,8 @@ def update(record: Record, asked: dict[str, Any], policy: str) -> None:
             asked = {"memory": config.limits["memory"], **asked}
         changes = ContainerConfig.from_dict(config.to_dict() | {"limits": asked})
         changes.limits_policy = policy
-        # As if there were a single ID: a namespace that counts tasks has its limit from its making.
-        settle(changes, Host(uid_count=1))
+        # What is not by its cgroup, as the namespace that counts tasks, is settled at its birth.
+        settle(changes, Host(is_birth=False))
         config.limits = {**config.limits, **asked}
         changed = {entry["flag"] for entry in changes.limits_resolved}
         kept = [entry for entry in config.limits_resolved if entry["flag"] not in changed]
@@ -121,14 +136,24 @@ def update(record: Record, asked: dict[str, Any], policy: str) -> None:
 
 def find_controllers(config: ContainerConfig, host: Host) -> None:
     """Tell policy which controllers a container's cgroup gets here, or why it has none."""
-    parent = find_parent(config)
+    host.oom_score_adj = int(read_text("/proc/self/oom_score_adj").strip() or 0)
+    host.has_autogroup = has_autogroup(config)
     if config.cgroups == "disabled":
         host.limits_problem = "the container has no cgroup (--cgroups=disabled)"
         host.limits_fix = "leave --cgroups=disabled away"
         return
+    place = find_place(config)
     host.limits_fix = FREE_VERSION_1 if is_version_1() else DELEGATE
+    parent = place.parent
     if parent is None:
-        host.limits_problem = "no cgroup is delegated to this user"
+        try:
+            # What the manager has it hands down to a scope that is delegated.
+            host.controllers = cgroup.controllers(native.manager_cgroup()) if place.systemd else []
+        except Denied:
+            host.controllers = []
+        if not host.controllers:
+            host.limits_problem = "no cgroup is delegated to this user"
+            host.limits_fix = missing_delegation(config.cgroup_manager)
         return
     host.controllers = cgroup.controllers(parent)
     given = read_text(f"{parent}/cgroup.subtree_control").split()
@@ -138,7 +163,48 @@ def find_controllers(config: ContainerConfig, host: Host) -> None:
         host.controllers = given
         if not given:
             host.limits_problem = f"{parent} has processes of its own, and so gives no controllers"
-            host.limits_fix = "run it under `systemd-run --user --scope -p Delegate=yes`"
+            host.limits_fix = (
+                f"mkdir {parent}/init && for pid in $(cat {parent}/cgroup.procs); "
+                f"do echo $pid >{parent}/init/cgroup.procs; done"
+            )
+
+
+def has_autogroup(config: ContainerConfig) -> bool:
+    """Whether the sessions of this container's programs will share the processors by weights: where
+    no controller above them does (sched(7), The autogroup feature).
+    """
+    if read_text("/proc/sys/kernel/sched_autogroup_enabled").strip() != "1":
+        return False
+    for line in read_text("/proc/self/cgroup").splitlines():
+        _, names, path = line.split(":", 2)
+        if "cpu" in names.split(",") and path != "/":
+            return False
+    mount, own = cgroup.mount_point(), cgroup.own_path()
+    directory = find_place(config).parent or f"{mount}{own}".rstrip("/")
+    while mount and len(directory) > len(mount):
+        if os.path.exists(f"{directory}/cpu.weight"):
+            return False
+        directory = os.path.dirname(directory)
+    return True
+
+
+def has_swap() -> bool:
+    """Whether the kernel counts what is swapped out."""
+    off = "swapaccount=0" in read_text("/proc/cmdline").split()
+    return os.path.exists("/proc/swaps") and not off
+
+
+def missing_delegation(manager: str) -> str:
+    """What would have a cgroup delegated to this user."""
+    if is_version_1():
+        return FREE_VERSION_1
+    if manager == "cgroupfs" and os.path.exists(cgroup.private_socket()):
+        return "leave --cgroup-manager cgroupfs away"
+    if not os.path.isdir("/run/systemd/system"):
+        return "sudo chown a cgroup to this user, with its cgroup.procs and cgroup.subtree_control"
+    if not os.path.exists(cgroup.private_socket()):
+        return START_MANAGER
+    return DELEGATE
 
 
 def is_version_1() -> bool:
@@ -175,22 +241,43 @@ def table(resolved: list[dict[str, Any]]) -> str:
 
 def shown(entry: dict[str, Any]) -> str:
     """The mechanism and its file."""
-    return entry["source"] if entry["mechanism"] == "kernel" else "nothing"
+    if entry["mechanism"] == instead.UNAVAILABLE:
+        return "nothing"
+    return (
+        entry["source"]
+        if entry["scope"] == "container"
+        else f"{entry['source']} ({entry['scope']})"
+    )
 
 
 def verify(entry: dict[str, Any], directory: str, pid: int) -> dict[str, Any]:
     """The entry with what the kernel says now of the container with this cgroup and init:
-    `verified` is the file's content, None if it cannot be read.
+    `verified` is the text of the file, or of the process; None if it cannot be read.
+
+    What is on the container's interface only the monitor sees: it reads it back before the start.
     """
-    text = read_text(f"{directory}/{entry['source']}").strip() if directory else ""
-    if entry["source"] == resources.TASK_LIMIT:
-        text = next(
-            (
-                line.split()[3]
-                for line in read_text(f"/proc/{pid}/limits").splitlines()
-                if line.startswith("Max processes")
-            ),
-            "",
-        )
-    is_ours = entry["mechanism"] == "kernel"
-    return {**entry, "verified": text or None if is_ours else None}
+    if entry["mechanism"] == instead.UNAVAILABLE or not pid:
+        return {**entry, "verified": None}
+    look = PROCESS_FACTS.get(entry["source"])
+    if entry["source"] == instead.SHAPER:
+        text = entry["requested"]
+    elif look:
+        text = look(pid)
+    else:
+        text = read_text(f"{directory}/{entry['source']}").strip() if directory else ""
+    return {**entry, "verified": text or None}
+
+
+def line_of(path: str, name: str, field: int) -> str:
+    """A field of the line that begins with `name`."""
+    lines = (line for line in read_text(path).splitlines() if line.startswith(name))
+    return next((line.split()[field] for line in lines), "")
+
+
+PROCESS_FACTS: dict[str, Callable[[int], str]] = {
+    instead.TASK_LIMIT: lambda pid: line_of(f"/proc/{pid}/limits", "Max processes", 3),
+    instead.AUTOGROUP: lambda pid: read_text(f"/proc/{pid}/autogroup").strip(),
+    instead.AFFINITY: lambda pid: line_of(f"/proc/{pid}/status", "Cpus_allowed_list:", 1),
+    instead.OOM_SCORE: lambda pid: read_text(f"/proc/{pid}/oom_score_adj").strip(),
+}
+"""What the kernel tells of the container's first process."""

@@ -32,6 +32,7 @@ class Options(TypedDict, total=False):
     ``rootfs`` makes the image a directory to run in place.
     """
 
+    alerts: list[str]
     annotations: dict[str, str]
     blkio_weight: int
     cgroup_conf: dict[str, str]
@@ -51,6 +52,8 @@ class Options(TypedDict, total=False):
     memory: str
     memory_reservation: str
     memory_swap: str
+    network_rate: str
+    oom_score_adj: int
     pids_limit: int
     cap_add: list[str]
     cap_drop: list[str]
@@ -58,6 +61,7 @@ class Options(TypedDict, total=False):
     entrypoint: list[str]
     env: dict[str, str]
     env_files: list[str]
+    history: str
     hostname: str
     init: bool
     interactive: bool
@@ -107,11 +111,14 @@ class CheckedWish:
     memory: str
     memory_reservation: str
     memory_swap: str
+    network_rate: str
+    oom_score_adj: str
     pids_limit: str
 
     def __init__(self, image: str, command: list[str], options: Options) -> None:
         self.image = image
         self.command = command
+        self.alert = options.get("alerts", [])
         self.annotation = pairs(options.get("annotations"))
         self.cap_add = options.get("cap_add", [])
         self.cap_drop = options.get("cap_drop", [])
@@ -120,6 +127,7 @@ class CheckedWish:
         self.entrypoint: str | None = None
         self.env = pairs(options.get("env"))
         self.env_file = options.get("env_files", [])
+        self.history = options.get("history", "ring")
         self.hostname = options.get("hostname", "")
         self.init = options.get("init", False)
         self.interactive = options.get("interactive", False)
@@ -172,6 +180,8 @@ def take_limits(wish: CheckedWish, options: Options) -> None:
     wish.memory = options.get("memory", "")
     wish.memory_reservation = options.get("memory_reservation", "")
     wish.memory_swap = options.get("memory_swap", "")
+    wish.network_rate = options.get("network_rate", "")
+    wish.oom_score_adj = str(options.get("oom_score_adj", ""))
     wish.pids_limit = str(options.get("pids_limit", ""))
 
 

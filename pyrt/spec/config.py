@@ -43,13 +43,17 @@ class ContainerConfig:
     None is the image's, or SIGTERM. `network` is `pasta`, `pasta:OPTIONS`, `none` or `host`;
     `userns` `nested`, `host`, `nomap`, `keep-id` or `keep-id:uid=N,gid=N`. `tmpfs` holds
     [destination, comma-separated options]. `log_driver` is `k8s-file` or `none`; `log_path` "" is
-    the bundle's; `log_max_size_bytes` 0 never rotates.
+    the bundle's; `log_max_size_bytes` 0 never rotates. `history` is whether the monitor keeps one;
+    `alerts` are those of `spec.alerts`. `cgroup_manager` is `systemd`, `cgroupfs`, or "" for the
+    best there is.
     """
 
     __slots__ = (
+        "alerts",
         "annotations",
         "cap_add",
         "cap_drop",
+        "cgroup_manager",
         "cgroup_parent",
         "cgroups",
         "cidfile",
@@ -58,11 +62,13 @@ class ContainerConfig:
         "detach_keys",
         "entrypoint",
         "env",
+        "history",
         "hostname",
         "id",
         "image",
         "image_id",
         "init",
+        "instead",
         "interactive",
         "labels",
         "limits",
@@ -139,7 +145,11 @@ class ContainerConfig:
         resources: dict[str, Any] | None = None,
         cgroups: str = "enabled",
         cgroup_parent: str = "",
+        cgroup_manager: str = "",
         task_limit: dict[str, int] | None = None,
+        history: bool = True,
+        alerts: list[dict[str, Any]] | None = None,
+        instead: dict[str, Any] | None = None,
     ) -> None:
         self.id = id
         self.name = name
@@ -184,7 +194,11 @@ class ContainerConfig:
         self.resources = resources or {}
         self.cgroups = cgroups
         self.cgroup_parent = cgroup_parent
+        self.cgroup_manager = cgroup_manager
         self.task_limit = task_limit or {}
+        self.history = history
+        self.alerts = alerts or []
+        self.instead = instead or {}
 
     def to_dict(self) -> dict[str, Any]:
         """Every field by its name, as container.json stores it."""
@@ -211,7 +225,9 @@ class Host:
     at which the container reaches this host, `dns` that of a forwarding resolver inside the
     container's network; "" where there is none. `controllers` are those that a container's cgroup
     gets; where there can be no limits at all, `limits_problem` says why, and `limits_fix` is the
-    command that changes it. `init_path` is the native binary that `--init`
+    command that changes it. `has_autogroup`: whether sessions have weights (sched(7));
+    `oom_score_adj` is our own; `is_birth` is false once a container is there, and only its cgroup
+    can be changed. `init_path` is the native binary that `--init`
     runs, `machine` the kernel's name of the architecture (`x86_64`), "" for our own.
     """
 
@@ -223,15 +239,18 @@ class Host:
         "gid",
         "gid_count",
         "gid_extents",
+        "has_autogroup",
         "home",
         "hostname",
         "hosts",
         "init_path",
+        "is_birth",
         "limits_fix",
         "limits_problem",
         "machine",
         "max_nofile",
         "max_nproc",
+        "oom_score_adj",
         "resolv_conf",
         "uid",
         "uid_count",
@@ -263,6 +282,9 @@ class Host:
         controllers: list[str] | None = None,
         limits_problem: str = "",
         limits_fix: str = "",
+        has_autogroup: bool = False,
+        oom_score_adj: int = 0,
+        is_birth: bool = True,
     ) -> None:
         self.uid = uid
         self.gid = gid
@@ -285,6 +307,9 @@ class Host:
         self.controllers = controllers or []
         self.limits_problem = limits_problem
         self.limits_fix = limits_fix
+        self.has_autogroup = has_autogroup
+        self.oom_score_adj = oom_score_adj
+        self.is_birth = is_birth
 
 
 def split_count(count: int) -> list[int]:

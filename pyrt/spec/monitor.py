@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyrt.spec.alerts import for_monitor
 from pyrt.spec.signals import parse_signal
 
 TYPE_CHECKING = False
@@ -30,6 +31,7 @@ def build_monitor(
     stdin_once: bool = False,
     seccomp_cache: str = "",
     receipts: str = "",
+    events: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The monitor's document. `layers` are the layers to mount, the top one first, and `data` the
     directories behind those that have only metadata; both unused with `--rootfs`.
@@ -71,6 +73,10 @@ def build_monitor(
         "create_workdir": not config.workdir,
         "init": config.init,
         "task_limit": config.task_limit or None,
+        "instead": {
+            name: config.instead.get(name)
+            for name in ("autogroup_nice", "affinity", "network_rate")
+        },
         "receipt": {
             "path": receipts,
             "max_size_bytes": RECEIPTS_BYTES,
@@ -79,6 +85,9 @@ def build_monitor(
         }
         if receipts
         else None,
+        "events": events,
+        "history": config.history,
+        "alerts": for_monitor(config.alerts, config.id, config.name),
     }
 
 

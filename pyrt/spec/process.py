@@ -37,7 +37,9 @@ def build_process(
     user.
     """
     user = resolve(config, image, host, passwd, group)
+    score = config.instead.get("oom_score_adj")
     return {
+        **({} if score is None else {"oomScoreAdj": score}),
         "terminal": config.terminal,
         "user": user_object(user, config.userns, host),
         "args": build_args(config, image),

@@ -7,6 +7,7 @@ Pure: which controllers there are is `Host`'s to say. (config-linux.md#control-g
 from __future__ import annotations
 
 from pyrt.errors import InvalidSpec
+from pyrt.spec import instead
 from pyrt.spec.limits import parse_size
 
 TYPE_CHECKING = False
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from typing import Any
 
-    from pyrt.spec.config import Host
+    from pyrt.spec.config import ContainerConfig, Host
 
     Locate = Callable[[str, str], tuple[int, int]]
     """Flag and path of a block device to its numbers, major and minor."""
@@ -55,10 +56,6 @@ FILES = {
     **dict.fromkeys(RATES, ("io.max", "io")),
 }
 """Attribute to the file of the container's cgroup in which the limit stands, and its controller."""
-
-
-TASK_LIMIT = "RLIMIT_NPROC of a user namespace"
-"""What limits tasks without a cgroup: see rust/core/src/task_limit.rs."""
 
 
 def flag_of(name: str) -> str:
@@ -186,43 +183,67 @@ def parse_rate(flag: str, text: str, locate: Locate) -> dict[str, int]:
     return {"major": major, "minor": minor, "rate": number}
 
 
-def resolve(limits: Mapping[str, Any], userns: str, host: Host) -> list[dict[str, Any]]:
+def resolve(limits: Mapping[str, Any], config: ContainerConfig, host: Host) -> list[dict[str, Any]]:
     """What becomes of each limit that was asked for, in the order of `FILES`.
 
-    {flag, requested, mechanism, scope, source, why, fix}: the mechanism is `kernel` (enforced on
-    the container by the file `source` of its cgroup, or by `TASK_LIMIT`) or `unavailable`, with the
-    reason and the command that changes it. There is no third, yet.
+    {flag, requested, mechanism, scope, source, why, fix}. The mechanism is one of
+
+        kernel:container   by the file `source` of its cgroup, or by `instead.TASK_LIMIT`
+        kernel:narrower    of something less than the container, which is its `scope`
+        advisory           the program may undo it; only where --limits is not strict
+        unavailable        not at all: why, and the command that changes it
+
+    (There is no watchdog, which would find out too late.)
     """
     resolved = []
     for name, (file, controller) in FILES.items():
         for text in values(limits.get(name)):
             if name == "pids_limit" and int(text) <= 0:
                 continue
-            why, fix = host.limits_problem, host.limits_fix
-            if not why and controller not in host.controllers:
-                why = f"the {controller} controller is not given to this user's cgroups"
-            source = file
-            if why and name == "pids_limit" and counts_tasks(int(text), userns, host):
-                source, why = TASK_LIMIT, ""
-            resolved.append(
-                {
-                    "flag": flag_of(name),
-                    "requested": text,
-                    "mechanism": "unavailable" if why else "kernel",
-                    "scope": "" if why else "container",
-                    "source": source,
-                    "why": why,
-                    "fix": fix if why else "",
-                }
-            )
+            entry = of_cgroup(flag_of(name), text, file, controller, host)
+            if entry["why"]:
+                entry |= instead.find(name, text, config, host)
+            resolved.append(entry)
+    for text in values(limits.get("cgroup_conf")):
+        file, _ = parse_file(text)
+        resolved.append(of_cgroup("--cgroup-conf", text, file, file.partition(".")[0], host))
+    for name in instead.OTHERS:
+        resolved += [
+            {**refused(flag_of(name), text, "", ""), **instead.find(name, text, config, host)}
+            for text in values(limits.get(name))
+        ]
     return resolved
 
 
-def counts_tasks(tasks: int, userns: str, host: Host) -> bool:
-    """Whether a user namespace of its own can count a container's tasks: there is an ID to make it
-    with, and the namespace's maker is a task until the container has its first.
-    """
-    return host.uid_count > 1 and userns != "host" and tasks >= 2
+def of_cgroup(flag: str, text: str, file: str, controller: str, host: Host) -> dict[str, Any]:
+    """A limit that is a file of the container's cgroup; of every cgroup, if it is the core's."""
+    why = host.limits_problem
+    if not why and controller not in (*host.controllers, "cgroup"):
+        why = f"the {controller} controller is not given to this user's cgroups"
+    if why:
+        return {**refused(flag, text, why, host.limits_fix), "source": file}
+    return {
+        "flag": flag,
+        "requested": text,
+        "mechanism": instead.CONTAINER,
+        "scope": "container",
+        "source": file,
+        "why": "",
+        "fix": "",
+    }
+
+
+def refused(flag: str, text: str, why: str, fix: str) -> dict[str, Any]:
+    """A limit that nothing enforces."""
+    return {
+        "flag": flag,
+        "requested": text,
+        "mechanism": instead.UNAVAILABLE,
+        "scope": "",
+        "source": "",
+        "why": why,
+        "fix": fix,
+    }
 
 
 def values(asked: object) -> list[str]:
@@ -232,13 +253,17 @@ def values(asked: object) -> list[str]:
     return [str(asked)] if asked else []
 
 
-def without_unavailable(
-    limits: Mapping[str, Any], resolved: list[dict[str, Any]]
-) -> dict[str, Any]:
-    """The limits that the cgroup enforces."""
-    gone = {
-        entry["flag"]
-        for entry in resolved
-        if entry["mechanism"] == "unavailable" or entry["source"] == TASK_LIMIT
-    }
-    return {name: value for name, value in limits.items() if flag_of(name) not in gone}
+def of_cgroups(limits: Mapping[str, Any], resolved: list[dict[str, Any]]) -> dict[str, Any]:
+    """The limits that the container's cgroup enforces."""
+    kept: dict[str, Any] = {}
+    for name, asked in limits.items():
+        gone = {
+            entry["requested"]
+            for entry in resolved
+            if entry["flag"] == flag_of(name)
+            and (entry["mechanism"] != instead.CONTAINER or entry["source"] == instead.TASK_LIMIT)
+        }
+        texts = [text for text in values(asked) if text not in gone]
+        if texts:
+            kept[name] = texts if isinstance(asked, list) else asked
+    return kept

@@ -23,6 +23,8 @@ WRONG = [
     ("--device-write-iops=/no/such:5", "--device-write-iops /no/such: No such file"),
     ("--device-read-bps=/dev/null", "not DEVICE:RATE"),
     ("--cgroup-conf=memory", "--cgroup-conf memory: not FILE=VALUE"),
+    ("--network-rate=5", "--network-rate 5: not between 1k and 4g"),
+    ("--oom-score-adj=1001", "--oom-score-adj 1001: not between -1000 and 1000"),
     ("--limits=perhaps", "--limits perhaps: unknown"),
     ("--cgroups=split", "--cgroups split: not supported"),
     ("--cgroup-parent=/no/such", "--cgroup-parent /no/such: no such cgroup"),
@@ -146,3 +148,39 @@ def test_an_update_that_cannot_be_changes_nothing(pyrt: Any) -> None:
     limits = pyrt("inspect", "fixed").json[0]["HostConfig"]["Limits"]
     assert [(entry["requested"], entry["verified"]) for entry in limits] == [("9", "9")]
     pyrt.ok("rm", "-f", "fixed")
+
+
+def verified(pyrt: Any, name: str) -> dict[str, tuple[str, str]]:
+    """Flag to mechanism and what the kernel says."""
+    limits = pyrt("inspect", name).json[0]["HostConfig"]["Limits"]
+    return {entry["flag"]: (entry["mechanism"], entry["verified"]) for entry in limits}
+
+
+def test_a_weight_without_a_controller_is_its_sessions(pyrt: Any) -> None:
+    """256 of 1024 shares are nearest to the weight of nice 6."""
+    argv = ("--network", "none", "--cgroups=disabled", "--cpu-shares", "256")
+    done = pyrt("run", "-d", "--name", "light", *argv, "demo", "sleep", "60")
+    if "--cpu-shares 256: cannot be enforced" in done.err:
+        pytest.skip("this kernel has no weights of sessions, or a controller is above us")
+    mechanism, text = verified(pyrt, "light")["--cpu-shares"]
+    assert (mechanism, text.split()[1:]) == ("kernel:narrower", ["nice", "6"])
+    pyrt.ok("rm", "-f", "light")
+
+
+def test_who_is_killed_first(pyrt: Any) -> None:
+    pyrt.ok("run", "-d", "--name", "meek", "--network", "none", "--oom-score-adj", "321", "demo",
+            "sleep", "60")  # fmt: skip
+    assert verified(pyrt, "meek")["--oom-score-adj"] == ("kernel:narrower", "321")
+    assert pyrt.ok("exec", "meek", "cat", "/proc/self/oom_score_adj") == "321"
+    pyrt.ok("rm", "-f", "meek")
+    done = pyrt("run", "--rm", "--network", "none", "--oom-score-adj=-5", "demo", "true")
+    assert done.code == 125 and "only root lowers it" in done.err
+
+
+def test_processors_are_advice_without_a_controller(pyrt: Any) -> None:
+    show = ("demo", "grep", "Cpus_allowed_list", "/proc/self/status")
+    argv = ("run", "--rm", "--network", "none", "--cgroups=disabled", "--cpuset-cpus", "0")
+    assert pyrt(*argv, *show).code == 125, "advice is no limit"
+    done = pyrt(*argv, "--limits=best", *show)
+    assert done.code == 0 and done.out.split() == ["Cpus_allowed_list:", "0"], done
+    assert "only a beginning" in done.err

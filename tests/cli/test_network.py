@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pyrt.engine import network
+
 if TYPE_CHECKING:
     from conftest import Pyrt
 
@@ -104,3 +106,27 @@ def test_what_pasta_refuses_is_an_error(pyrt: Pyrt) -> None:
     assert result.code == 125
     assert result.err.startswith("Error: network /usr/bin/pasta: ")
     assert pyrt.ok("ps", "-aq") == ""
+
+
+def test_what_it_sends_is_limited(pyrt: Pyrt) -> None:
+    """At 200 KiB a second, of which 256 KiB may come at once, a MiB takes 3.8 s."""
+    if not network.address():
+        pytest.skip("this machine has no way out that a container could be given")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(30)
+        # Its gateway is this machine's loopback: `ip route` begins with "default via" it.
+        send = f"set -- $(ip route); head -c 1048576 /dev/zero | nc $3 {server.getsockname()[1]}"
+        argv = ("--network", "pasta:--map-gw", "--network-rate", "200k")
+        pyrt.ok("run", "-d", "--name", "slow", *argv, "demo", "sh", "-c", send)
+        [limit] = pyrt("inspect", "slow").json[0]["HostConfig"]["Limits"]
+        assert (limit["mechanism"], limit["source"]) == ("kernel:narrower", "tbf")
+        assert limit["verified"] == "200k"
+        connection, _ = server.accept()
+        start, received = time.monotonic(), 0
+        with connection:
+            while data := connection.recv(1 << 16):
+                received += len(data)
+        taken = time.monotonic() - start
+    pyrt.ok("rm", "-f", "slow")
+    assert received == 1 << 20
+    assert taken > 2

@@ -19,9 +19,11 @@ GUEST = Path(__file__).parent / "guest"
 BOOT_S = 120
 
 
-def boot(runtime: Path, script: str, place: Path, *options: str, **settings: Any) -> dict[str, Any]:
+def boot(
+    runtime: Path, script: str, place: Path, *options: str, init: str = "init", **settings: Any
+) -> dict[str, Any]:
     """What a script of guest/ told, which ran there as this user. `options` are the kernel's,
-    `settings` what guest/init reads.
+    `settings` what `init` of guest/ reads.
     """
     kernel = shutil.which("linux.uml")
     if kernel is None:
@@ -45,7 +47,7 @@ def boot(runtime: Path, script: str, place: Path, *options: str, **settings: Any
         "rootfstype=hostfs",
         "rootflags=/",
         "ro",
-        f"init={GUEST / 'init'}",
+        f"init={GUEST / init}",
         f"ubd0={disk}",
         "cgroup_no_v1=all",
         "con=null",

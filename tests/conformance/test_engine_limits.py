@@ -38,7 +38,7 @@ def test_every_flag_is_in_the_kernel(guest: dict[str, Any]) -> None:
 def test_inspect_shows_what_enforces_each(guest: dict[str, Any]) -> None:
     [document] = json.loads(guest["files"]["inspect"]["out"])
     limits = {entry["flag"]: entry for entry in document["HostConfig"]["Limits"]}
-    assert limits["--memory"]["mechanism"] == "kernel"
+    assert limits["--memory"]["mechanism"] == "kernel:container"
     assert limits["--memory"]["verified"] == str(64 * MIB)
     assert limits["--cpus"]["verified"] == "50000 100000"
     assert document["HostConfig"]["Memory"] == 64 * MIB

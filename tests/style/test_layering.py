@@ -47,6 +47,7 @@ WRITES = {
 
 CONNECTS = {
     "pyrt/images/http.py": "HTTP, for images/registry.py alone",
+    "pyrt/accounting/server.py": "serves metrics on a socket of the user's own",
 }
 
 PRINTS = {
@@ -196,6 +197,7 @@ def test_container_processes_are_made_in_two_places() -> None:
         "rust/core/src/userns.rs": "the holder of the user's namespace",
         "rust/core/src/mount/idmap.rs": "a user namespace, to take a mount's mapping from",
         "rust/core/src/tree/share.rs": "half of a tree's files, beside who makes the other half",
+        "rust/core/src/shaper.rs": "who enters the container's network, from which nobody returns",
         "rust/core/src/hooks.rs": "a hook that runs in the container, by way of the trampoline",
         "rust/runtime/src/monitor.rs": "the pid namespace around the monitor's own child",
         "rust/runtime/src/exec.rs": "exec's parent, which waits in the pid namespace",

@@ -12,7 +12,6 @@ LINES = 400
 
 LONGER = {
     "rust/core/src/seccomp/syscalls.rs": "a generated table, a line per system call",
-    "rust/runtime/src/monitor/container.rs": "the monitor's one poll loop and its events",
     "pyrt/cli/table.py": "a generated table, written by cli/generate.py",
 }
 """Files over the budget, and why they are not two."""

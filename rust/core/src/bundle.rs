@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 
 use crate::error::{Code, Error, Result};
+use crate::instead::Instead;
 use crate::paths::read_host;
 use crate::spec::Spec;
 use crate::task_limit::TaskLimit;
@@ -60,9 +61,39 @@ pub struct MonitorConfig {
     /// `--pids-limit` where no cgroup can set it.
     #[serde(default)]
     pub task_limit: Option<TaskLimit>,
+    /// Limits that no cgroup sets.
+    #[serde(default)]
+    pub instead: Instead,
     /// Where its receipt is kept, beside exit.json.
     #[serde(default)]
     pub receipt: Option<ReceiptConfig>,
+    /// Where it is told what happens to it.
+    #[serde(default)]
+    pub events: Option<EventsConfig>,
+    /// Whether what it uses is written to `history` in the bundle.
+    #[serde(default)]
+    pub history: bool,
+    /// `--alert`.
+    #[serde(default)]
+    pub alerts: Vec<AlertConfig>,
+}
+
+/// A trigger on the pressure of the container's own cgroup.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AlertConfig {
+    /// As it is told: `memory:full:100ms/2s`, without a character that JSON would escape.
+    pub name: String,
+    /// The file of the cgroup.
+    pub file: String,
+    /// What is written to it.
+    pub trigger: String,
+    /// argv of who hears of it; empty: only the event.
+    #[serde(default)]
+    pub command: Vec<String>,
+    /// Its environment.
+    #[serde(default)]
+    pub env: Vec<String>,
 }
 
 /// The file of all receipts, one per line.
@@ -77,6 +108,18 @@ pub struct ReceiptConfig {
     pub name: String,
     /// The name of its image.
     pub image: String,
+}
+
+/// The file of all events, one per line.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EventsConfig {
+    /// The file.
+    pub path: PathBuf,
+    /// Put away as `<path>.1` beyond this.
+    pub max_size_bytes: u64,
+    /// A JSON object, as text: what each event says of the container.
+    pub subject: String,
 }
 
 /// An overlay of read-only layers and a writable one.

@@ -6,7 +6,9 @@
 //! | [`place`] | where `linux.cgroupsPath` is, made and given its controllers; taken back |
 //! | [`resources`] | `linux.resources`, typed; what cannot be is refused by name |
 //! | [`limits`] | resources written to the cgroup's files |
+//! | [`address`] | where systemd listens |
 //! | [`systemd`] | the same by systemd, as a scope |
+//! | [`user_scope`] | one scope for all of a user's containers |
 //! | [`freeze`] | stop, go, kill: all processes of the cgroup at once |
 //! | [`stats`] | what was used, as `runc events` tells it |
 //! | [`watch`] | waiting for a kill for want of memory, and for the end |
@@ -24,6 +26,7 @@ use rustix::io::Errno;
 use crate::error::{At, Code, Error, Result};
 use crate::paths::{open_host, read_host, write_all};
 
+pub mod address;
 mod controllers;
 mod dbus;
 pub mod freeze;
@@ -36,6 +39,7 @@ pub mod stats;
 pub mod systemd;
 #[cfg(test)]
 mod tests;
+pub mod user_scope;
 pub mod watch;
 
 pub use place::Place;

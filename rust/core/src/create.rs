@@ -13,6 +13,7 @@ use crate::error::{At, Code, Error, Result};
 use crate::hooks;
 use crate::idmap;
 use crate::init;
+use crate::instead::Instead;
 use crate::namespaces::{Joins, clone_flags};
 use crate::paths::{open_host, read_all};
 use crate::process;
@@ -58,6 +59,8 @@ pub struct Plan<'a> {
     pub settle: Option<&'a dyn Fn(u32) -> Result<()>>,
     /// How many tasks it may have, where its cgroup does not say it.
     pub task_limit: Option<TaskLimit>,
+    /// Limits that its cgroup does not set.
+    pub instead: Instead,
     /// `--no-pivot`: the root is moved over the old one, which stays below (a ramfs cannot be pivoted).
     pub pivots: bool,
 }

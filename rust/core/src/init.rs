@@ -39,6 +39,7 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     let host = lsm::Host::look(spec.process.as_ref())?; // while /proc and /sys are the host's
     clocks::enter(spec)?; // likewise, and before anything that reads a clock
     set_oom_score(spec.process.as_ref())?; // while /proc/self is ours: a change of IDs gives it to root
+    plan.instead.enter()?; // likewise; and of the new session, which all that it forks belong to
     let state = proceed(sync)?; // the maps are written
     // As the user, before any change of IDs; and not before the maps, or a directory of an ID that only they name is closed.
     let sources = Sources::open(spec, plan.bundle, plan.rootfs)?;

@@ -10,6 +10,7 @@
 //! | [`sample`] | what a container uses now |
 //! | [`receipt`] | everything about a container that has ended |
 //! | [`network`] | bytes and packets of a network namespace |
+//! | [`ring`] | what was used, for a month back |
 //! | [`witness`] | who else can tell what a container used |
 
 pub mod files;
@@ -17,6 +18,7 @@ pub mod network;
 pub mod postmortem;
 pub mod processes;
 pub mod receipt;
+pub mod ring;
 pub mod sample;
 pub mod witness;
 

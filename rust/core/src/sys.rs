@@ -13,6 +13,7 @@ pub mod scheduling;
 pub mod sealed;
 pub mod seccomp;
 pub mod signal;
+pub mod sockets;
 pub mod spawn;
 pub mod start;
 pub mod trampoline;

@@ -3,7 +3,8 @@
 use std::path::PathBuf;
 
 use pyo3::prelude::*;
-use pyrt_core::cgroup::{Cgroup, Resources};
+use pyrt_core::cgroup::address::Address;
+use pyrt_core::cgroup::{Cgroup, Resources, user_scope};
 use pyrt_core::{Code, Error};
 
 use crate::error::detached;
@@ -26,4 +27,17 @@ pub(crate) fn update_limits(py: Python<'_>, cgroup: PathBuf, resources: &[u8]) -
         })?;
         Cgroup::open(&cgroup)?.update(&Resources::parse(&value, "1.3.0")?)
     })
+}
+
+/// See `_core.pyi`.
+#[pyfunction]
+pub(crate) fn manager_cgroup(py: Python<'_>) -> PyResult<PathBuf> {
+    detached(py, || user_scope::manager_cgroup(&managers()))
+}
+
+/// Where the user's systemd may listen, by the environment.
+pub(crate) fn managers() -> Vec<Address> {
+    let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
+    let (runtime, bus) = (variable("XDG_RUNTIME_DIR"), variable("DBUS_SESSION_BUS_ADDRESS"));
+    Address::of_user(runtime.as_deref(), bus.as_deref())
 }

@@ -10,6 +10,7 @@ use pyrt_core::wire::{self, Frame};
 use pyrt_core::{At, Code, Error, Result};
 use rustix::event::{PollFd, PollFlags, poll};
 
+use crate::cgroup::managers;
 use crate::error::detached;
 use crate::monitor::{connect_to, reap, start};
 
@@ -59,6 +60,8 @@ fn run(
     }
     let hex: String = keys.iter().map(|byte| format!("{byte:02x}")).collect();
     arguments.push(("--detach-keys", hex));
+    // Who can bring it to where processes may be put into that cgroup.
+    arguments.extend(managers().iter().map(|address| ("--manager", address.to_string())));
     let arguments: Vec<(&str, &std::ffi::OsStr)> =
         arguments.iter().map(|(name, value)| (*name, std::ffi::OsStr::new(value))).collect();
     let mut keep = vec![target.init.as_fd(), document.as_fd(), target.filter.as_fd()];

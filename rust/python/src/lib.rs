@@ -36,8 +36,10 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(worker::chown_tree, module)?)?;
     module.add_function(wrap_pyfunction!(worker::remove_tree, module)?)?;
     module.add_function(wrap_pyfunction!(worker::user_namespace, module)?)?;
+    module.add_function(wrap_pyfunction!(worker::append_lines, module)?)?;
     module.add_function(wrap_pyfunction!(cgroup::set_frozen, module)?)?;
     module.add_function(wrap_pyfunction!(cgroup::update_limits, module)?)?;
+    module.add_function(wrap_pyfunction!(cgroup::manager_cgroup, module)?)?;
     module.add_function(wrap_pyfunction!(archives::measure_tree, module)?)?;
     module.add_function(wrap_pyfunction!(archives::compare, module)?)?;
     module.add_function(wrap_pyfunction!(archives::find_path, module)?)?;

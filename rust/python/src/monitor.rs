@@ -1,6 +1,6 @@
 //! Starting monitors and talking to them.
 
-use std::ffi::CString;
+use std::ffi::{CString, OsStr};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +15,7 @@ use rustix::fs::OFlags;
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use rustix::process::{WaitId, WaitIdOptions};
 
+use crate::cgroup::managers;
 use crate::error::{detached, raise};
 use crate::json::{parse, to_json};
 use crate::worker;
@@ -30,7 +31,7 @@ pub(crate) fn start(
     binary: &Path,
     words: &[&str],
     socket_option: &str,
-    arguments: &[(&str, &std::ffi::OsStr)],
+    arguments: &[(&str, &OsStr)],
     stdio: [Option<BorrowedFd<'_>>; 3],
     keep: &[BorrowedFd<'_>],
 ) -> Result<Started> {
@@ -38,10 +39,10 @@ pub(crate) fn start(
     let number = theirs.as_raw_fd().to_string();
     let mut args: Vec<CString> = vec![c"pyrt-runtime".to_owned()];
     for word in words.iter().chain([&socket_option, &number.as_str()]) {
-        args.push(c_string(std::ffi::OsStr::new(word), "argument")?);
+        args.push(c_string(OsStr::new(word), "argument")?);
     }
     for (name, value) in arguments {
-        args.push(c_string(std::ffi::OsStr::new(name), "argument")?);
+        args.push(c_string(OsStr::new(name), "argument")?);
         args.push(c_string(value, name)?);
     }
     let null = open_host(Path::new("/dev/null"), OFlags::RDWR)?;
@@ -84,7 +85,7 @@ pub(crate) fn is_locked(py: Python<'_>, path: PathBuf) -> PyResult<i32> {
 
 /// See `_core.pyi`.
 #[pyfunction]
-#[pyo3(signature = (binary, bundle, runtime_dir, cgroup_parent=None, start=None))]
+#[pyo3(signature = (binary, bundle, runtime_dir, cgroup_parent=None, start=None, systemd=None))]
 pub(crate) fn launch(
     py: Python<'_>,
     binary: PathBuf,
@@ -92,13 +93,22 @@ pub(crate) fn launch(
     runtime_dir: PathBuf,
     cgroup_parent: Option<PathBuf>,
     start: Option<&str>,
+    systemd: Option<&str>,
 ) -> PyResult<Lead> {
     detached(py, || {
         // Before the container's cgroup is made: a holder born in it would keep it for ever.
         worker::ensure_holder(&binary, runtime_dir.parent().unwrap_or(Path::new("/")))?;
         let id = runtime_dir.file_name().unwrap_or_default().to_string_lossy();
         let cgroup = cgroup_parent.map(|parent| Cgroup::make(&parent, &id)).transpose()?;
-        let result = start_monitor(&binary, &bundle, &runtime_dir, cgroup.as_ref(), start);
+        let mut arguments: Vec<(&str, &OsStr)> =
+            vec![("--bundle", bundle.as_os_str()), ("--run", runtime_dir.as_os_str())];
+        arguments.extend(cgroup.as_ref().map(|cgroup| ("--cgroup", cgroup.path().as_os_str())));
+        let managers = systemd.map(|_| managers()).unwrap_or_default();
+        let managers: Vec<String> = managers.iter().map(ToString::to_string).collect();
+        arguments.extend(managers.iter().map(|address| ("--manager", OsStr::new(address))));
+        arguments.extend((systemd == Some("must")).then_some(("--managed", OsStr::new("1"))));
+        arguments.extend(start.map(|word| ("--start", OsStr::new(word))));
+        let result = start_monitor(&binary, &arguments, start.is_some());
         if let (Err(_), Some(cgroup)) = (&result, &cgroup) {
             let _ = cgroup.remove(); // the monitor did so if it lived long enough
         }
@@ -106,17 +116,8 @@ pub(crate) fn launch(
     })
 }
 
-fn start_monitor(
-    binary: &Path,
-    bundle: &Path,
-    runtime_dir: &Path,
-    cgroup: Option<&Cgroup>,
-    start_as: Option<&str>,
-) -> Result<Lead> {
-    let mut arguments = vec![("--bundle", bundle.as_os_str()), ("--run", runtime_dir.as_os_str())];
-    arguments.extend(cgroup.map(|cgroup| ("--cgroup", cgroup.path().as_os_str())));
-    arguments.extend(start_as.map(|word| ("--start", std::ffi::OsStr::new(word))));
-    let started = start(binary, &["monitor"], "--lead", &arguments, [None; 3], &[])?;
+fn start_monitor(binary: &Path, arguments: &[(&str, &OsStr)], starts: bool) -> Result<Lead> {
+    let started = self::start(binary, &["monitor"], "--lead", arguments, [None; 3], &[])?;
     let answer = wire::receive_answer(&started.socket);
     // What we started leaves as soon as the monitor proper is forked; reaping it waits for nothing else.
     reap(&started.process)?;
@@ -125,7 +126,7 @@ fn start_monitor(
         .ok()
         .and_then(|created| created.get("pid")?.as_u64())
         .unwrap_or(0);
-    if start_as.is_some() {
+    if starts {
         wire::receive_answer(&started.socket)?;
     }
     Ok(Lead { socket: Some(started.socket), pid })

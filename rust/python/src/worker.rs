@@ -159,6 +159,17 @@ pub(crate) fn share_layers<'py>(
 
 /// See `_core.pyi`.
 #[pyfunction]
+pub(crate) fn append_lines(
+    py: Python<'_>,
+    path: PathBuf,
+    max_size_bytes: u64,
+    lines: &[u8],
+) -> PyResult<()> {
+    detached(py, || pyrt_core::journal::append(&path, max_size_bytes, lines))
+}
+
+/// See `_core.pyi`.
+#[pyfunction]
 pub(crate) fn sync(py: Python<'_>, path: PathBuf) -> PyResult<()> {
     detached(py, || {
         let directory = open_host(&path, OFlags::RDONLY | OFlags::DIRECTORY)?;

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
+use pyrt_core::cgroup::address::Address;
 use pyrt_core::{At, Code, Error, Result, userns};
 
 use crate::Status;
@@ -49,6 +50,11 @@ impl Arguments {
     /// The values of an option that may be given several times.
     pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &OsString> {
         self.pairs.iter().filter(move |(known, _)| known == name).map(|(_, value)| value)
+    }
+
+    /// Where the user's systemd may listen (`--manager`).
+    pub(crate) fn managers(&self) -> Vec<Address> {
+        self.all("manager").map(|text| Address::parse(&text.to_string_lossy())).collect()
     }
 
     /// A path that must be given.

@@ -5,9 +5,11 @@
 
 use std::cell::Cell;
 use std::ffi::OsString;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
 
+use pyrt_core::cgroup::user_scope;
 use pyrt_core::join::{JoinPlan, Joined, join};
 use pyrt_core::paths::{open_host, read_all};
 use pyrt_core::relay::{self, Order, Orders, Pending, Signals, Streams, open_anew};
@@ -30,7 +32,7 @@ use crate::arguments::{Arguments, missing};
 const PROCESS_BYTES: usize = 16 << 20;
 
 /// `join --report FD --init FD --process FD --namespaces MASK --filter FD --usage FD [--cgroup FD] [--no-groups 1]
-/// [--detach 1] [--detach-keys HEX]`
+/// [--detach 1] [--detach-keys HEX] [--manager ADDRESS...]`
 pub(crate) fn main(args: &[OsString]) -> Status {
     let args = Arguments::parse(args)?;
     let report = args.needed_descriptor("report")?;
@@ -52,6 +54,9 @@ fn to_json<T: serde::Serialize>(value: &T) -> Vec<u8> {
 fn run(args: &Arguments, report: &OwnedFd) -> Status {
     let init = args.needed_descriptor("init")?;
     let cgroup = args.descriptor("cgroup")?;
+    if let Some(cgroup) = &cgroup {
+        enter_scope(args, cgroup)?; // while the host's sockets and cgroups are in sight
+    }
     let process = read_process(args)?;
     let filter = read_filter(args)?;
     let mask: u32 = args.number("namespaces")?.ok_or_else(|| missing("namespaces"))?;
@@ -100,6 +105,22 @@ fn run(args: &Arguments, report: &OwnedFd) -> Status {
         wire::send(report, Frame::Exited, text.as_bytes(), &[]).at("exec", "report")?;
     }
     Ok(code)
+}
+
+/// Has the user's systemd bring us to where a process can be put into the container's cgroup, if we are not.
+fn enter_scope(args: &Arguments, cgroup: &OwnedFd) -> Result<()> {
+    let managers = args.managers();
+    if managers.is_empty() || !user_scope::is_outside(&descriptor_path(cgroup)?)? {
+        return Ok(());
+    }
+    user_scope::enter(&managers).map(drop)
+}
+
+/// Where what is open is.
+fn descriptor_path(fd: &OwnedFd) -> Result<PathBuf> {
+    let link = format!("/proc/self/fd/{}", fd.as_raw_fd());
+    let target = rustix::fs::readlink(&link, Vec::new()).at("readlink", &link)?;
+    Ok(PathBuf::from(OsString::from_vec(target.into_bytes())))
 }
 
 /// Leaves the caller, which reaps its child at once; true in the process that goes on.

@@ -13,6 +13,7 @@ mod arguments;
 mod exec;
 mod init;
 mod monitor;
+mod network;
 mod oci;
 mod roots;
 mod trees;
@@ -20,6 +21,7 @@ mod unpack;
 
 use std::ffi::OsString;
 
+pub use network::main as network_main;
 use pyrt_core::{At, Error, Result};
 
 /// What only our own code starts; everything else is an OCI runtime's command line.

@@ -2,13 +2,19 @@
 //!
 //! It never knows why a container is as it is: it reads the bundle, creates, watches, records the end and undoes.
 
+mod alert;
 mod birth;
 mod clients;
 mod container;
 mod control;
+mod end;
+mod events;
+pub(crate) mod helper;
+mod history;
 mod log;
-mod network;
 mod receipt;
+mod scope;
+mod service;
 mod stdio;
 
 use std::ffi::OsString;
@@ -46,7 +52,8 @@ pub(crate) enum Attach {
     No,
 }
 
-/// `monitor --lead FD --bundle DIR --run DIR [--cgroup DIR] [--start attached|detached]`
+/// `monitor --lead FD --bundle DIR --run DIR [--cgroup DIR | --manager ADDRESS... [--managed 1]]
+/// [--start attached|detached]`
 pub(crate) fn main(args: &[OsString]) -> Status {
     let args = Arguments::parse(args)?;
     let lead = args.needed_descriptor("lead")?;
@@ -74,7 +81,10 @@ fn prepare(args: &Arguments) -> Result<Job> {
     let holder = userns::find(run_dir.parent().unwrap_or(Path::new("/")))?.ok_or_else(lost)?;
     let single_id = userns::is_single(&holder)?;
     userns::enter(&holder)?;
-    let cgroup = args.get("cgroup").map(PathBuf::from);
+    let cgroup = match args.get("cgroup") {
+        Some(path) => Some(PathBuf::from(path)),
+        None => scope::make_cgroup(args, &bundle, &config.id)?,
+    };
     let start = match args.get("start").and_then(|word| word.to_str()) {
         None => None,
         Some("attached") => Some(Attach::Yes),

@@ -5,60 +5,14 @@ controllers are. Prints one line of JSON, which test_engine_limits.py judges.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-PLACE = Path("/run/guest")
-ROOTFS = PLACE / "rootfs"
-RUNTIME = Path(sys.argv[1])
-MIB = 1 << 20
+sys.path.insert(0, str(Path(__file__).parent))
 
-ENV = {
-    **os.environ,
-    "PYTHONPATH": str(RUNTIME.parents[2]),
-    "XDG_DATA_HOME": str(PLACE / "data"),
-    "HOME": str(PLACE),
-    "PYTHONDONTWRITEBYTECODE": "1",
-}
-
-
-def make_rootfs() -> None:
-    for name in ("bin", "dev", "proc", "sys", "tmp", "run", "etc"):
-        (ROOTFS / name).mkdir(parents=True)
-    shutil.copy(shutil.which("busybox") or "/bin/busybox", ROOTFS / "bin/busybox")
-    for name in ("sh", "sleep", "tail", "dd", "cat", "true", "echo", "head"):
-        (ROOTFS / "bin" / name).symlink_to("busybox")
-
-
-def pyrt(*argv: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "pyrt", *argv],
-        env=ENV,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    return {"code": done.returncode, "out": done.stdout, "err": done.stderr}
-
-
-def run(*argv: str, command: tuple[str, ...], devices: bool = False) -> dict[str, Any]:
-    """A container that is removed at once, with its receipt."""
-    receipt = PLACE / "receipt.json"
-    receipt.unlink(missing_ok=True)
-    bind = ["-v", "/dev/ubda:/disk"] if devices else []
-    done = pyrt(
-        "run", "--rm", "--network", "none", f"--receipt={receipt}", *argv, *bind, "--rootfs",
-        str(ROOTFS), *command,
-    )  # fmt: skip
-    told = json.loads(receipt.read_text()) if receipt.exists() else {}
-    return done | {"usage": told.get("usage", {}), "oom": told.get("oom")}
+from containers import ROOTFS, make_rootfs, pyrt, run
 
 
 def files() -> dict[str, str]:
@@ -106,7 +60,7 @@ def crowded() -> dict[str, Any]:
     pod.mkdir()
     for cgroup in (user, pod):
         (cgroup / "cgroup.subtree_control").write_text("+memory +pids")
-    for name, value in (("memory.max", 24 * MIB), ("memory.swap.max", 0)):
+    for name, value in (("memory.max", 24 << 20), ("memory.swap.max", 0)):
         (pod / name).write_text(str(value))
     parent = ("--cgroup-parent", "/user/pod")
     seen = [run(*parent, command=("tail", "/dev/zero")) for _ in range(2)]

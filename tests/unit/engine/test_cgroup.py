@@ -48,3 +48,30 @@ def test_none_is_ours(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_outside_of_what_is_mounted(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cgroup, "own_path", lambda: "")
     assert cgroup.find_parent() is None
+
+
+def place(manager: str = "") -> tuple[str | None, str | None]:
+    found = cgroup.find_place(manager)
+    return found.parent, found.systemd
+
+
+def test_what_is_the_managers_is_asked_for(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cgroup with an init.scope is that of a systemd; it gives, and we do not take."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tree / "run"))
+    own = tree / "user.slice" / "user@1"
+    monkeypatch.setattr(cgroup, "find_parent", lambda: str(own))
+    assert place() == (str(own), None)
+    (own / "init.scope").mkdir()
+    assert place() == (str(own), None), "but nobody listens"
+    socket = tree / "run/systemd/private"
+    socket.parent.mkdir(parents=True)
+    socket.touch()
+    assert place() == (None, "may")
+    assert place("cgroupfs") == (str(own), None)
+    assert place("systemd") == (None, "must")
+
+
+def test_a_login_session_asks(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cgroup, "find_parent", lambda: None)
+    assert place() == (None, "may")
+    assert place("cgroupfs") == (None, None)

@@ -59,7 +59,7 @@ impl Connection {
         }
     }
 
-    /// Calls a method and waits for its reply.
+    /// Calls a method and waits for its end.
     pub(super) fn call(
         &mut self,
         target: Target,
@@ -67,6 +67,28 @@ impl Connection {
         signature: &str,
         body: &Body,
     ) -> Result<()> {
+        self.ask(target, member, signature, body).map(drop)
+    }
+
+    /// The text of a property.
+    pub(super) fn property(&mut self, subject: Target, name: &str) -> Result<String> {
+        let (destination, path, interface) = subject;
+        let target = (destination, path, "org.freedesktop.DBus.Properties");
+        let mut body = Body::default();
+        body.text(interface);
+        body.text(name);
+        let reply = self.ask(target, "Get", "ss", &body)?;
+        Reader { data: &reply, at: 0 }.variant_text().ok_or_else(malformed)
+    }
+
+    /// Calls a method; the body of its reply.
+    fn ask(
+        &mut self,
+        target: Target,
+        member: &str,
+        signature: &str,
+        body: &Body,
+    ) -> Result<Vec<u8>> {
         self.serial += 1;
         let serial = self.serial;
         let message = method_call(serial, target, member, signature, body);
@@ -82,7 +104,7 @@ impl Connection {
                 let message = if text.is_empty() { reply.error.clone() } else { text };
                 return Err(Error::new(code_of(&reply.error), member, "systemd", message));
             }
-            return Ok(());
+            return Ok(reply.body);
         }
     }
 
@@ -95,6 +117,11 @@ impl Connection {
             let message = self.message()?;
             self.keep_signal(&message);
         }
+    }
+
+    /// What is heard of a unit's jobs from now on is of those that begin now.
+    pub(super) fn forget_jobs(&mut self) {
+        self.jobs.clear();
     }
 
     /// JobRemoved(u id, o job, s unit, s result).

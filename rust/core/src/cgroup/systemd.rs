@@ -6,31 +6,16 @@
 //! Limits are told to systemd, too, which else would put back its own when it is reloaded, and are then written as they are
 //! asked for: systemd rounds, and does not know all.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::cgroup::dbus::{Body, Connection, Target, Variant};
+use crate::cgroup::address::{Address, MANAGER, connect};
+use crate::cgroup::dbus::{Body, Connection, Variant};
 use crate::cgroup::limits::{PERIOD_US, cpu_weight, swap_max};
 use crate::cgroup::place::{find_mount, join, parse_own};
 use crate::cgroup::{Cgroup, Resources};
 use crate::cpuset;
 use crate::error::{Code, Error, Result};
 use crate::paths::read_host;
-
-const BUS: Target = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus");
-const MANAGER: Target =
-    ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager");
-
-/// Only the manager's signals reach us on a bus, and only if asked for.
-const JOBS: &str = "type='signal',interface='org.freedesktop.systemd1.Manager',member='JobRemoved'";
-
-/// Where a manager listens.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Address {
-    /// The socket.
-    pub path: PathBuf,
-    /// Whether it is a bus, on which the manager is one of many; else it is the manager's own.
-    pub is_bus: bool,
-}
 
 /// The scope of a container.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -208,33 +193,6 @@ impl Connection {
             result => result,
         }
     }
-}
-
-/// The first manager that is there.
-fn connect(addresses: &[Address]) -> Result<Connection> {
-    for address in addresses {
-        let mut connection = match Connection::open(&address.path) {
-            Err(error) if is_absent(&error) => continue,
-            connection => connection?,
-        };
-        if address.is_bus {
-            let mut rule = Body::default();
-            rule.text(JOBS);
-            connection.call(BUS, "Hello", "", &Body::default())?;
-            connection.call(BUS, "AddMatch", "s", &rule)?;
-            connection.call(MANAGER, "Subscribe", "", &Body::default())?;
-        }
-        return Ok(connection);
-    }
-    let paths: Vec<_> = addresses.iter().map(|address| address.path.to_string_lossy()).collect();
-    let message = format!("no manager listens at {}", paths.join(", "));
-    Err(Error::new(Code::Denied, "connect", "systemd", message).with_hint(
-        "log in so that a user manager runs (`loginctl enable-linger`), or use --cgroup-manager cgroupfs",
-    ))
-}
-
-fn is_absent(error: &Error) -> bool {
-    matches!(error.errno, Some(libc::ENOENT | libc::ECONNREFUSED | libc::ENOTDIR | libc::EACCES))
 }
 
 /// Whether 0 here is not the machine's.

@@ -126,6 +126,12 @@ impl Files {
     /// The text of a file, in `buffer`; none where there is no such file, as without its controller, or where the cgroup
     /// is gone.
     pub fn read<'a>(&mut self, file: File, buffer: &'a mut Vec<u8>) -> Option<&'a str> {
+        buffer.resize(BUFFER_BYTES, 0);
+        self.read_into(file, buffer)
+    }
+
+    /// [`Files::read`] into a buffer of the caller's; what does not fit is cut.
+    pub fn read_into<'a>(&mut self, file: File, buffer: &'a mut [u8]) -> Option<&'a str> {
         let passing;
         let fd = match &self.slots[file as usize] {
             Slot::Open(fd) => fd,
@@ -138,7 +144,6 @@ impl Files {
                 }
             }
         };
-        buffer.resize(BUFFER_BYTES, 0);
         // One read: each of these files is one record, and what does not fill the buffer is all there is. ENODEV: the cgroup
         // is gone; EOPNOTSUPP: PSI is switched off.
         let count = rustix::io::retry_on_intr(|| rustix::io::pread(fd, &mut *buffer, 0)).ok()?;

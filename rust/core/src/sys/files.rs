@@ -14,9 +14,22 @@ pub fn close_all_but<const N: usize>(
     keep: [Option<BorrowedFd<'_>>; N],
 ) -> io::Result<()> {
     let mut keep = keep.map(|fd| fd.map_or(u32::MAX, |fd| fd.as_raw_fd().cast_unsigned()));
+    close_between(first, &mut keep)
+}
+
+/// [`close_all_but`], for as many as there are; it allocates.
+///
+/// # Errors
+/// close_range(2)'s.
+pub fn close_others(first: u32, keep: &[BorrowedFd<'_>]) -> io::Result<()> {
+    let mut keep: Vec<u32> = keep.iter().map(|fd| fd.as_raw_fd().cast_unsigned()).collect();
+    close_between(first, &mut keep)
+}
+
+fn close_between(first: u32, keep: &mut [u32]) -> io::Result<()> {
     keep.sort_unstable();
     let mut next = first;
-    for kept in keep.into_iter().chain([u32::MAX]) {
+    for kept in keep.iter().copied().chain([u32::MAX]) {
         let (first, last) = (next, kept.saturating_sub(1));
         next = kept.saturating_add(1).max(next);
         if first > last {

@@ -195,16 +195,17 @@ fn is_single_threaded() -> bool {
     unsafe { libc::unshare(libc::CLONE_THREAD) == 0 }
 }
 
-/// Moves the calling process into new namespaces: user, mount, cgroup or (its children) time, which share no descriptors
-/// or memory.
+/// Moves the calling process into new namespaces: user, mount, cgroup, network or (its children) time, which share no
+/// descriptors or memory.
 ///
 /// # Errors
 /// unshare(2)'s; EINVAL for any other flag.
 pub fn unshare(flags: u64) -> io::Result<()> {
-    if flags & !(CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWTIME) != 0 {
+    let known = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWNET | CLONE_NEWTIME;
+    if flags & !known != 0 {
         return Err(io::Error::from_raw_os_error(libc::EINVAL));
     }
-    // SAFETY: these flags change credentials, the views of mounts and cgroups and the clocks of children; no descriptor
+    // SAFETY: these flags change credentials, the views of mounts, cgroups and networks and the clocks of children; no descriptor
     // table or memory that another owner relies on is unshared.
     let result = unsafe { libc::unshare(i32::try_from(flags).unwrap_or(0)) };
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::os::fd::OwnedFd;
 
-use rustix::fs::{AtFlags, FileType, Stat, fgetxattr, statat};
+use rustix::fs::{AtFlags, Dir, FileType, fgetxattr, statat};
 use rustix::io::Errno;
 
-use super::{entries, open_directory};
+use super::open_directory;
 
 /// The attribute of a directory that hides what lower layers have in it.
 const OPAQUE: &str = "user.overlay.opaque";
@@ -16,27 +16,19 @@ const OPAQUE: &str = "user.overlay.opaque";
 pub(super) struct Found {
     /// The layer that has it; of several that have the directory, the top one.
     pub(super) layer: usize,
-    pub(super) stat: Stat,
+    pub(super) kind: FileType,
+    pub(super) inode: u64,
     /// The layers that have a part of it, top first, if it is a directory.
     pub(super) parts: Vec<usize>,
     /// Hidden by what is above: no more parts.
     is_closed: bool,
-}
-
-impl Found {
-    pub(super) fn kind(&self) -> FileType {
-        FileType::from_raw_mode(self.stat.st_mode)
-    }
-
-    fn is_whiteout(&self) -> bool {
-        self.kind() == FileType::CharacterDevice && self.stat.st_rdev == 0
-    }
+    is_whiteout: bool,
 }
 
 /// A directory of the merged tree, open in every layer that shows in it.
 pub(super) struct Merged {
     /// Layer and directory, top first.
-    pub(super) parts: Vec<(usize, OwnedFd)>,
+    parts: Vec<(usize, OwnedFd)>,
 }
 
 impl Merged {
@@ -54,19 +46,39 @@ impl Merged {
         Ok(Self { parts })
     }
 
-    /// Everything in it, by name.
+    /// What `layer` has of it, which is one of its parts.
+    pub(super) fn part(&self, layer: usize) -> Option<&OwnedFd> {
+        self.parts.iter().find_map(|(known, fd)| (*known == layer).then_some(fd))
+    }
+
+    /// Everything in it, by name. Only what could be a whiteout is looked at: asking for the status of each would take
+    /// as long as all the rest.
     pub(super) fn read(&self) -> Result<BTreeMap<Vec<u8>, Found>, Errno> {
         let mut names: BTreeMap<Vec<u8>, Found> = BTreeMap::new();
         for (layer, fd) in &self.parts {
-            for (name, _) in entries(fd)? {
-                let stat = statat(fd, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW)?;
-                let mut found =
-                    Found { layer: *layer, stat, parts: vec![*layer], is_closed: false };
-                let is_directory = found.kind() == FileType::Directory;
-                match names.entry(name) {
+            for entry in Dir::read_from(fd)? {
+                let entry = entry?;
+                let name = entry.file_name().to_bytes();
+                if name == b"." || name == b".." {
+                    continue;
+                }
+                let (mut kind, mut is_whiteout) = (entry.file_type(), false);
+                if matches!(kind, FileType::Unknown | FileType::CharacterDevice) {
+                    let stat = statat(fd, name, AtFlags::SYMLINK_NOFOLLOW)?;
+                    kind = FileType::from_raw_mode(stat.st_mode);
+                    is_whiteout = kind == FileType::CharacterDevice && stat.st_rdev == 0;
+                }
+                let is_directory = kind == FileType::Directory;
+                match names.entry(name.to_vec()) {
                     Entry::Vacant(place) => {
-                        found.is_closed = !is_directory;
-                        place.insert(found);
+                        place.insert(Found {
+                            layer: *layer,
+                            kind,
+                            inode: entry.ino(),
+                            parts: vec![*layer],
+                            is_closed: !is_directory,
+                            is_whiteout,
+                        });
                     }
                     Entry::Occupied(mut place) => {
                         let above = place.get_mut();
@@ -82,7 +94,7 @@ impl Merged {
                 }
             }
         }
-        names.retain(|_, found| !found.is_whiteout());
+        names.retain(|_, found| !found.is_whiteout);
         Ok(names)
     }
 }

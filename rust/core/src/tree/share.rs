@@ -12,7 +12,7 @@
 //! - Paths in a folder begin with a piece of the layer's name, since overlayfs looks in one folder after the other.
 
 use std::cell::Cell;
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::ffi::OsStr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
@@ -159,117 +159,92 @@ struct Share<'a> {
     maker: Cell<Option<(Uid, Gid)>>,
 }
 
-/// A directory of the merged layers, and what is in it but other directories.
+/// A directory of the merged layers.
 struct Directory {
     path: Vec<u8>,
-    /// The top layer that has it.
-    layer: usize,
-    /// Name, layer and status.
-    files: Vec<(Vec<u8>, usize, Stat)>,
+    /// The layers that have a part of it, top first.
+    layers: Vec<usize>,
 }
 
 #[derive(Default)]
 struct Progress {
+    /// Those met, parents before children.
+    directories: Vec<Directory>,
     /// Files with more than one name, by layer and inode, and where the first is. (The folder's link is one of two.)
     links: HashMap<(usize, u64), Vec<u8>>,
     done: Shared,
 }
 
 impl Share<'_> {
+    /// Half of the work is done in a process beside us: making an inode is what takes the time.
     fn run(&self) -> Result<Shared> {
-        let directories = self.make_directories()?;
-        let done = self.make_files(&directories)?;
-        // Children before parents, since making a child would change its parent's time.
-        for Directory { path, layer, .. } in directories.iter().rev() {
-            let names = self.names(*layer, path);
-            let from = open_directory(&self.layers[*layer], path).at("open", names.origin())?;
-            let to = open_directory(&self.to, path).at("open", names.target())?;
-            self.shift.finish(&from, &to, names)?;
-        }
-        Ok(done)
-    }
-
-    /// Makes the directories, in the order in which they are met, parents before children.
-    fn make_directories(&self) -> Result<Vec<Directory>> {
-        let all = (0..self.layers.len()).collect::<Vec<_>>();
-        let mut found = vec![(Vec::new(), all)];
-        let mut directories = Vec::new();
-        while let Some((path, layers)) = found.get(directories.len()).cloned() {
-            let layer = layers[0];
-            let here = self.names(layer, &path);
-            let from = Merged::open(&self.layers, &layers, &path).at("open", here.origin())?;
-            let to = open_directory(&self.to, &path).at("open", here.target())?;
-            let mut files = Vec::new();
-            for (name, entry) in from.read().at("read", here.origin())? {
-                if entry.kind() != FileType::Directory {
-                    files.push((name, entry.layer, entry.stat));
-                    continue;
-                }
-                let path = below(&path, &name);
-                let names = self.names(entry.layer, &path);
-                mkdirat(&to, name.as_slice(), Mode::RWXU).at("mkdir", names.target())?;
-                found.push((path, entry.parts));
-            }
-            directories.push(Directory { path, layer, files });
-        }
-        Ok(directories)
-    }
-
-    /// Makes the files, half of them in a process beside us: making an inode is what takes the time. All names of one
-    /// file fall to the same half.
-    fn make_files(&self, directories: &[Directory]) -> Result<Shared> {
         let (ours, theirs) = channel::pair()?;
         let Fork::Parent { pidfd, .. } = fork_single(0, None).at("clone", "share")? else {
-            let report = match self.make_half(directories, 1) {
-                Ok(done) => serde_json::to_vec(&done),
-                Err(error) => serde_json::to_vec(&error),
-            };
+            drop(ours);
+            let done = self.work(1, &theirs);
             // With nobody listening there is nobody to tell.
-            let _ = channel::send(&theirs, &report.unwrap_or_default(), &[]);
+            let _ = channel::send(&theirs, &told(&done), &[]);
             exit_now(0);
         };
         drop(theirs);
-        let own = self.make_half(directories, 0);
-        if own.is_err() {
-            end(pidfd.as_fd());
-        }
-        let own = own?;
-        let report = channel::receive_message(&ours, &mut Vec::new()).at("share", "receive");
-        end(pidfd.as_fd()); // it has said all
-        let report = report?;
-        match serde_json::from_slice::<Shared>(&report) {
-            Ok(other) => {
-                Ok(Shared { shared: own.shared + other.shared, copied: own.copied + other.copied })
-            }
-            Err(_) => Err(serde_json::from_slice(&report).unwrap_or_else(|_| {
-                Error::new(Code::Kernel, "share", "", "the other half was ended")
-            })),
-        }
+        let done = self.work(0, &ours).and_then(|done| hear(&ours).map(|_| done));
+        end(pidfd.as_fd()); // it has said all, or is not to go on
+        done
     }
 
-    /// Makes the files of even, or of odd, inodes.
-    fn make_half(&self, directories: &[Directory], half: u64) -> Result<Shared> {
-        let mut progress = Progress::default();
-        for Directory { path, files, .. } in directories {
-            let mut open: Vec<(usize, OwnedFd)> = Vec::new();
-            let mut to = None;
-            for (name, layer, stat) in files.iter().filter(|(.., stat)| stat.st_ino % 2 == half) {
-                let below = below(path, name);
-                let names = self.names(*layer, &below);
-                if to.is_none() {
-                    to = Some(open_directory(&self.to, path).at("open", names.target())?);
-                }
-                if !open.iter().any(|(known, _)| known == layer) {
-                    let from = open_directory(&self.layers[*layer], path);
-                    open.push((*layer, from.at("open", names.origin())?));
-                }
-                let from = open.iter().find(|(known, _)| known == layer);
-                let (Some((_, from)), Some(to)) = (from, &to) else { continue };
-                let entry = Entry { from, to, name, names, stat: *stat };
-                self.entry(&entry, *layer, &mut progress)?;
-            }
+    /// One half of the work: files, and when the other has made its own, directories, since what is made in one
+    /// changes its time. What both have done.
+    fn work(&self, half: u64, other: &OwnedFd) -> Result<Shared> {
+        let made = self.make(half);
+        let (directories, done) = match made {
+            Ok(Progress { directories, done, .. }) => (directories, Ok(done)),
+            Err(error) => (Vec::new(), Err(error)),
+        };
+        let _ = channel::send(other, &told(&done), &[]); // whoever is gone is missed in the next line
+        let (own, theirs) = (done?, hear(other)?);
+        let half = usize::from(half == 1);
+        for Directory { path, layers } in directories.iter().skip(half).step_by(2) {
+            let names = self.names(layers[0], path);
+            let from = open_directory(&self.layers[layers[0]], path).at("open", names.origin())?;
+            let to = open_directory(&self.to, path).at("open", names.target())?;
+            self.shift.finish(&from, &to, names)?;
         }
-        Ok(progress.done)
+        Ok(Shared { shared: own.shared + theirs.shared, copied: own.copied + theirs.copied })
+    }
+
+    /// Makes all directories, which the other half does as well, and the files whose inode's number is even, or odd: all
+    /// names of one file fall to the same half.
+    fn make(&self, half: u64) -> Result<Progress> {
+        let mut progress = Progress::default();
+        let mut found = VecDeque::from([Directory {
+            path: Vec::new(),
+            layers: (0..self.layers.len()).collect(),
+        }]);
+        while let Some(directory) = found.pop_front() {
+            let (path, layers) = (&directory.path, &directory.layers);
+            let here = self.names(layers[0], path);
+            let from = Merged::open(&self.layers, layers, path).at("open", here.origin())?;
+            let to = open_directory(&self.to, path).at("open", here.target())?;
+            for (name, entry) in from.read().at("read", here.origin())? {
+                let path = below(path, &name);
+                let names = self.names(entry.layer, &path);
+                if entry.kind == FileType::Directory {
+                    match mkdirat(&to, name.as_slice(), Mode::RWXU) {
+                        Err(Errno::EXIST) => {} // by the other half
+                        made => made.at("mkdir", names.target())?,
+                    }
+                    found.push_back(Directory { path, layers: entry.parts });
+                } else if entry.inode % 2 == half {
+                    let Some(from) = from.part(entry.layer) else { continue };
+                    let stat = statat(from, name.as_slice(), AtFlags::SYMLINK_NOFOLLOW)
+                        .at("stat", names.origin())?;
+                    let made = Entry { from, to: &to, name: &name, names, stat };
+                    self.entry(&made, entry.layer, &mut progress)?;
+                }
+            }
+            progress.directories.push(directory);
+        }
+        Ok(progress)
     }
 
     fn entry(&self, entry: &Entry<'_>, layer: usize, progress: &mut Progress) -> Result<()> {
@@ -364,4 +339,22 @@ impl Share<'_> {
     fn names<'a>(&'a self, layer: usize, path: &'a [u8]) -> Names<'a> {
         Names { source: &self.sources[layer].layer, destination: self.destination, path }
     }
+}
+
+/// What one half tells the other.
+fn told(done: &Result<Shared>) -> Vec<u8> {
+    let told = match done {
+        Ok(done) => serde_json::to_vec(done),
+        Err(error) => serde_json::to_vec(error),
+    };
+    told.unwrap_or_default()
+}
+
+/// What the other half has done, or its error.
+fn hear(other: &OwnedFd) -> Result<Shared> {
+    let report = channel::receive_message(other, &mut Vec::new()).at("share", "receive")?;
+    serde_json::from_slice(&report).map_err(|_| {
+        serde_json::from_slice(&report)
+            .unwrap_or_else(|_| Error::new(Code::Kernel, "share", "", "the other half was ended"))
+    })
 }

@@ -17,11 +17,13 @@ use rustix::io::Errno;
 use rustix::thread::ThreadNameSpaceType;
 
 use super::Job;
+use super::alert::Alert;
 use super::clients::{Client, set_nonblocking, to_json};
 use super::container::{Container, Joining};
 use super::control::listen;
+use super::events::Events;
+use super::helper;
 use super::log::Log;
-use super::network;
 use super::receipt::{Held, Meter};
 use super::stdio::Stdio;
 
@@ -48,6 +50,9 @@ pub(super) fn supervise(job: Job, lead: BorrowedFd<'_>) -> Result<()> {
             let status = container.watch();
             let exit = container.conclude(status);
             let is_free = undo.release();
+            if undo.removes_bundle() && exit.is_some() {
+                container.tell("remove", "");
+            }
             container.say_goodbye(exit.as_deref());
             undo.finish(is_free);
             Ok(())
@@ -69,20 +74,13 @@ fn make_run_dir(path: &Path) -> Result<()> {
 
 /// Up to *created*, with the network, and the lead told.
 fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Container> {
-    let directory = OFlags::PATH | OFlags::DIRECTORY;
-    let bundle = open_host(&job.bundle, directory)?;
-    let run_dir = open_host(&job.run_dir, directory)?;
-    for name in ["control.sock", "state.json"] {
-        // ENOENT is the rule; a lost monitor's socket would make bind fail.
-        let _ = rustix::fs::unlinkat(&run_dir, name, AtFlags::empty());
-    }
+    let (bundle, run_dir) = open_directories(&job)?;
     let log = job.config.log.as_ref().map(Log::open).transpose()?;
     let filter = seccomp::of(&job.spec, job.config.seccomp_cache.as_deref())?;
     give_writable_layer(&job)?;
-    limit(&Resources::of(&job.spec)?, cgroup)?; // before init is born in it
+    let cgroup = limit(&Resources::of(&job.spec)?, cgroup)?; // before init is born in it
     let (mut stdio, theirs) = Stdio::pipes(job.config.stdin)?;
-    let dup = |cgroup: &Cgroup| cgroup.as_fd().try_clone_to_owned().at("dup", "cgroup");
-    let cgroup = cgroup.map(dup).transpose()?;
+    let alerts = Alert::set_all(&job.config.alerts, cgroup.as_ref())?;
     let joins = Joins::open(&job.spec)?;
     let held = Held::of(cgroup.is_some());
     let plan = Plan {
@@ -103,6 +101,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         new_keyring: true,
         settle: Some(&|pid| held.take(&job.spec, pid)),
         task_limit: job.config.task_limit,
+        instead: job.config.instead.clone(),
         pivots: true,
     };
     let joining = Joining {
@@ -124,14 +123,14 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
     let reserve = || Reserved::make(bundle.as_fd(), "exit.json", EXIT_BYTES);
     let record = (!job.config.remove).then(reserve).transpose().map_err(undone)?;
     let meter = Meter::of(&job, cgroup.as_ref(), held).map_err(undone)?;
+    let events = Events::watch(cgroup.as_ref());
     let lead = keep(lead).map_err(undone)?;
     let mut created = beginning.finish(&job.spec)?;
     if let Some(terminal) = created.terminal.take() {
         stdio.use_terminal(terminal).inspect_err(|_| create::end(created.pidfd.as_fd()))?;
     }
-    if let Some(config) = &job.config.network {
-        network::connect(config, pid).inspect_err(|_| create::end(created.pidfd.as_fd()))?;
-    }
+    let ended = |_: &Error| create::end(created.pidfd.as_fd());
+    helper::connect(&job.config, pid, meter.network()).inspect_err(ended)?;
     Ok(Container {
         id: job.config.id.clone(),
         bundle,
@@ -150,15 +149,33 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         record,
         joining,
         meter,
+        events,
+        alerts,
+        history: None,
+        has_network: job.spec.makes("network"),
     })
 }
 
-/// Gives the cgroup all controllers that there are, to account by, and writes the limits.
-fn limit(resources: &Resources, cgroup: Option<&Cgroup>) -> Result<()> {
+/// The bundle, and the run directory without what a lost monitor left.
+fn open_directories(job: &Job) -> Result<(OwnedFd, OwnedFd)> {
+    let directory = OFlags::PATH | OFlags::DIRECTORY;
+    let bundle = open_host(&job.bundle, directory)?;
+    let run_dir = open_host(&job.run_dir, directory)?;
+    for name in ["control.sock", "state.json"] {
+        // ENOENT is the rule; a lost monitor's socket would make bind fail.
+        let _ = rustix::fs::unlinkat(&run_dir, name, AtFlags::empty());
+    }
+    Ok((bundle, run_dir))
+}
+
+/// Gives the cgroup all controllers that there are, to account by, and writes the limits; a descriptor of it.
+fn limit(resources: &Resources, cgroup: Option<&Cgroup>) -> Result<Option<OwnedFd>> {
     if let Some(cgroup) = cgroup {
         cgroup.enable_controllers(resources)?;
     }
-    resources.apply_to(cgroup)
+    resources.apply_to(cgroup)?;
+    let dup = |cgroup: &Cgroup| cgroup.as_fd().try_clone_to_owned().at("dup", "cgroup");
+    cgroup.map(dup).transpose()
 }
 
 /// The connection to the lead as one of the loop's.

@@ -12,13 +12,13 @@ use pyrt_core::meter::postmortem::{Above, PostMortem, examine};
 use pyrt_core::meter::receipt::{Sources, rows};
 use pyrt_core::meter::sample::Told;
 use pyrt_core::meter::witness::{Clock, Device, Session};
-use pyrt_core::paths::{open_host, read_host, write_all};
+use pyrt_core::paths::{open_host, read_host};
 use pyrt_core::spec::Spec;
 use pyrt_core::state::Exit;
 use pyrt_core::sys::usage::{self, Ended, USAGE_BYTES, Usage};
-use pyrt_core::{At, Result, meter, wire};
+use pyrt_core::{At, Result, journal, meter, wire};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::OFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -110,6 +110,11 @@ impl Meter {
         })
     }
 
+    /// The container's own network namespace.
+    pub(super) fn network(&self) -> Option<&OwnedFd> {
+        self.network.as_ref()
+    }
+
     /// The program runs from now on.
     pub(super) fn begin(&mut self) {
         self.started = Some(Instant::now());
@@ -158,6 +163,12 @@ impl Meter {
     /// Reads what init, which has ended, tells until it is waited for.
     pub(super) fn look_back(&mut self) {
         self.device_bytes = self.device.as_ref().and_then(Device::bytes);
+    }
+
+    /// Its processor time where no cgroup counts it: the inherited counter, and what exec'd programs have used that ended.
+    pub(super) fn counted_usec(&self) -> Option<u64> {
+        let usec = self.clock.as_ref().and_then(Clock::usec)?;
+        Some(usec + self.sum.user_usec + self.sum.system_usec)
     }
 
     /// What nobody else knows while the container lives, as [`pyrt_core::meter::sample::Told`] in JSON.
@@ -241,7 +252,7 @@ fn read_traffic(network: &OwnedFd) -> Result<Traffic> {
     Ok(network::parse(&String::from_utf8_lossy(&text)))
 }
 
-/// Appends a receipt to the file of all; the one before goes when it is full, so that both have a bound.
+/// Appends a receipt to the file of all.
 ///
 /// # Errors
 /// `kernel`.
@@ -253,26 +264,5 @@ pub(super) fn file(config: &ReceiptConfig, exit: &Exit, receipt: &Receipt) -> Re
     let mut line = head.to_string().into_bytes();
     receipt.append_to(&mut line);
     line.push(b'\n');
-    let flags =
-        OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-    loop {
-        let file = rustix::fs::open(&config.path, flags, Mode::from_raw_mode(0o600))
-            .at("open", &config.path)?;
-        rustix::fs::flock(&file, FlockOperation::LockExclusive).at("lock", &config.path)?;
-        let opened = rustix::fs::fstat(&file).at("stat", &config.path)?;
-        // Another monitor may have put it away while we waited.
-        let named = rustix::fs::stat(&config.path);
-        if !named.is_ok_and(|named| (named.st_dev, named.st_ino) == (opened.st_dev, opened.st_ino))
-        {
-            continue;
-        }
-        let size = u64::try_from(opened.st_size).unwrap_or(0);
-        if size > 0 && size + line.len() as u64 > config.max_size_bytes {
-            let mut old = config.path.clone().into_os_string();
-            old.push(".1");
-            rustix::fs::rename(&config.path, &old).at("rotate", &config.path)?;
-            continue;
-        }
-        return write_all(&file, &line).at("write", &config.path);
-    }
+    journal::append(&config.path, config.max_size_bytes, &line)
 }

@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 
 use pyrt_core::create::{self, Created, Gate, Plan};
+use pyrt_core::instead::Instead;
 use pyrt_core::namespaces::Joins;
 use pyrt_core::paths::{open_host, read_all, write_whole};
 use pyrt_core::relay::Signals;
@@ -158,6 +159,7 @@ fn make_in(
         new_keyring: order.new_keyring,
         settle: Some(&|pid| cgroups.settle(pid)),
         task_limit: None,
+        instead: Instead::default(),
         pivots: order.pivots,
     };
     let beginning = create::begin(&plan)?;

@@ -1,12 +1,11 @@
 //! Who makes a container's cgroup: we, systemd, or nobody.
 
 use std::cell::OnceCell;
-use std::ffi::OsStr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
-use pyrt_core::cgroup::systemd::{Address, Scope};
+use pyrt_core::cgroup::address::Address;
+use pyrt_core::cgroup::systemd::Scope;
 use pyrt_core::cgroup::{Cgroup, Place, Resources, take_back};
 use pyrt_core::paths::{open_host, write_all};
 use pyrt_core::spec::Spec;
@@ -147,8 +146,7 @@ pub(super) fn remove(record: &Record) -> Result<()> {
     Scope::named(unit).stop(&addresses())
 }
 
-/// Where systemd's manager may listen, the best first: its own socket, which needs no bus, then the bus. As the machine's
-/// root it is the machine's; else the user's, whose runtime directory podman and others tell by the environment.
+/// Where systemd's manager may listen: as the machine's root the machine's, else the user's.
 fn addresses() -> Vec<Address> {
     let address = |path: PathBuf, is_bus| Address { path, is_bus };
     let variable = |name| std::env::var_os(name).filter(|value| !value.is_empty());
@@ -158,17 +156,6 @@ fn addresses() -> Vec<Address> {
             address(PathBuf::from("/run/dbus/system_bus_socket"), true),
         ];
     }
-    let runtime = variable("XDG_RUNTIME_DIR").map_or_else(
-        || PathBuf::from(format!("/run/user/{}", rustix::process::geteuid().as_raw())),
-        PathBuf::from,
-    );
-    let mut addresses = vec![address(runtime.join("systemd/private"), false)];
-    if let Some(bus) = variable("DBUS_SESSION_BUS_ADDRESS") {
-        let path = bus.as_bytes().split(|byte| matches!(byte, b';' | b','));
-        let path = path.filter_map(|part| part.strip_prefix(b"unix:path=")).next();
-        addresses
-            .extend(path.map(|path| address(Path::new(OsStr::from_bytes(path)).to_owned(), true)));
-    }
-    addresses.push(address(runtime.join("bus"), true));
-    addresses
+    let (runtime, bus) = (variable("XDG_RUNTIME_DIR"), variable("DBUS_SESSION_BUS_ADDRESS"));
+    Address::of_user(runtime.as_deref(), bus.as_deref())
 }

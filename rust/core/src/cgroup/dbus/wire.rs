@@ -62,6 +62,11 @@ impl Body {
         self.0[head - 4..head].copy_from_slice(&count.to_le_bytes());
     }
 
+    /// `au`.
+    pub(in crate::cgroup) fn numbers(&mut self, values: &[u32]) {
+        self.array(4, |body| values.iter().for_each(|value| body.number(*value)));
+    }
+
     /// `a(sv)`.
     pub(in crate::cgroup) fn properties(&mut self, properties: &[(&str, Variant)]) {
         self.array(8, |body| {
@@ -90,7 +95,7 @@ impl Body {
             }
             Variant::Numbers(values) => {
                 self.signature("au");
-                self.array(4, |body| values.iter().for_each(|value| body.number(*value)));
+                self.numbers(values);
             }
             Variant::Bytes(values) => {
                 self.signature("ay");
@@ -229,6 +234,11 @@ impl Reader<'_> {
         Some(text)
     }
 
+    /// What a variant has in it, if it is a text.
+    pub(super) fn variant_text(&mut self) -> Option<String> {
+        (self.signature()? == "s").then(|| self.text()).flatten()
+    }
+
     fn signature(&mut self) -> Option<String> {
         let size = self.byte()?;
         let text = String::from_utf8_lossy(self.take(size.into())?).into_owned();
@@ -262,6 +272,10 @@ mod tests {
         assert_eq!(message_size(&data).unwrap(), Some(data.len()));
         assert_eq!(message_size(&data[..data.len() - 1]).unwrap(), None);
         let message = parse(&data).unwrap();
+        let mut body_with = super::Body::default();
+        body_with.variant(&Variant::Text("/user.slice".into()));
+        let mut reader = Reader { data: &body_with.0, at: 0 };
+        assert_eq!(reader.variant_text().unwrap(), "/user.slice");
         assert_eq!((message.kind, message.member.as_str(), message.reply_to), (1, "Do", None));
         assert_eq!(Reader { data: &message.body, at: 0 }.text().unwrap(), "x.scope");
         assert_eq!(message.body, body().0);

@@ -4,10 +4,10 @@ use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-use pyrt_core::bundle::NetworkConfig;
+use pyrt_core::bundle::{MonitorConfig, NetworkConfig};
 use pyrt_core::paths::open_host;
 use pyrt_core::sys::spawn::{Command, spawn};
-use pyrt_core::{At, Code, Error, Result};
+use pyrt_core::{At, Code, Error, Result, shaper};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::OFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
@@ -16,8 +16,17 @@ use rustix::process::{Signal, WaitId, WaitIdOptions};
 /// A helper that is not ready by then is not going to be.
 const READY_SECONDS: i64 = 20;
 
-/// Runs the helper until it says, by exiting 0, that it is ready; what stays behind of it is our child.
-pub(crate) fn connect(config: &NetworkConfig, pid: u32) -> Result<()> {
+/// Connects the container, whose init's pid this is, and limits what it sends.
+pub(super) fn connect(config: &MonitorConfig, pid: u32, netns: Option<&OwnedFd>) -> Result<()> {
+    let Some(network) = &config.network else { return Ok(()) };
+    run_for(network, pid)?;
+    match config.instead.network_rate.zip(netns) {
+        Some((rate, netns)) => shaper::limit(netns.as_fd(), rate),
+        None => Ok(()),
+    }
+}
+
+fn run_for(config: &NetworkConfig, pid: u32) -> Result<()> {
     // For `--userns host`: passt gives up the right to look into init before it opens init's namespace by path,
     // and in the same user namespace it has no other. What we opened, it inherits.
     let netns = if config.command.iter().any(|word| word.contains("{netns}")) {
@@ -25,13 +34,18 @@ pub(crate) fn connect(config: &NetworkConfig, pid: u32) -> Result<()> {
     } else {
         None
     };
-    let kept = netns.as_ref().map(AsFd::as_fd);
-    let number = netns.as_ref().map_or(-1, AsRawFd::as_raw_fd);
+    run(&config.command, netns.as_ref(), &pid.to_string())
+}
+
+/// Runs the helper until it says, by exiting 0, that it is ready; what stays behind of it is our child. `{pid}` and
+/// `{netns}` in its command line stand for a process and for the descriptor that it gets.
+pub(crate) fn run(command: &[String], netns: Option<&OwnedFd>, pid: &str) -> Result<()> {
+    let kept = netns.map(AsFd::as_fd);
+    let number = netns.map_or(-1, AsRawFd::as_raw_fd);
     let fill = |word: &String| {
-        let word = word.replace("{pid}", &pid.to_string());
-        word.replace("{netns}", &format!("/proc/self/fd/{number}"))
+        word.replace("{pid}", pid).replace("{netns}", &format!("/proc/self/fd/{number}"))
     };
-    let words: Vec<String> = config.command.iter().map(fill).collect();
+    let words: Vec<String> = command.iter().map(fill).collect();
     let name = words.first().map_or("", String::as_str);
     let args = words
         .iter()

@@ -1,0 +1,1 @@
+"""Numbers kept and told: history, metrics, advice."""

@@ -1,0 +1,60 @@
+//! `pyrt-network`: what keeps a user's bridge networks. A binary of its own, so that the runtime stays small.
+//!
+//! | verb        | started by        | is                                                                          |
+//! |-------------|-------------------|-----------------------------------------------------------------------------|
+//! | `keeper`    | `_core.networks`  | holds the user's network namespace, its uplink (pasta) and the supervisor   |
+//! | `supervise` | the keeper        | makes bridges and veth pairs, answers DNS, keeps a forwarder per container  |
+//!
+//! Nothing is written down: a monitor registers its container, and says it all again when it loses us. Sockets that listen
+//! on the host are the monitors' own, so a port stays taken, and who connects meanwhile waits, while we are made anew.
+//! All of it goes when no container has been there for a while.
+
+mod forward;
+mod keeper;
+mod links;
+mod members;
+mod names;
+mod resolver;
+mod supervisor;
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use pyrt_core::{Code, Error};
+
+use crate::arguments::Arguments;
+use crate::{Status, complain};
+
+/// Where everything of ours is below the run root.
+pub(crate) fn directory(run_root: &Path) -> PathBuf {
+    run_root.join("network")
+}
+
+/// The socket on which the supervisor listens.
+pub(crate) const SOCKET: &str = "control.sock";
+/// The file that the keeper locks.
+const KEEPER: &str = "keeper";
+/// The file that the supervisor locks.
+const SUPERVISOR: &str = "supervisor";
+
+/// Runs this process's own command line; the exit status.
+#[must_use]
+pub fn main() -> i32 {
+    let words: Vec<OsString> = std::env::args_os().skip(1).collect();
+    let verb = words.first().and_then(|verb| verb.to_str()).unwrap_or_default();
+    let run = |verb: &str| -> Status {
+        let arguments = Arguments::parse(words.get(1..).unwrap_or_default())?;
+        match verb {
+            "keeper" => keeper::main(&arguments),
+            "supervise" => supervisor::main(&arguments),
+            _ => Err(Error::new(Code::InvalidSpec, "argument", verb, "no such verb")),
+        }
+    };
+    match run(verb) {
+        Ok(code) => code,
+        Err(error) => {
+            complain(&error);
+            1
+        }
+    }
+}

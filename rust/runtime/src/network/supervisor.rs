@@ -1,0 +1,394 @@
+//! The supervisor: makes what the registered containers need, and answers for their names.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use pyrt_core::netlink::Socket;
+use pyrt_core::state::lock;
+use pyrt_core::wire::{self, Frame, Received};
+use pyrt_core::{At, Code, Error, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{SocketAddrUnix, SocketFlags};
+use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
+use serde::Deserialize;
+
+use super::forward::{self, Port, Published};
+use super::members::{Attachment, Document};
+use super::names::{Known, Question};
+use super::resolver::Resolver;
+use super::{SOCKET, SUPERVISOR, directory, links};
+use crate::Status;
+use crate::arguments::Arguments;
+
+/// With nobody there for so long we go.
+const IDLE: Duration = Duration::from_secs(60);
+/// The supervisor before us is ending.
+const TURNS: u32 = 100;
+const TURN: Duration = Duration::from_millis(50);
+
+/// `supervise --netns FD --ready FD --run-root DIR`: status 0 when nobody needs it.
+pub(super) fn main(arguments: &Arguments) -> Status {
+    let netns = arguments.needed_descriptor("netns")?;
+    let ready = arguments.needed_descriptor("ready")?;
+    let begun = begin(arguments, &netns);
+    match begun {
+        Ok(mut supervisor) => {
+            let _ = wire::send(&ready, Frame::Reply, b"{}", &[]); // an old keeper does not wait
+            drop((ready, netns));
+            supervisor.run().map(|()| 0)
+        }
+        Err(error) => {
+            let text = serde_json::to_vec(&error).unwrap_or_default();
+            let _ = wire::send(&ready, Frame::Failed, &text, &[]);
+            Err(error)
+        }
+    }
+}
+
+fn begin(arguments: &Arguments, netns: &OwnedFd) -> Result<Supervisor> {
+    let directory = directory(&arguments.path("run-root")?);
+    let path = directory.join(SUPERVISOR);
+    let mut turns = 0..TURNS;
+    let lock = loop {
+        if let Some(lock) = lock(&path)? {
+            break lock;
+        }
+        turns.next().ok_or_else(|| {
+            Error::new(
+                Code::Conflict,
+                "network",
+                path.to_string_lossy(),
+                "another supervisor stays",
+            )
+        })?;
+        std::thread::sleep(TURN);
+    };
+    let kind = ThreadNameSpaceType::NETWORK;
+    move_into_thread_name_spaces(netns.as_fd(), kind).at("setns", "network namespace")?;
+    links::prepare()?;
+    links::filter(&[])?;
+    let resolver = Resolver::open()?;
+    let socket = directory.join(SOCKET);
+    match rustix::fs::unlink(&socket) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(errno) => return Err(errno).at("unlink", &socket),
+    }
+    let listener = pyrt_core::channel::socket().at("socket", &socket)?;
+    let address = SocketAddrUnix::new(&socket).at("bind", &socket)?;
+    rustix::net::bind(&listener, &address).at("bind", &socket)?;
+    rustix::net::listen(&listener, 128).at("listen", &socket)?;
+    rustix::io::ioctl_fionbio(&listener, true).at("ioctl", &socket)?;
+    let route = Socket::route().at("socket", "netlink")?;
+    let idle_since = Instant::now();
+    Ok(Supervisor {
+        route,
+        listener,
+        socket,
+        resolver,
+        clients: Vec::new(),
+        idle_since,
+        _lock: lock,
+    })
+}
+
+struct Supervisor {
+    route: Socket,
+    listener: OwnedFd,
+    socket: PathBuf,
+    resolver: Resolver,
+    clients: Vec<Client>,
+    idle_since: Instant,
+    _lock: OwnedFd,
+}
+
+/// Somebody who is connected: a monitor for its container's life, or a command with a question.
+struct Client {
+    socket: OwnedFd,
+    /// What has come before a registration.
+    published: Vec<OwnedFd>,
+    member: Option<Member>,
+    gone: bool,
+}
+
+/// A registered container.
+struct Member {
+    bundle: PathBuf,
+    netns: OwnedFd,
+    networks: Vec<Attachment>,
+    published: Vec<Published>,
+    forwarder: Option<OwnedFd>,
+}
+
+impl Member {
+    /// Starts its forwarder, in place of the one it has.
+    fn forward(&mut self) -> Result<()> {
+        if let Some(forwarder) = self.forwarder.take() {
+            end(&forwarder);
+        }
+        if self.published.is_empty() {
+            return Ok(());
+        }
+        let first =
+            self.networks.iter().find(|network| !network.internal).or(self.networks.first());
+        let targets: Vec<IpAddr> = first.map_or(Vec::new(), |network| network.ips().collect());
+        self.forwarder = Some(forward::start(&self.published, &targets)?);
+        Ok(())
+    }
+}
+
+/// What a client says.
+#[derive(Debug, Deserialize)]
+#[serde(tag = "op", rename_all = "lowercase", deny_unknown_fields)]
+enum Request {
+    /// With up to three sockets that listen on the host, for a registration that follows.
+    Listen,
+    /// With the container's network namespace.
+    Register { bundle: PathBuf, ports: Vec<Port> },
+    /// What is in the bundle has changed.
+    Reload { bundle: PathBuf },
+}
+
+impl Supervisor {
+    fn run(&mut self) -> Result<()> {
+        loop {
+            if self.clients.is_empty() && self.idle_since.elapsed() >= IDLE && !self.is_wanted() {
+                return Ok(());
+            }
+            self.wait()?;
+            self.accept();
+            for index in 0..self.clients.len() {
+                self.serve(index);
+            }
+            self.drop_clients();
+            self.revive()?;
+            let clients = &self.clients;
+            self.resolver.work(&|asker, question| lookup(clients, asker, question));
+        }
+    }
+
+    /// Nobody new is let in; whether somebody came at the last moment.
+    fn is_wanted(&mut self) -> bool {
+        let _ = rustix::fs::unlink(&self.socket); // whoever comes now finds no supervisor, and makes another
+        self.accept();
+        !self.clients.is_empty()
+    }
+
+    fn wait(&self) -> Result<()> {
+        let mut fds: Vec<BorrowedFd<'_>> = vec![self.listener.as_fd()];
+        fds.extend(self.clients.iter().map(|client| client.socket.as_fd()));
+        let members = self.clients.iter().filter_map(|client| client.member.as_ref());
+        fds.extend(members.filter_map(|member| member.forwarder.as_ref()).map(AsFd::as_fd));
+        fds.extend(self.resolver.descriptors());
+        let mut fds: Vec<PollFd<'_>> =
+            fds.into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
+        let idle = self.clients.is_empty().then(|| self.idle_since + IDLE);
+        let deadline = [idle, self.resolver.deadline()].into_iter().flatten().min();
+        let timeout = deadline.map(|deadline| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            Timespec {
+                tv_sec: i64::try_from(left.as_secs()).unwrap_or(0),
+                tv_nsec: i64::from(left.subsec_nanos()),
+            }
+        });
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => Ok(()),
+            Err(errno) => Err(errno).at("poll", "network"),
+        }
+    }
+
+    fn accept(&mut self) {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        while let Ok(socket) = rustix::net::accept_with(&self.listener, flags) {
+            let (published, member) = (Vec::new(), None);
+            self.clients.push(Client { socket, published, member, gone: false });
+        }
+    }
+
+    fn serve(&mut self, index: usize) {
+        loop {
+            let received = match wire::receive(&self.clients[index].socket) {
+                Ok(Some(received)) => received,
+                Err(Errno::AGAIN) => return,
+                Ok(None) | Err(_) => {
+                    self.clients[index].gone = true;
+                    return;
+                }
+            };
+            let (frame, answer) = match self.answer(index, received) {
+                Ok(()) => (Frame::Reply, b"{}".to_vec()),
+                Err(error) => (Frame::Failed, serde_json::to_vec(&error).unwrap_or_default()),
+            };
+            // Whoever does not read its answer has gone, which is heard next.
+            let _ = wire::send(&self.clients[index].socket, frame, &answer, &[]);
+        }
+    }
+
+    fn answer(&mut self, index: usize, mut received: Received) -> Result<()> {
+        let refusal = |message: &str| Error::new(Code::InvalidSpec, "network", "request", message);
+        let request: Request = serde_json::from_slice(&received.content)
+            .map_err(|error| refusal(&error.to_string()))?;
+        match request {
+            Request::Listen => self.clients[index].published.append(&mut received.fds),
+            Request::Register { bundle, ports } => {
+                let sockets = std::mem::take(&mut self.clients[index].published);
+                let netns = received.fds.pop().ok_or_else(|| refusal("without a namespace"))?;
+                if sockets.len() != ports.len() {
+                    return Err(refusal("as many sockets as ports are wanted"));
+                }
+                let published = sockets
+                    .into_iter()
+                    .zip(ports)
+                    .map(|(socket, port)| Published { socket, port })
+                    .collect();
+                let networks = Vec::new();
+                let member = Member { bundle, netns, networks, published, forwarder: None };
+                self.clients[index].member = Some(member);
+                self.load(index).inspect_err(|_| self.clients[index].gone = true)?;
+            }
+            Request::Reload { bundle } => {
+                let is_meant = |client: &Client| {
+                    client.member.as_ref().is_some_and(|member| member.bundle == bundle)
+                };
+                let index = self.clients.iter().position(is_meant).ok_or_else(|| {
+                    let subject = bundle.to_string_lossy().into_owned();
+                    Error::new(Code::NotFound, "network", subject, "is not registered")
+                })?;
+                self.load(index)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes what a member's document says, and takes away what it no longer says.
+    fn load(&mut self, index: usize) -> Result<()> {
+        let Some(member) = &mut self.clients[index].member else { return Ok(()) };
+        let wanted = Document::read(&member.bundle)?.networks;
+        let had = std::mem::replace(&mut member.networks, wanted.clone());
+        self.apply_rules()?; // before there is somebody to break them
+        let Some(member) = &mut self.clients[index].member else { return Ok(()) };
+        for network in &wanted {
+            let bridge = links::ensure_bridge(&self.route, network)?;
+            let device = device(&member.bundle, network);
+            links::connect(&self.route, bridge, &device, network, &member.netns)?;
+        }
+        let gone: Vec<Attachment> =
+            had.into_iter().filter(|old| !wanted.iter().any(|new| new == old)).collect();
+        for network in &gone {
+            if !wanted.iter().any(|new| new.interface == network.interface) {
+                let device = device(&member.bundle, network);
+                self.route.remove_link(&device).at("remove", &device)?;
+            }
+        }
+        member.forward()?;
+        self.sweep(&gone)
+    }
+
+    fn networks(&self) -> impl Iterator<Item = &Attachment> {
+        let members = self.clients.iter().filter_map(|client| client.member.as_ref());
+        members.flat_map(|member| &member.networks)
+    }
+
+    fn apply_rules(&self) -> Result<()> {
+        let bridges: BTreeMap<&str, bool> =
+            self.networks().map(|network| (network.bridge.as_str(), network.internal)).collect();
+        links::filter(&bridges.into_iter().collect::<Vec<_>>())
+    }
+
+    /// Removes the bridges of networks that nobody is in any more.
+    fn sweep(&self, left: &[Attachment]) -> Result<()> {
+        for network in left {
+            if !self.networks().any(|other| other.bridge == network.bridge) {
+                let bridge = &network.bridge;
+                self.route.remove_link(bridge).at("remove", bridge)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn drop_clients(&mut self) {
+        let mut left = Vec::new();
+        for client in self.clients.extract_if(.., |client| client.gone) {
+            let Some(member) = client.member else { continue };
+            if let Some(forwarder) = &member.forwarder {
+                end(forwarder);
+            }
+            for network in &member.networks {
+                // The kernel takes it with the container's namespace, but later: its name is to be free now.
+                let _ = self.route.remove_link(&device(&member.bundle, network));
+            }
+            left.extend(member.networks);
+        }
+        if !left.is_empty() {
+            let _ = self.sweep(&left); // a bridge that stays does no harm
+            self.idle_since = Instant::now();
+        }
+    }
+
+    /// Starts the forwarders anew that have ended: those who connect meanwhile wait at the socket.
+    fn revive(&mut self) -> Result<()> {
+        while let Ok(Some(_)) = waitid(WaitId::All, WaitIdOptions::EXITED | WaitIdOptions::NOHANG) {
+        }
+        for member in self.clients.iter_mut().filter_map(|client| client.member.as_mut()) {
+            let Some(forwarder) = &member.forwarder else { continue };
+            let mut look = [PollFd::new(forwarder, PollFlags::IN)];
+            let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+            if poll(&mut look, Some(&now)).is_ok_and(|count| count > 0) {
+                member.forward()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The name of the device that a container has on a bridge: at most 15 bytes, the same for every supervisor.
+fn device(bundle: &std::path::Path, network: &Attachment) -> String {
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64; // FNV-1a
+    for byte in bundle
+        .as_os_str()
+        .as_encoded_bytes()
+        .iter()
+        .chain(b"\0")
+        .chain(network.interface.as_bytes())
+    {
+        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
+    }
+    format!("v{:012x}", hash & 0xffff_ffff_ffff)
+}
+
+/// What is known to `asker`, who sees those that share a network with it.
+fn lookup(clients: &[Client], asker: IpAddr, question: &Question) -> Known {
+    let attachments = || {
+        clients
+            .iter()
+            .filter_map(|client| client.member.as_ref())
+            .flat_map(|member| &member.networks)
+    };
+    // All of its networks, whichever it asks by.
+    let own: Vec<&str> = clients
+        .iter()
+        .filter_map(|client| client.member.as_ref())
+        .filter(|member| member.networks.iter().any(|network| network.ips().any(|ip| ip == asker)))
+        .flat_map(|member| member.networks.iter().map(|network| network.name.as_str()))
+        .collect();
+    let visible = || attachments().filter(|network| own.contains(&network.name.as_str()));
+    if let Some(address) = question.reversed() {
+        let found = visible().find(|network| network.ips().any(|ip| ip == address));
+        let name = found.and_then(|network| network.names.first());
+        return name.map_or(Known::Other, |name| Known::Name(name.clone()));
+    }
+    let addresses: Vec<IpAddr> = visible()
+        .filter(|network| network.names.contains(&question.name))
+        .flat_map(Attachment::ips)
+        .collect();
+    if addresses.is_empty() { Known::Other } else { Known::Addresses(addresses) }
+}
+
+/// Ends a process that we hold.
+fn end(pidfd: &OwnedFd) {
+    let _ = pidfd_send_signal(pidfd, Signal::KILL); // it has ended by itself
+}
