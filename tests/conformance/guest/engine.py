@@ -64,7 +64,7 @@ def crowded() -> dict[str, Any]:
     pod.mkdir()
     for cgroup in (user, pod):
         (cgroup / "cgroup.subtree_control").write_text("+memory +pids")
-    for name, value in (("memory.max", 24 * MIB), ("memory.swap.max", 0)):
+    for name, value in (("memory.max", 24 << 20), ("memory.swap.max", 0)):
         (pod / name).write_text(str(value))
     parent = ("--cgroup-parent", "/user/pod")
     seen = [run(*parent, command=("tail", "/dev/zero")) for _ in range(2)]

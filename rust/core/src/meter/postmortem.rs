@@ -6,13 +6,10 @@
 
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
 use serde::Serialize;
 
 use super::files::{File, Files, keyed, number};
-use crate::paths::read_host;
-
-/// Larger than memory.events.local.
-const EVENTS_BYTES: usize = 4096;
 
 /// The cgroups above a container's, and how often each had hit its own limit when it began.
 #[derive(Debug)]
@@ -36,9 +33,17 @@ impl Above {
 }
 
 /// How often a cgroup's own limit was hit and nothing could be given back; none without the controller, and for the root.
+/// That is the rule on many machines, and no error: making one draws pages of code into every monitor.
 fn hits(path: &Path) -> Option<u64> {
-    let text = read_host(&path.join("memory.events.local"), EVENTS_BYTES).ok()?;
-    keyed(&String::from_utf8_lossy(&text), "oom")
+    keyed(text(path, "memory.events.local", &mut [0; 512])?, "oom")
+}
+
+/// The text of a short file of a cgroup.
+fn text<'a>(path: &Path, name: &str, buffer: &'a mut [u8; 512]) -> Option<&'a str> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path.join(name), flags, Mode::empty()).ok()?;
+    let count = rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut *buffer)).ok()?;
+    std::str::from_utf8(&buffer[..count]).ok()
 }
 
 /// What is known of it.
@@ -80,7 +85,7 @@ pub fn examine(
         Some(hit) => ("above", Some(hit)),
         None => ("machine", None),
     };
-    let limit = cgroup.and_then(|path| read_host(&path.join("memory.max"), EVENTS_BYTES).ok());
+    let limit = cgroup.and_then(|path| number(text(path, "memory.max", &mut [0; 512])?));
     let (victim, reason) = if is_program_killed {
         ("program", "")
     } else {
@@ -90,7 +95,7 @@ pub fn examine(
         kills,
         whose,
         cgroup: cgroup.map(Path::to_owned),
-        limit_bytes: limit.and_then(|text| number(&String::from_utf8_lossy(&text))),
+        limit_bytes: limit,
         peak_bytes: files.read(File::MemoryPeak, &mut buffer).and_then(number),
         victim,
         reason,

@@ -205,7 +205,8 @@ impl Container {
         let Some(history) = self.history.as_mut().filter(|history| history.is_due()) else {
             return;
         };
-        if let Err(error) = history.record(self.bundle.as_fd(), buffer) {
+        let counted = self.meter.counted_usec();
+        if let Err(error) = history.record(self.bundle.as_fd(), counted, buffer) {
             self.events.error.get_or_insert(error);
             self.history = None;
         }

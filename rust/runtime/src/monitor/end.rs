@@ -33,8 +33,9 @@ impl Container {
         if let Some(error) = self.log.as_mut().and_then(|log| log.error.take()) {
             exit.error.get_or_insert(error);
         }
+        let counted = self.meter.counted_usec();
         if let Some(Err(error)) =
-            self.history.as_mut().map(|history| history.finish(self.bundle.as_fd()))
+            self.history.as_mut().map(|history| history.finish(self.bundle.as_fd(), counted))
         {
             exit.error.get_or_insert(error);
         }

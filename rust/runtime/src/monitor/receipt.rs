@@ -165,6 +165,12 @@ impl Meter {
         self.device_bytes = self.device.as_ref().and_then(Device::bytes);
     }
 
+    /// Its processor time where no cgroup counts it: the inherited counter, and what exec'd programs have used that ended.
+    pub(super) fn counted_usec(&self) -> Option<u64> {
+        let usec = self.clock.as_ref().and_then(Clock::usec)?;
+        Some(usec + self.sum.user_usec + self.sum.system_usec)
+    }
+
     /// What nobody else knows while the container lives, as [`pyrt_core::meter::sample::Told`] in JSON.
     pub(super) fn tell(&self) -> Vec<u8> {
         let told = Told {
