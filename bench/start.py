@@ -21,6 +21,7 @@ from typing import Any
 import images
 import launch
 import memory
+import meter
 import oci
 from machine import IMAGE, PYRT, Machine
 from timing import median_ms, spread_ms, time_commands
@@ -141,8 +142,8 @@ def main() -> int:
     )
     parser.add_argument(
         "--part",
-        choices=("engine", "runtime", "images"),
-        help="only pyrt, only pyrt-runtime, or only what is done with images",
+        choices=("engine", "runtime", "images", "meter"),
+        help="only pyrt, only pyrt-runtime, only what is done with images, or only the meter",
     )
     parser.add_argument(
         "--archive", default="", help="a root file system to pull (default: mmdebstrap makes one)"
@@ -156,12 +157,14 @@ def main() -> int:
     runtime = ""
     try:
         machine.prepare()
-        if options.part != "runtime":
+        if options.part not in ("runtime", "meter"):
             runtime = machine.make_images()
         if options.part in (None, "engine"):
             measure_engine(machine, options.runs, runtime, report)
         if options.part in (None, "images") and runtime:
             images.measure(machine, report, options.archive)
+        if options.part in (None, "meter"):
+            meter.measure(machine, report)
         if options.part in (None, "runtime"):
             # Small differences: medians of a hundred.
             oci.measure(machine, max(options.runs, 100), report)

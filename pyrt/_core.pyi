@@ -4,9 +4,11 @@ Every call that waits releases the GIL; none changes process-wide state (no setn
 signal dispositions), so a threaded program can use all of them. Failures raise `CoreError`.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 RUNTIME_NAME: str
+NETWORK_NAME: str
 """File name of the native binary, `pyrt-runtime`."""
 
 class CoreError(Exception):
@@ -246,21 +248,47 @@ def set_frozen(path: str, is_frozen: bool) -> None:
 def update_limits(cgroup: str, resources: bytes) -> None:
     """Write new limits, `linux.resources` as JSON, to a container's cgroup; if one is refused the old ones are put back."""
 
+def make_cgroup(parent: str, id: str, resources: bytes) -> str:
+    """Make the cgroup `pyrt-<id>` below `parent` with these limits, `linux.resources` as JSON; its directory.
+
+    Raises denied naming a controller that a limit needs; nothing is left then.
+    """
+
+def remove_cgroup(path: str) -> bool:
+    """Remove a cgroup with all that is below it; False if a process has yet to die there."""
+
 def manager_cgroup() -> str:
     """The directory of the own cgroup of the user's systemd. Raises denied if it does not listen."""
 
 class Meter:
-    """What many cgroups use, read again and again from files that are kept open (three each; fifteen in full samples)."""
+    """What many containers use, read again and again.
 
-    def __init__(self, cgroups: list[str]) -> None:
-        """Of these directories. Raises not_found."""
+    The files of cgroups are kept open, three for each and eighteen after a full sample. A fifth of the process's limit of
+    descriptors is left free; what does not fit is opened each time (raise RLIMIT_NOFILE to keep more).
+    """
+
+    def __init__(self, targets: Sequence[str | tuple[str | None, int, str]]) -> None:
+        """Of cgroups' directories, and of containers: (its own cgroup's directory or None, the host pid of its init, the
+        runtime directory of its monitor). What the cgroup of a container does not tell comes from its processes, and from
+        what its monitor knows. Raises not_found."""
 
     @staticmethod
     def names(full: bool = False) -> tuple[str, ...]:
         """The names of a sample's numbers, each with its unit."""
 
     def sample(self, full: bool = False) -> list[tuple[int | None, ...]]:
-        """One tuple for each cgroup: numbers in the order of `names`, None for what it does not tell. The GIL is released."""
+        """One tuple for each target: numbers in the order of `names`, None for what is not to be had. The GIL is released."""
+
+    def measure(self, full: bool = False) -> list[dict[str, tuple[int | None, str, str, str]]]:
+        """The same by name, with what is known of each: (value, source, quality, reason)."""
+
+def ensure_networks(binary: str, run_root: str, uplink: list[str]) -> None:
+    """Make sure that the user's bridge networks are kept, by the network binary; `uplink` is pasta's command line, in which
+    `{netns}` stands for the networks' namespace.
+    """
+
+def reload_networks(run_root: str, bundle: str) -> None:
+    """Have a running container's `network.json` read again, and its networks changed to it."""
 
 def user_namespace(binary: str, run_root: str) -> dict[str, Any]:
     """Make sure the per-user namespace is held: {"holder": pid, "uid_map": [[0,1000,1],…], "gid_map": …, "single": bool}."""

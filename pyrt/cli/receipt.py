@@ -49,6 +49,25 @@ def lines(usage: dict[str, Any]) -> str:
     return output.table(rows)
 
 
+WHOSE = {
+    "container": "its own limit of {limit} was used up",
+    "inside": "the limit of a cgroup that it made was used up",
+    "above": "the limit of {limit} of {cgroup} was used up, which it shared with others",
+    "machine": "the machine's memory was used up",
+}
+"""By `whose` of `meter::postmortem` (rust/core)."""
+
+
+def explain(oom: dict[str, Any]) -> str:
+    """One sentence on what was killed for want of memory, and whose limit that was."""
+    limit = show("limit_bytes", oom["limit_bytes"])
+    whose = WHOSE[oom["whose"]].format(limit=limit, cgroup=oom["cgroup"])
+    count = f"{oom['kills']} process{'' if oom['kills'] == 1 else 'es'} killed"
+    victim = ", its program among them" if oom["victim"] == "program" else ""
+    peak = "" if oom["peak_bytes"] is None else f"; its peak was {show('bytes', oom['peak_bytes'])}"
+    return f"out of memory: {whose}, {count}{victim}{peak}"
+
+
 def deliver(wanted: str, ended: dict[str, Any] | None) -> None:
     """What `run --receipt` (`-`: a table on stderr) or `--receipt=FILE` (JSON) asks for.
 
@@ -63,9 +82,12 @@ def deliver(wanted: str, ended: dict[str, Any] | None) -> None:
         )
     elif wanted == "-":
         output.complain(lines(usage))
+        if oom := ended.get("oom"):
+            output.complain(explain(oom))
     else:
         document = {key: ended[key] for key in ("id", "exit_code", "started_at", "finished_at")}
-        text = output.indented(document | {"usage": usage}, "  ")
+        document |= {"usage": usage} | ({"oom": ended["oom"]} if "oom" in ended else {})
+        text = output.indented(document, "  ")
         files.write_whole(os.path.abspath(wanted), f"{text}\n".encode(), mode=0o644)
 
 

@@ -58,7 +58,8 @@ class Receipts(Verb):
         """Whose it is, and all numbers."""
         head = f"{self.identify(entry)}  {entry['name']}  {entry['image']}"
         ended = f"{entry['started_at']} to {entry['finished_at']}, exit code {entry['exit_code']}"
-        return f"{head}\n{ended}\n{receipt.lines(entry['usage'])}"
+        oom = f"\n{receipt.explain(entry['oom'])}" if entry.get("oom") else ""
+        return f"{head}\n{ended}{oom}\n{receipt.lines(entry['usage'])}"
 
     def row(self, entry: dict[str, Any]) -> list[str]:
         """One line."""

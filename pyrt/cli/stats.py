@@ -77,6 +77,7 @@ class Stats(Verb):
         running = self.find(engine)
         watcher = usage.Watcher(running)
         before: dict[str, usage.Look] = {}
+        shared = None
         while True:
             looks = watcher.look()
             rows = []
@@ -86,7 +87,8 @@ class Stats(Verb):
                     # Nobody waits for a second look: the monitor had one.
                     used |= recent.rates(look.record.bundle, time.time(), limit)
                 rows.append(self.row(look, used))
-            self.show(rows, watcher)
+            earlier, shared = shared, usage.Reconciliation(looks)
+            self.show(rows, watcher, shared.remainders(earlier) if earlier else {})
             if self.no_stream or (self.containers and not running):
                 return 0
             time.sleep(self.interval)
@@ -109,7 +111,9 @@ class Stats(Verb):
             return [records.find(engine.layout, name) for name in self.containers]
         return selection.list_reported(engine)
 
-    def show(self, rows: list[dict[str, Any]], watcher: usage.Watcher) -> None:
+    def show(
+        self, rows: list[dict[str, Any]], watcher: usage.Watcher, remainders: dict[str, float]
+    ) -> None:
         """One screen."""
         if self.format == "json":
             fields = [{key: row[key] for key in row if key.islower()} for row in rows]
@@ -128,6 +132,8 @@ class Stats(Verb):
         if rows and os.isatty(2):
             cost = watcher.cost_ns / 1000 / len(rows)
             output.complain(f"one look costs {cost:.0f} µs per container")
+            for directory, percent in remainders.items():
+                output.complain(f"{percent:.2f}% of a CPU was used beside them in {directory}")
         sys.stdout.flush()
 
     def row(self, look: usage.Look, used: dict[str, Any]) -> dict[str, Any]:
@@ -183,9 +189,6 @@ class Stats(Verb):
             "net_io": net.replace("~", ""),
             "block_io": block.replace("~", ""),
             "pids": str(used["pids"]),
-            "usage": {
-                name: {"value": m.value, "source": m.source, "quality": m.quality}
-                for name, m in look.values.items()
-            },
+            "usage": {name: measure.to_dict() for name, measure in look.values.items()},
         }
         return texts | fields

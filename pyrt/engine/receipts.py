@@ -2,7 +2,8 @@
 
 Each is the document {id, name, image, exit_code, started_at, finished_at, usage}. `usage` is what
 `meter::receipt` (rust/core) tells: {NAME: {value, source, quality, reason}}, the name with its
-unit, the value an integer or null.
+unit, the value an integer or null. Where something was killed for want of memory, `oom` beside it
+is what `meter::postmortem` knows: {kills, whose, cgroup, limit_bytes, peak_bytes, victim, reason}.
 """
 
 from __future__ import annotations

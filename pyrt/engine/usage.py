@@ -1,7 +1,7 @@
 """What running containers use, as rates and shares: two looks at each, or one and its start.
 
-A look is of all containers at once, by `native.meter` where they have cgroups of their own; what a
-cgroup does not tell comes from /proc, and is marked.
+A look is of all containers at once, by `native.meter`: from cgroups of their own, whose files stay
+open, and from their processes for what no cgroup tells.
 """
 
 from __future__ import annotations
@@ -47,80 +47,78 @@ class Watcher:
         self.records = records
         self.directories = [stats.own_cgroup(record) for record in records]
         self.cpu_limits = [cpu_limit(directory) for directory in self.directories]
-        self.meter = native.meter([path for path in self.directories if path])
-        self.names = self.meter.names(full=True)
+        self.memory_limits = [memory_limit(directory) for directory in self.directories]
+        self.meter = native.meter(
+            [
+                (directory or None, record.pid, record.runtime)
+                for record, directory in zip(records, self.directories, strict=True)
+            ]
+        )
         self.cost_ns = 0
         """What the last look has cost, all containers together."""
 
     def look(self) -> list[Look]:
         """One look at each, in order."""
         began_ns = time.monotonic_ns()
-        samples = iter(self.meter.sample(full=True))
         looks = []
-        for record, directory in zip(self.records, self.directories, strict=True):
-            values = {}
-            if directory:
-                values = {
-                    name: Measure(value, directory, "exact")
-                    for name, value in zip(self.names, next(samples), strict=True)
-                    if value is not None
-                }
-            looks.append(Look(record, time.monotonic_ns(), complete(record, values, directory)))
+        samples = self.meter.measure(full=True)
+        for record, limit, sample in zip(self.records, self.memory_limits, samples, strict=True):
+            values = {name: Measure(*told) for name, told in sample.items()}
+            values["memory_limit_bytes"] = limit
+            looks.append(Look(record, began_ns, values))
         self.cost_ns = time.monotonic_ns() - began_ns
         return looks
 
 
-def complete(record: Record, values: dict[str, Measure], directory: str) -> dict[str, Measure]:
-    """Add what the cgroup does not tell: from /proc, summed over the processes."""
-    wanted = {"cpu_usage_usec", "memory_current_bytes", "pids_current", "io_read_bytes"}
-    pids = stats.container_pids(record.pid) if wanted - values.keys() else []
-    if "cpu_usage_usec" not in values:
-        total = sum(map(stats.cpu_usec, pids))
-        values["cpu_usage_usec"] = Measure(total, "/proc/<pid>/stat", "estimate")
-    if "memory_current_bytes" not in values:
-        total = sum(map(stats.pss_bytes, pids))
-        values["memory_current_bytes"] = Measure(total, "/proc/<pid>/smaps_rollup", "estimate")
-    if "pids_current" not in values:
-        values["pids_current"] = Measure(sum(map(threads, pids)), "/proc/<pid>/status", "estimate")
-    if "io_read_bytes" not in values:
-        read, written = map(sum, zip(*map(io_bytes, pids), (0, 0), strict=True))
-        values["io_read_bytes"] = Measure(read, "/proc/<pid>/io", "estimate")
-        values["io_write_bytes"] = Measure(written, "/proc/<pid>/io", "estimate")
-    limit = stats.read_number(f"{directory}/memory.max") if directory else None
-    values["memory_limit_bytes"] = limit or Measure(host_memory(), "/proc/meminfo", "exact")
-    received, sent = traffic(record.pid)
-    values["network_receive_bytes"] = Measure(received, "/proc/<pid>/net/dev", "exact")
-    values["network_transmit_bytes"] = Measure(sent, "/proc/<pid>/net/dev", "exact")
-    return values
+class Reconciliation:
+    """What the cgroups have used that containers without their own share with others: whatever is
+    there beside those containers bounds what was missed of them.
+    """
+
+    def __init__(self, looks: list[Look]) -> None:
+        self.looks: dict[str, list[Look]] = {}
+        for look in looks:
+            source = look.values["cpu_usage_usec"].source
+            directory = "" if source == "cpu.stat" else stats.shared_cgroup(look.record)
+            if directory:
+                self.looks.setdefault(directory, []).append(look)
+        self.used = {directory: cgroup_cpu_usec(directory) for directory in self.looks}
+        self.at_ns = time.monotonic_ns()
+
+    def remainders(self, before: Reconciliation) -> dict[str, float]:
+        """By directory, the share of one CPU, in percent, that was used beside the containers
+        since `before`.
+        """
+        elapsed_ns = max(1, self.at_ns - before.at_ns)
+        found = {}
+        for directory, looks in self.looks.items():
+            earlier = {look.record.id: look for look in before.looks.get(directory, [])}
+            if set(earlier) != {look.record.id for look in looks}:
+                continue
+            told = sum(
+                (look.number("cpu_usage_usec") or 0)
+                - (earlier[look.record.id].number("cpu_usage_usec") or 0)
+                for look in looks
+            )
+            rest = self.used[directory] - before.used[directory] - told
+            found[directory] = max(0, rest) * 1e5 / elapsed_ns
+        return found
 
 
-def threads(pid: int) -> int:
-    """The tasks of a process: what pids.current counts."""
-    for line in read_text(f"/proc/{pid}/status").splitlines():
-        if line.startswith("Threads:"):
+def cgroup_cpu_usec(directory: str) -> int:
+    """The processor time of all in a cgroup; 0 if it cannot be read."""
+    for line in read_text(f"{directory}/cpu.stat").splitlines():
+        if line.startswith("usage_usec "):
             return int(line.split()[1])
     return 0
 
 
-def io_bytes(pid: int) -> tuple[int, int]:
-    """Bytes read from and written to devices, by a process and its children that it waited for;
-    what was dirtied and then removed is taken off. Zeros where that is closed to us.
-    """
-    fields = dict(line.split(": ") for line in read_text(f"/proc/{pid}/io").splitlines())
-    written = int(fields.get("write_bytes", 0)) - int(fields.get("cancelled_write_bytes", 0))
-    return int(fields.get("read_bytes", 0)), max(0, written)
-
-
-def traffic(pid: int) -> tuple[int, int]:
-    """Bytes received and sent by the network namespace of `pid`, without its loopback."""
-    received = sent = 0
-    for line in read_text(f"/proc/{pid}/net/dev").splitlines()[2:]:
-        name, _, numbers = line.partition(":")
-        fields = numbers.split()
-        if name.strip() != "lo" and len(fields) > 8:
-            received += int(fields[0])
-            sent += int(fields[8])
-    return received, sent
+def memory_limit(directory: str) -> Measure:
+    """What memory.max allows; without it all of the machine's."""
+    text = read_text(f"{directory}/memory.max").strip() if directory else ""
+    if text.isdigit():
+        return Measure(int(text), "memory.max", "exact")
+    return Measure(host_memory(), "/proc/meminfo", "exact")
 
 
 def host_memory() -> int:
@@ -140,7 +138,8 @@ def compare(before: Look | None, after: Look, limit: float | None) -> dict[str, 
 
     `cpu_percent` is of one CPU, `cpu_of_host_percent` of all, `cpu_of_limit_percent` of --cpus.
     Working set and its share of the limit; the share of time in which something waited
-    for a CPU, memory or IO (`pressure_*_percent`). `estimates` names what no kernel counted.
+    for a CPU, memory or IO (`pressure_*_percent`). `estimates` names what no kernel counted for
+    the whole container.
     """
     age_ns = max(1, now() - parse_rfc3339(after.record.started_at))
     elapsed_ns = after.at_ns - before.at_ns if before else age_ns
@@ -162,7 +161,9 @@ def compare(before: Look | None, after: Look, limit: float | None) -> dict[str, 
         "memory_percent": working_set / available * 100 if available else None,
         "pids": after.number("pids_current"),
         "estimates": sorted(
-            name for name, measure in after.values.items() if measure.quality == "estimate"
+            name
+            for name, measure in after.values.items()
+            if measure.quality in ("estimate", "bounded")
         ),
     }
     for kind in ("cpu", "memory", "io"):

@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pyrt.accounting import ring
 
 WORK = "while true; do i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; sleep 0.2; done"
@@ -60,7 +62,8 @@ def test_without_a_cgroup_it_is_an_estimate_of_the_same(pyrt: Any) -> None:
     pyrt.ok("stop", "-t", "0", "bare")
     rows = json.loads(pyrt.ok("stats", "--since", "1h", "--format", "json", "bare"))
     last = rows[1]
-    for name in ("cpu_usage_usec", "memory_working_set_bytes", "pids_current", "io_read_bytes"):
+    assert last["cpu_usage_usec"]["value"] is not None
+    for name in ("memory_working_set_bytes", "pids_current", "io_read_bytes"):
         assert last[name]["value"] is not None, name
         assert last[name]["reason"] == "no kernel counted it", name
     # The shell, its two loops' shells and a sleep or two.
@@ -69,6 +72,23 @@ def test_without_a_cgroup_it_is_an_estimate_of_the_same(pyrt: Any) -> None:
     # Two loops, on whatever processors there are: some tenths of a second in each row.
     assert 50_000 < last["cpu_usage_usec"]["value"] < 11_000_000
     assert "~" in pyrt.ok("stats", "--since", "1h", "bare")
+
+
+def test_without_a_cgroup_a_counter_fills_the_rows(pyrt: Any) -> None:
+    if int(Path("/proc/sys/kernel/perf_event_paranoid").read_text()) > 2:
+        pytest.skip("kernel.perf_event_paranoid is above 2")
+    pyrt.ok(
+        "run", "-d", "--name", "bare", "--cgroups=disabled", "--network", "none", "demo",
+        "sh", "-c", "while :; do :; done",
+    )  # fmt: skip
+    wait_for_rows(pyrt, "bare", 2)
+    pyrt.ok("kill", "bare")
+    pyrt.ok("wait", "bare")
+    history = json.loads(pyrt.ok("stats", "--since", "1h", "--format", "json", "bare"))
+    total = sum(row["cpu_usage_usec"]["value"] for row in history)
+    receipt = json.loads(pyrt.ok("receipts", "--format", "json", "bare"))[0]["usage"]
+    truth = receipt["cpu_usage_usec"]["value"]
+    assert abs(total - truth) <= truth * 0.1, (history, receipt)
 
 
 def test_history_outlives_its_monitor_and_goes_on(pyrt: Any) -> None:

@@ -114,10 +114,71 @@ def test_an_orphan_that_nobody_waits_for_is_missing_and_said_to_be(pyrt: Any) ->
     assert used["cpu_waited_usec"]["value"] < used["cpu_usage_usec"]["value"] / 2, used
 
 
+def may_count() -> bool:
+    """Whether perf_event_open(2) is open to users here."""
+    return int(Path("/proc/sys/kernel/perf_event_paranoid").read_text()) <= 2
+
+
+HOST = ("-v", "/usr:/usr:ro", "-v", "/lib:/lib:ro", "-v", "/lib64:/lib64:ro")
+"""The machine's own programs in the demo image, which has none that ignores SIGCHLD."""
+
+IGNORE = (
+    "$SIG{CHLD} = 'IGNORE';"
+    "for (1, 2) { if (!fork) { for ($i = 0; $i < 2e7; $i++) {} exit } }"
+    "1 while wait != -1"
+)
+"""Children that the kernel reaps itself: whoever waits for this program hears nothing of them."""
+
+
+def perl(script: str) -> tuple[str, ...]:
+    if not os.path.isdir("/lib64") or not os.access("/usr/bin/perl", os.X_OK):
+        pytest.skip("no /usr/bin/perl, which Debian always has")
+    return (*HOST, "demo", "/usr/bin/perl", "-e", script)
+
+
+def test_children_of_a_program_that_ignores_them_raise_their_flag(pyrt: Any) -> None:
+    delegated()
+    used = run(pyrt, "--init", *perl(IGNORE))
+    truth, waited = used["cpu_usage_usec"], used["cpu_waited_usec"]
+    assert truth["quality"] == "exact"
+    assert waited["value"] < truth["value"] / 2, used
+    assert waited["quality"] == "bounded"
+    assert "ignores SIGCHLD" in waited["reason"]
+
+
+def test_without_a_cgroup_the_kernels_counter_sees_them(pyrt: Any) -> None:
+    used = run(pyrt, "--cgroups=disabled", "--init", *perl(IGNORE))
+    cpu, waited = used["cpu_usage_usec"], used["cpu_waited_usec"]
+    assert waited["quality"] == "bounded"
+    if not may_count():
+        assert cpu == waited and "SIGCHLD" in cpu["reason"]
+        return
+    assert (cpu["source"], cpu["quality"]) == ("perf_event_open", "estimate")
+    assert cpu["value"] > waited["value"] * 2, used
+    rest = used["cpu_remainder_usec"]
+    if rest["value"] is None:
+        assert "machine's root" in rest["reason"]
+
+
+@pytest.mark.parametrize("init", [(), ("--init",)], ids=["plain", "init"])
+def test_the_counter_is_near_the_truth(pyrt: Any, init: tuple[str, ...]) -> None:
+    """What nobody waited for is counted, too: within a tenth of what the same did in a cgroup."""
+    if not may_count():
+        pytest.skip("kernel.perf_event_paranoid is above 2")
+    delegated()
+    script = f"({BURN}; {BURN}) & ({BURN}; {BURN}) & wait; ({BURN}; {BURN}) & sleep 2"
+    used = run(pyrt, "--cgroups=disabled", *init, "demo", "sh", "-c", script)
+    rest = used["cpu_remainder_usec"]
+    # The shared cgroup has the container, its monitor, and the tests around it, which wait.
+    assert rest["quality"] == "estimate"
+    assert rest["value"] < used["cpu_usage_usec"]["value"] * 0.2 + 200_000, used
+
+
 def test_without_a_cgroup_the_wait_is_what_counts(pyrt: Any) -> None:
     used = run(pyrt, "--cgroups=disabled", "--init", "demo", "sh", "-c", BURN)
     assert used["cpu_usage_usec"]["source"] == "wait4"
     assert used["cpu_usage_usec"] == used["cpu_waited_usec"]
+    assert used["cpu_usage_usec"]["quality"] == ("exact" if may_count() else "bounded")
     assert used["cpu_usage_usec"]["value"] > 50_000
     assert used["io_reads"]["reason"] == "it had no cgroup of its own"
 
@@ -140,6 +201,23 @@ def test_what_exec_uses_is_in_the_containers_receipt(pyrt: Any, cgroups: str) ->
     used = json.loads(pyrt.ok("receipts", "--format", "json", box))[0]["usage"]
     assert used["cpu_usage_usec"]["value"] > 300_000, used
     assert used["cpu_waited_usec"]["value"] > 300_000, used
+
+
+def test_bytes_of_devices_are_counted_without_a_controller(pyrt: Any) -> None:
+    """Written, and written but removed before any of it was due."""
+    place = pyrt.root / "device"
+    place.mkdir(exist_ok=True)
+    megabytes = 8
+    write = f"dd if=/dev/zero bs=1M count={megabytes}"
+    options = ("-v", f"{place}:/d", "demo", "sh", "-c")
+    kept = run(pyrt, *options, f"{write} conv=fsync of=/d/kept")
+    if kept["io_write_bytes"]["source"] == "io.stat":
+        pytest.skip("this machine gives the io controller to its users")
+    assert kept["io_write_bytes"]["source"] == "/proc/<pid>/io"
+    assert megabytes << 20 <= kept["io_write_bytes"]["value"] < (megabytes << 20) * 1.05, kept
+    # A new name: what replaces a file is written out when it is closed (ext4's auto_da_alloc).
+    removed = run(pyrt, *options, f"{write} of=/d/removed; rm /d/removed")
+    assert removed["io_write_bytes"]["value"] < 1 << 20, removed
 
 
 def test_traffic_is_counted(pyrt: Any) -> None:

@@ -8,6 +8,7 @@ pub mod files;
 pub mod fork;
 pub mod memory;
 pub mod mount;
+pub mod perf;
 pub mod scheduling;
 pub mod sealed;
 pub mod seccomp;

@@ -1,9 +1,15 @@
 //! The files of one cgroup (version 2), each opened once and read again from its start: seven times cheaper than opening
 //! it each time (the path walk and the seq_file are what costs).
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
+use rustix::process::Resource;
+
+use crate::error::{At, Result};
+use crate::paths::open_host;
 
 /// The file that a number is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,18 +80,47 @@ enum Slot {
     Open(OwnedFd),
 }
 
-/// The files of one cgroup; each is opened when it is first asked for.
+/// Where the files are opened.
+#[derive(Debug)]
+enum Place {
+    /// A directory that is held.
+    Held(OwnedFd),
+    /// The path of a directory that had this inode number, which no other cgroup ever gets.
+    Named(PathBuf, u64),
+}
+
+/// The files of one cgroup; each is opened when it is first asked for, and kept.
 #[derive(Debug)]
 pub struct Files {
-    dir: OwnedFd,
+    place: Place,
     slots: [Slot; COUNT],
+    /// Descriptors of a lower number are kept. The kernel gives the lowest free one: a high one says that the process has
+    /// few left, and those are not ours to take.
+    keeps_below: i32,
 }
 
 impl Files {
     /// Of the cgroup that is the directory `dir`.
     #[must_use]
     pub fn of(dir: OwnedFd) -> Self {
-        Self { dir, slots: Default::default() }
+        Self { place: Place::Held(dir), slots: Default::default(), keeps_below: i32::MAX }
+    }
+
+    /// Of the cgroup at `path`, without a descriptor for its directory: who samples a thousand of them has three for each
+    /// and not four. Of the process's limit of descriptors a fifth is left free; what does not fit is opened each time.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub fn at(path: &Path) -> Result<Self> {
+        let dir = open_host(path, OFlags::PATH | OFlags::DIRECTORY)?;
+        let id = rustix::fs::fstat(&dir).at("stat", path)?.st_ino;
+        let most = rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
+        let keeps_below = i32::try_from(most / 5 * 4).unwrap_or(i32::MAX);
+        let mut slots: [Slot; COUNT] = Default::default();
+        for file in [File::CpuStat, File::MemoryCurrent, File::PidsCurrent] {
+            fill(&mut slots[file as usize], file, dir.as_fd(), keeps_below);
+        }
+        Ok(Self { place: Place::Named(path.to_owned(), id), slots, keeps_below })
     }
 
     /// The text of a file, in `buffer`; none where there is no such file, as without its controller, or where the cgroup
@@ -97,25 +132,48 @@ impl Files {
 
     /// [`Files::read`] into a buffer of the caller's; what does not fit is cut.
     pub fn read_into<'a>(&mut self, file: File, buffer: &'a mut [u8]) -> Option<&'a str> {
-        let fd = self.open(file)?;
+        let passing;
+        let fd = match &self.slots[file as usize] {
+            Slot::Open(fd) => fd,
+            Slot::Absent => return None,
+            Slot::Unopened => {
+                passing = self.open(file)?;
+                match &self.slots[file as usize] {
+                    Slot::Open(fd) => fd,
+                    _ => passing.as_ref()?,
+                }
+            }
+        };
         // One read: each of these files is one record, and what does not fill the buffer is all there is. ENODEV: the cgroup
         // is gone; EOPNOTSUPP: PSI is switched off.
         let count = rustix::io::retry_on_intr(|| rustix::io::pread(fd, &mut *buffer, 0)).ok()?;
         std::str::from_utf8(&buffer[..count]).ok()
     }
 
-    fn open(&mut self, file: File) -> Option<BorrowedFd<'_>> {
+    /// Opens a file into its slot, or gives it away if it is not to be kept; none if the cgroup is gone.
+    fn open(&mut self, file: File) -> Option<Option<OwnedFd>> {
         let slot = &mut self.slots[file as usize];
-        if matches!(slot, Slot::Unopened) {
-            let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-            *slot = rustix::fs::openat(&self.dir, NAMES[file as usize], flags, Mode::empty())
-                .map_or(Slot::Absent, Slot::Open);
-        }
-        match &*slot {
-            Slot::Open(fd) => Some(fd.as_fd()),
-            _ => None,
+        match &self.place {
+            Place::Held(dir) => Some(fill(slot, file, dir.as_fd(), self.keeps_below)),
+            Place::Named(path, id) => {
+                let dir = open_host(path, OFlags::PATH | OFlags::DIRECTORY).ok()?;
+                let is_same = rustix::fs::fstat(&dir).is_ok_and(|found| found.st_ino == *id);
+                is_same.then(|| fill(slot, file, dir.as_fd(), self.keeps_below))
+            }
         }
     }
+}
+
+fn fill(slot: &mut Slot, file: File, dir: BorrowedFd<'_>, keeps_below: i32) -> Option<OwnedFd> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    match rustix::fs::openat(dir, NAMES[file as usize], flags, Mode::empty()) {
+        Ok(fd) if fd.as_raw_fd() >= keeps_below => return Some(fd),
+        Ok(fd) => *slot = Slot::Open(fd),
+        // For want of descriptors, now: the next look may have one.
+        Err(Errno::MFILE | Errno::NFILE) => {}
+        Err(_) => *slot = Slot::Absent,
+    }
+    None
 }
 
 /// A file that is one number; none for `max`.

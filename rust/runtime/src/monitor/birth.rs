@@ -22,10 +22,10 @@ use super::clients::{Client, set_nonblocking, to_json};
 use super::container::{Container, Joining};
 use super::control::listen;
 use super::events::Events;
-use super::helper;
 use super::log::Log;
-use super::receipt::{Meter, Network};
+use super::receipt::{Held, Meter};
 use super::stdio::Stdio;
+use super::uplink;
 
 /// Room for exit.json, with the receipt in it.
 const EXIT_BYTES: u64 = 8192;
@@ -84,7 +84,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
     let (mut stdio, theirs) = Stdio::pipes(job.config.stdin)?;
     let alerts = Alert::set_all(&job.config.alerts, cgroup.as_ref())?;
     let joins = Joins::open(&job.spec)?;
-    let network = Network::default();
+    let held = Held::of(cgroup.is_some());
     let plan = Plan {
         spec: &job.spec,
         id: &job.config.id,
@@ -101,7 +101,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         start: None,
         tied: true,
         new_keyring: true,
-        settle: Some(&|pid| network.hold(&job.spec, pid)),
+        settle: Some(&|pid| held.take(&job.spec, pid)),
         task_limit: job.config.task_limit,
         instead: job.config.instead.clone(),
         pivots: true,
@@ -124,7 +124,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
     let listener = listen(&run_dir).map_err(undone)?;
     let reserve = || Reserved::make(bundle.as_fd(), "exit.json", EXIT_BYTES);
     let record = (!job.config.remove).then(reserve).transpose().map_err(undone)?;
-    let meter = Meter::of(&job, cgroup.as_ref(), network).map_err(undone)?;
+    let meter = Meter::of(&job, cgroup.as_ref(), held).map_err(undone)?;
     let events = Events::watch(cgroup.as_ref());
     let lead = keep(lead).map_err(undone)?;
     let mut created = beginning.finish(&job.spec)?;
@@ -132,10 +132,11 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         stdio.use_terminal(terminal).inspect_err(|_| create::end(created.pidfd.as_fd()))?;
     }
     let ended = |_: &Error| create::end(created.pidfd.as_fd());
-    helper::connect(&job.config, pid, meter.network()).inspect_err(ended)?;
+    let bridged = uplink::connect(&job, pid, meter.network()).inspect_err(ended)?;
     Ok(Container {
         id: job.config.id.clone(),
         bundle,
+        bridged,
         run_dir,
         config: job.config,
         state,

@@ -32,6 +32,8 @@ pub(crate) enum Request {
     Start,
     /// What exec needs: init's pidfd, the filter and the cgroup.
     Join,
+    /// What only we can tell of what it uses.
+    Usage,
 }
 
 impl Request {

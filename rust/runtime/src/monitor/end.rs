@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::clients::{Client, to_json};
 use super::container::Container;
-use super::receipt;
+use super::receipt::{self, Receipt};
 
 impl Container {
     /// Writes exit.json and the receipt, unless the container never was; what those who wait are told.
@@ -33,13 +33,13 @@ impl Container {
         if let Some(error) = self.log.as_mut().and_then(|log| log.error.take()) {
             exit.error.get_or_insert(error);
         }
+        let counted = self.meter.counted_usec();
         if let Some(Err(error)) =
-            self.history.as_mut().map(|history| history.finish(self.bundle.as_fd()))
+            self.history.as_mut().map(|history| history.finish(self.bundle.as_fd(), counted))
         {
             exit.error.get_or_insert(error);
         }
-        let used = ended.map(|ended| ended.usage).unwrap_or_default();
-        let receipt = has_run.then(|| self.meter.conclude(used));
+        let receipt = has_run.then(|| self.meter.conclude(ended));
         if let (Some(receipt), Some(config)) = (&receipt, &self.config.receipt)
             && let Err(error) = receipt::file(config, &exit, receipt)
         {
@@ -52,12 +52,10 @@ impl Container {
         if let Some(error) = self.events.error.take() {
             exit.error.get_or_insert(error);
         }
-        let text = told(&exit, receipt.as_deref());
+        let text = told(&exit, receipt.as_ref());
         match self.record.take().map(|record| record.write(&text)) {
             // Whoever waits is told here, and a later look finds start.json, thus an exit.
-            Some(Err(error)) => {
-                Some(told(&Exit { error: Some(error), ..exit }, receipt.as_deref()))
-            }
+            Some(Err(error)) => Some(told(&Exit { error: Some(error), ..exit }, receipt.as_ref())),
             _ => Some(text),
         }
     }
@@ -85,12 +83,10 @@ impl Container {
 }
 
 /// exit.json, with the receipt in it.
-fn told(exit: &Exit, receipt: Option<&str>) -> Vec<u8> {
+fn told(exit: &Exit, receipt: Option<&Receipt>) -> Vec<u8> {
     let mut text = to_json(exit);
-    if let (Some(receipt), Some(b'}')) = (receipt, text.pop()) {
-        text.extend_from_slice(b",\"usage\":");
-        text.extend_from_slice(receipt.as_bytes());
+    if let Some(receipt) = receipt {
+        receipt.append_to(&mut text);
     }
-    text.push(b'}');
     text
 }

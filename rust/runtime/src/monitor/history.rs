@@ -83,11 +83,16 @@ impl History {
         Instant::now() >= self.due
     }
 
-    /// Reads once and writes a row; `buffer` is for what is read.
+    /// Reads once and writes a row; `buffer` is for what is read, `counted_usec` the processor time where no cgroup counts it.
     ///
     /// # Errors
     /// `kernel`; there will be no more rows then.
-    pub(super) fn record(&mut self, bundle: BorrowedFd<'_>, buffer: &mut [u8]) -> Result<()> {
+    pub(super) fn record(
+        &mut self,
+        bundle: BorrowedFd<'_>,
+        counted_usec: Option<u64>,
+        buffer: &mut [u8],
+    ) -> Result<()> {
         let now = Instant::now();
         // After a stop of the whole machine one row has all of it.
         let seconds =
@@ -97,7 +102,7 @@ impl History {
         while self.due <= now {
             self.due += PERIOD;
         }
-        let reading = self.read(buffer);
+        let reading = self.read(counted_usec, buffer);
         let ring = match &mut self.ring {
             Some(ring) => ring,
             none => none.insert(Ring::open(bundle, NAME, self.first)?),
@@ -110,15 +115,19 @@ impl History {
     ///
     /// # Errors
     /// `kernel`.
-    pub(super) fn finish(&mut self, bundle: BorrowedFd<'_>) -> Result<()> {
+    pub(super) fn finish(
+        &mut self,
+        bundle: BorrowedFd<'_>,
+        counted_usec: Option<u64>,
+    ) -> Result<()> {
         if self.ring.is_none() {
             return Ok(());
         }
-        self.record(bundle, &mut [0; 4096])?;
+        self.record(bundle, counted_usec, &mut [0; 4096])?;
         self.ring.as_ref().map_or(Ok(()), Ring::finish)
     }
 
-    fn read(&mut self, buffer: &mut [u8]) -> Reading {
+    fn read(&mut self, counted_usec: Option<u64>, buffer: &mut [u8]) -> Reading {
         let mut reading = Reading::default();
         let numbers = &mut reading.numbers;
         if let Some(files) = &mut self.cgroup {
@@ -145,6 +154,8 @@ impl History {
             let events = files.read_into(File::MemoryEvents, buffer);
             reading.kills = events.and_then(|text| keyed(text, "oom_kill")).unwrap_or(0);
         }
+        set(&mut reading, CPU, counted_usec);
+        let numbers = &mut reading.numbers;
         let before = &mut self.peak_before;
         if let Some(peak) = self.peak.as_ref().and_then(|file| peak_since(file, before, buffer)) {
             numbers[PEAK] = numbers[PEAK].max(Some(peak));

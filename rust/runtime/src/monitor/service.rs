@@ -83,7 +83,11 @@ impl Container {
                 self.clients[index].waits = true;
             }
             Request::Resize { rows, columns } => self.stdio.resize(rows, columns)?,
-            Request::Start => self.start()?,
+            Request::Start => {
+                self.start()?;
+                self.meter.settle();
+            }
+            Request::Usage => reply = self.meter.tell(),
             Request::Join => {
                 fds = self.join_descriptors()?;
                 reply = to_json(&self.joining);
@@ -117,7 +121,10 @@ impl Container {
         }
         self.clients[index].attached = attach == Attach::Yes;
         match self.start() {
-            Ok(()) => self.clients[index].push(Frame::Started, b"", Vec::new()),
+            Ok(()) => {
+                self.clients[index].push(Frame::Started, b"", Vec::new());
+                self.meter.settle();
+            }
             Err(error) => self.clients[index].fail(&error),
         }
     }
