@@ -45,6 +45,7 @@ def test_rows_have_what_the_controllers_count(guest: dict[str, Any]) -> None:
         assert row["cpu_throttled_usec"]["value"] > 1e6, row
         assert row["pids_current"]["value"] >= 1
         assert row["cpu_pressure_some_usec"]["quality"] == "absent"
+    assert sum(row["io_read_bytes"]["value"] for row in rows) == MIB
     assert max(row["memory_peak_bytes"]["value"] for row in rows) > 19 * MIB
     assert {row["memory_working_set_bytes"]["reason"] for row in rows} == {"kept within 0.05 %"}
 
@@ -57,6 +58,8 @@ def test_the_screen_and_the_metrics_tell_the_same(guest: dict[str, Any]) -> None
     ]
     assert float(throttled.rsplit(" ", 1)[1]) > 1
     assert any('metric="container_memory_usage_bytes"' in line for line in lines)
+    [read] = [line for line in lines if line.startswith("container_fs_reads_bytes_total{")]
+    assert 'device="/dev/ubda"' in read and read.endswith(f" {MIB}")
     assert not any(line.startswith("container_pressure") for line in lines), "absent is left out"
 
 

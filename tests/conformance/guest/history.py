@@ -31,7 +31,7 @@ def make_rootfs() -> None:
     for name in ("bin", "dev", "proc", "sys", "tmp", "run", "etc"):
         (ROOTFS / name).mkdir(parents=True)
     shutil.copy(shutil.which("busybox") or "/bin/busybox", ROOTFS / "bin/busybox")
-    for name in ("sh", "sleep", "tail", "head", "true"):
+    for name in ("sh", "sleep", "tail", "head", "true", "dd"):
         (ROOTFS / "bin" / name).symlink_to("busybox")
 
 
@@ -47,7 +47,8 @@ def run(*options: str, command: tuple[str, ...]) -> dict[str, Any]:
     return pyrt("run", "--network", "none", *options, "--rootfs", str(ROOTFS), *command)
 
 
-WORK = "head -c 20000000 /dev/zero | tail -c 20000000 >/dev/null; while true; do :; done"
+READ = "dd if=/disk of=/dev/null bs=64k count=16 iflag=direct 2>/dev/null"
+WORK = f"{READ}; head -c 20000000 /dev/zero | tail -c 20000000 >/dev/null; while true; do :; done"
 
 make_rootfs()
 told: dict[str, Any] = {
@@ -55,7 +56,8 @@ told: dict[str, Any] = {
         "--name", "greedy", "-m", "24m", "--memory-swap", "24m", command=("tail", "/dev/zero")
     ),
     "throttled": run(
-        "-d", "--name", "slow", "--cpus", "0.2", "--pids-limit", "30", command=("sh", "-c", WORK)
+        "-d", "--name", "slow", "--cpus", "0.2", "--pids-limit", "30", "-v",
+        "/dev/ubda:/disk", command=("sh", "-c", WORK)
     ),
 }  # fmt: skip
 rows: list[Any] = []
