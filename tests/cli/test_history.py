@@ -57,8 +57,8 @@ def test_without_a_cgroup_a_counter_fills_the_rows(pyrt: Any) -> None:
     if int(Path("/proc/sys/kernel/perf_event_paranoid").read_text()) > 2:
         pytest.skip("kernel.perf_event_paranoid is above 2")
     pyrt.ok(
-        "run", "-d", "--name", "bare", "--cgroups=disabled", "--network", "none", "demo", "sh", "-c",
-        "while :; do :; done",
+        "run", "-d", "--name", "bare", "--cgroups=disabled", "--network", "none", "demo",
+        "sh", "-c", "while :; do :; done",
     )  # fmt: skip
     wait_for_rows(pyrt, "bare", 2)
     pyrt.ok("kill", "bare")
