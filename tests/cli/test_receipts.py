@@ -85,6 +85,40 @@ def test_what_cannot_be_written_is_refused_before(pyrt: Any) -> None:
     assert pyrt("run", "--rm", "-d", "--receipt", "demo", "true").code == 125
 
 
+def test_with_a_cgroup_a_receipt_is_what_the_cgroup_says(pyrt: Any) -> None:
+    """Within a thousandth of what it said before the end; the end itself costs a little."""
+    delegated()
+    pyrt.ok(
+        "run", "-d", "--rm", "--name", "judged", "--network", "none", "demo",
+        "sh", "-c", f"{BURN}; {BURN}; {BURN}; {BURN}; {BURN}; exec sleep 100",
+    )  # fmt: skip
+    [record] = json.loads(pyrt.ok("inspect", "judged"))
+    pid = record["State"]["Pid"]
+    deadline = time.monotonic() + 60
+    while "sleep" not in Path(f"/proc/{pid}/comm").read_text() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(0.3)
+    line = next(
+        line
+        for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+        if line.startswith("0::")
+    )
+    mounts = (Path(mount) for mount in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup"))
+    cgroup = next(mount / line[4:] for mount in mounts if (mount / line[4:] / "cpu.stat").exists())
+    while record["Id"] in cgroup.parent.name:
+        cgroup = cgroup.parent
+    truth = int((cgroup / "cpu.stat").read_text().split()[1])
+    pyrt.ok("kill", "judged")
+    deadline = time.monotonic() + 10
+    while pyrt("receipts", "judged").code and time.monotonic() < deadline:
+        time.sleep(0.05)
+    told = json.loads(pyrt.ok("receipts", "--format", "json", "judged"))[0]["usage"]
+    used = told["cpu_usage_usec"]
+    assert (used["source"], used["quality"]) == ("cpu.stat", "exact")
+    assert truth > 500_000
+    assert 0 <= used["value"] - truth <= truth * 0.001 + 2000, (used, truth)
+
+
 SCRIPTS = {
     "spin": BURN,
     "forks": f"for k in 1 2 3 4; do ({BURN}) & done; wait",
