@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 RUNTIME_NAME: str
+NETWORK_NAME: str
 """File name of the native binary, `pyrt-runtime`."""
 
 class CoreError(Exception):
@@ -247,6 +248,15 @@ def set_frozen(path: str, is_frozen: bool) -> None:
 def update_limits(cgroup: str, resources: bytes) -> None:
     """Write new limits, `linux.resources` as JSON, to a container's cgroup; if one is refused the old ones are put back."""
 
+def make_cgroup(parent: str, id: str, resources: bytes) -> str:
+    """Make the cgroup `pyrt-<id>` below `parent` with these limits, `linux.resources` as JSON; its directory.
+
+    Raises denied naming a controller that a limit needs; nothing is left then.
+    """
+
+def remove_cgroup(path: str) -> bool:
+    """Remove a cgroup with all that is below it; False if a process has yet to die there."""
+
 def manager_cgroup() -> str:
     """The directory of the own cgroup of the user's systemd. Raises denied if it does not listen."""
 
@@ -271,6 +281,14 @@ class Meter:
 
     def measure(self, full: bool = False) -> list[dict[str, tuple[int | None, str, str, str]]]:
         """The same by name, with what is known of each: (value, source, quality, reason)."""
+
+def ensure_networks(binary: str, run_root: str, uplink: list[str]) -> None:
+    """Make sure that the user's bridge networks are kept, by the network binary; `uplink` is pasta's command line, in which
+    `{netns}` stands for the networks' namespace.
+    """
+
+def reload_networks(run_root: str, bundle: str) -> None:
+    """Have a running container's `network.json` read again, and its networks changed to it."""
 
 def user_namespace(binary: str, run_root: str) -> dict[str, Any]:
     """Make sure the per-user namespace is held: {"holder": pid, "uid_map": [[0,1000,1],…], "gid_map": …, "single": bool}."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from pyrt.errors import Conflict, Exists, KernelError, from_os_error
+from pyrt.errors import Exists, KernelError, from_os_error
 
 
 def write_whole(path: str, data: bytes, *, mode: int = 0o600, durable: bool = False) -> None:
@@ -190,18 +190,6 @@ def remove_file(path: str) -> None:
         return
     except OSError as error:
         raise from_os_error(error, "remove", path) from None
-
-
-def remove_empty_directory(path: str) -> None:
-    """Remove the directory `path` if it is empty; absent is no error, a full one Conflict."""
-    try:
-        os.rmdir(path)
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        if os.path.isdir(path):
-            raise Conflict("rmdir", path, os.strerror(error.errno or 0)) from None
-        raise from_os_error(error, "rmdir", path) from None
 
 
 def commit(temporary: str, path: str) -> bool:

@@ -28,6 +28,17 @@ def runtime_path() -> str:
     return os.path.join(os.path.dirname(__file__), "_bin", _core.RUNTIME_NAME)
 
 
+def ensure_networks(run_root: str, uplink: list[str]) -> None:
+    """See `_core.ensure_networks`."""
+    binary = os.path.join(os.path.dirname(__file__), "_bin", _core.NETWORK_NAME)
+    call(_core.ensure_networks, binary, run_root, uplink)
+
+
+def reload_networks(run_root: str, bundle: str) -> None:
+    """See `_core.reload_networks`."""
+    call(_core.reload_networks, run_root, bundle)
+
+
 def translate(error: _core.CoreError) -> errors.PyrtError:
     """The same failure as a `PyrtError` of the kind its code names."""
     kind = errors.KINDS.get(error.code, errors.KernelError)
@@ -235,6 +246,16 @@ def set_frozen(path: str, is_frozen: bool) -> None:
 def update_limits(cgroup: str, resources: bytes) -> None:
     """See `_core.update_limits`."""
     call(_core.update_limits, cgroup, resources)
+
+
+def make_cgroup(parent: str, id: str, resources: bytes) -> str:
+    """See `_core.make_cgroup`."""
+    return str(call(_core.make_cgroup, parent, id, resources))
+
+
+def remove_cgroup(path: str) -> bool:
+    """See `_core.remove_cgroup`."""
+    return bool(call(_core.remove_cgroup, path))
 
 
 def manager_cgroup() -> str:

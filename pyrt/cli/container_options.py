@@ -176,6 +176,7 @@ class ContainerOptions(LimitOptions, PullOptions):
         """Pull the image; the container is made of that very one."""
         image = self.make_pulling(engine).ensure(config.image, self.pull)
         config.image = image.names[0] if image.names else image.id
+        engine.tell("pull", image, config.image)
 
     def tell_limits(self, config: ContainerConfig) -> None:
         """With `--limits=best` and `report`: what cannot be enforced, or the table of all."""

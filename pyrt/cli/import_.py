@@ -38,5 +38,6 @@ class Import(Verb):
         image = archive.import_tarball(
             engine.layout, self.path, self.reference, self.change, self.message
         )
+        engine.tell("import", image)
         output.line(image.id)
         return 0

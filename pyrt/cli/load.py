@@ -37,6 +37,7 @@ class Load(Verb):
         path = self.input or "-"
         reporter = progress.make(quiet=self.quiet)
         for image in loading.load(engine.layout, path, progress=reporter):
+            engine.tell("loadfromarchive", image)
             for name in image.names[:1] or [image.id]:
                 output.line(f"Loaded image: {name}")
         return 0

@@ -45,6 +45,7 @@ class Pull(PullOptions):
                 errors.append(error)
                 continue
             for image in pulled:
+                engine.tell("pull", image)
                 output.line(image.id.removeprefix("sha256:"))
         return errors[-1].exit_code if errors else 0
 

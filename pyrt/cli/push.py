@@ -80,6 +80,7 @@ class Push(RegistryOptions):
                 format=self.format,
                 progress=reporter,
             )
+        engine.tell("push", image, target)
         if self.digestfile:
             files.write_whole(os.path.abspath(self.digestfile), digest.encode(), mode=0o644)
         return 0

@@ -41,10 +41,11 @@ class Save(Verb):
     def __call__(self, engine: Engine) -> int:
         """Write it."""
         from pyrt.cli import progress
-        from pyrt.images import saving
+        from pyrt.images import names, saving
 
         if not self.output and self.format.endswith("-archive"):
             output.refuse_terminal("save")
+        found = [names.find(engine.layout, text) for text in self.images]
         saving.save(
             engine.layout,
             self.images,
@@ -53,4 +54,6 @@ class Save(Verb):
             multiple=self.multi_image_archive,
             progress=progress.make(quiet=self.quiet or not self.output),
         )
+        for image in found:
+            engine.tell("save", image)
         return 0

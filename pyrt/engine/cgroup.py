@@ -16,12 +16,18 @@ from __future__ import annotations
 
 import os
 
-from pyrt import files
+from pyrt import native
 from pyrt.engine.host import read_text
-from pyrt.errors import Conflict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 PREFIX = "pyrt-"
 """What the name of a container's cgroup begins with, before its ID."""
+
+POD = "pod-"
+"""And of a pod's, after that."""
 
 MOUNTS = ("/sys/fs/cgroup", "/sys/fs/cgroup/unified")
 """Where cgroup2 is mounted almost everywhere: pure, and beside version 1."""
@@ -117,19 +123,24 @@ def remove(parent: str, id: str) -> bool:
     The caller holds the container's lock: a cgroup that is empty because its container is about to
     be made must not go.
     """
-    directory = f"{parent}/{PREFIX}{id}"
-    try:
-        with os.scandir(directory) as entries:
-            leaves = [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
-    except FileNotFoundError:
-        return True
-    try:
-        for path in (*leaves, directory):
-            files.remove_empty_directory(path)
-    except Conflict:
-        # Busy: whoever sweeps next will find it empty.
-        return False
-    return True
+    return native.remove_cgroup(f"{parent}/{PREFIX}{id}")
+
+
+def pod_cgroup(parent: str, pod_id: str, resources: dict[str, Any] | None = None) -> str:
+    """Make the cgroup that a pod's containers have in common, below the delegated `parent`: what
+    their `cgroup_parent` is, and `Meter` reads.
+
+    `resources` is `linux.resources`: a limit of all of them together. Raises Denied naming a
+    controller that it needs; nothing is left then.
+    """
+    return native.make_cgroup(parent, f"{POD}{pod_id}", native.dumps(resources or {}))
+
+
+def remove_pod(parent: str, pod_id: str) -> bool:
+    """Remove a pod's cgroup once its containers are gone; False if something in it has yet to
+    die.
+    """
+    return remove(parent, f"{POD}{pod_id}")
 
 
 def controllers(directory: str) -> list[str]:

@@ -6,7 +6,7 @@ from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from pyrt import native
-from pyrt.engine import roots
+from pyrt.engine import events, roots
 from pyrt.engine.clock import format_rfc3339, now
 from pyrt.errors import Unsupported
 from pyrt.images import blobs, names, stack, sweep
@@ -71,9 +71,11 @@ def commit(record: Record, name: str = "", **options: Unpack[CommitOptions]) -> 
         if options.get("message"):
             history["comment"] = options["message"]
         format = options.get("format", "oci")
-        return stack.add_layer(
+        image = stack.add_layer(
             layout, base, ingest, found, configuration, history, full_name, format=format
         )
+    events.tell_of(record, "commit")
+    return image
 
 
 def configure(config: dict[str, Any], container: ContainerConfig) -> dict[str, Any]:

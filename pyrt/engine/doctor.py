@@ -186,6 +186,17 @@ def look_at_cgroup(engine: Engine) -> Iterator[Finding]:
         yield Finding("cgroup", LIMITED, reason, machine.limits_fix)
     else:
         yield Finding("cgroup", OK, f"{where}, with {', '.join(CONTROLLERS)}")
+    if place.systemd:
+        yield look_at_linger()
+
+
+def look_at_linger() -> Finding:
+    """Whether the user's systemd, and with it what is in its cgroups, outlives the last login."""
+    user, _ = host.account(os.getuid())
+    if os.path.exists(f"/var/lib/systemd/linger/{user}"):
+        return Finding("linger", OK, "containers outlive the last login")
+    reason = "containers end with the last login, as all that the user's systemd has"
+    return Finding("linger", LIMITED, reason, f"loginctl enable-linger {user}")
 
 
 def look_at_network(engine: Engine) -> Iterator[Finding]:

@@ -59,3 +59,9 @@ def tell(
 def tell_of(record: Record, status: str, **more: Any) -> None:
     """Tell one event of a container."""
     tell(record.layout, status, subject(record.config), **more)
+
+
+def tell_of_image(layout: Layout, status: str, id: str, name: str) -> None:
+    """Tell one event of the image with this ID; `name` is what it was called."""
+    about = {"id": id.removeprefix("sha256:"), "name": name}
+    tell(layout, status, about, type="image")

@@ -36,6 +36,14 @@ class ImageStore:
             self._layout = Layout.default(self.root, self.runroot)
         return self._layout
 
+    def tell(self, status: str, image: Image | None, name: str = "") -> None:
+        """Tell what was done to an image, which is called `name` or by its first."""
+        from pyrt.engine import events
+
+        if image is not None:
+            name = name or (image.names[0] if image.names else "")
+            events.tell_of_image(self.layout, status, image.id, name)
+
     def images(self) -> Sequence[Image]:
         """All images in the store, newest first."""
         from pyrt.images import names
@@ -49,7 +57,9 @@ class ImageStore:
         """
         from pyrt.images import archive
 
-        return archive.import_tarball(self.layout, tarball, name, list(changes))
+        image = archive.import_tarball(self.layout, tarball, name, list(changes))
+        self.tell("import", image, name)
+        return image
 
     def remove_image(self, wanted: str, *, force: bool = False) -> tuple[Sequence[str], str]:
         """Take a name away, and with its last name the image: the names that went, and the ID or
@@ -59,20 +69,33 @@ class ImageStore:
         Raises NotFound, or Conflict for an image in use.
         """
         from pyrt.engine import image_users
+        from pyrt.images import names
 
-        return image_users.remove_image(self.layout, wanted, force=force)
+        image = names.find(self.layout, wanted)
+        gone, id = image_users.remove_image(self.layout, wanted, force=force)
+        for name in gone:
+            self.tell("untag", image, name)
+        if id:
+            self.tell("remove", image, gone[0] if gone else wanted)
+        return gone, id
 
     def tag(self, wanted: str, targets: Sequence[str]) -> None:
         """Give an image more names. Raises NotFound."""
-        from pyrt.images import tags
+        from pyrt.images import names, tags
 
         tags.tag(self.layout, wanted, list(targets))
+        image = names.resolve(self.layout, wanted)
+        for target in targets:
+            self.tell("tag", image, target)
 
     def untag(self, wanted: str, targets: Sequence[str] = ()) -> None:
         """Take names from an image, all where none is given. Raises NotFound."""
-        from pyrt.images import tags
+        from pyrt.images import names, tags
 
+        image = names.find(self.layout, wanted)
         tags.untag(self.layout, wanted, list(targets))
+        for target in targets or (image.names if image else ()):
+            self.tell("untag", image, target)
 
     def history(self, wanted: str) -> Sequence[dict[str, Any]]:
         """The instructions that made an image, the last first: see `images.history`."""
@@ -113,7 +136,9 @@ class ImageStore:
         from pyrt.images.acquisition import Pulling
 
         access = Access(authfile, creds, cert_dir, tls_verify, retries)
-        return Pulling(self.layout, access, platform=platform).ensure(name, policy)
+        image = Pulling(self.layout, access, platform=platform).ensure(name, policy)
+        self.tell("pull", image, name)
+        return image
 
     def push(
         self,
@@ -139,4 +164,6 @@ class ImageStore:
             raise NotFound("image", wanted, "not known")
         access = Access(authfile, creds, cert_dir, tls_verify, retries)
         target = destination or (image.names[0] if image.names else wanted)
-        return publication.push_image(self.layout, image, target, access, format=format)
+        digest = publication.push_image(self.layout, image, target, access, format=format)
+        self.tell("push", image, target)
+        return digest

@@ -57,7 +57,8 @@ def find_place(config: ContainerConfig) -> cgroup.Place:
         raise NotFound("--cgroup-parent", config.cgroup_parent, "no such cgroup")
     if not cgroup.is_delegated(path):
         raise Denied("--cgroup-parent", config.cgroup_parent, "is not this user's", hint=DELEGATE)
-    return cgroup.Place(path)
+    # From a login session it is out of reach but for systemd.
+    return cgroup.Place(path, None if config.cgroup_manager == "cgroupfs" else "may")
 
 
 def settle(config: ContainerConfig, host: Host) -> None:

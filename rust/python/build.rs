@@ -1,7 +1,7 @@
-//! Builds the native binary beside the extension, so that one wheel holds both: maturin takes it from OUT_DIR.
+//! Builds the native binaries beside the extension, so that one wheel holds all: maturin takes them from OUT_DIR.
 
 use std::env;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 /// Static: no loader, no libc of another distribution, 0.25 ms less per start. Not position independent: relocated
@@ -15,7 +15,8 @@ const RUSTFLAGS: [&str; 3] = [
 /// Keeps the tables of unwinding out.
 const LINKER_SCRIPT: &str = "../runtime/discard-unwinding.ld";
 
-const BINARY: &str = "pyrt-runtime";
+const PACKAGE: &str = "pyrt-runtime";
+const BINARIES: [&str; 2] = ["pyrt-runtime", "pyrt-network"];
 
 fn main() {
     for path in ["../core", "../runtime", "../../Cargo.lock", "build.rs"] {
@@ -43,7 +44,7 @@ fn build() {
             "--locked",
             "--release",
             "--package",
-            BINARY,
+            PACKAGE,
             "--target",
             &target,
             "--target-dir",
@@ -56,13 +57,14 @@ fn build() {
         .status();
     match status {
         Ok(status) if status.success() => {}
-        other => panic!("cargo build of {BINARY}: {other:?}"),
+        other => panic!("cargo build of {PACKAGE}: {other:?}"),
     }
-    let built: PathBuf =
-        [&target_dir, Path::new(&target), Path::new("release"), Path::new(BINARY)].iter().collect();
-    // copy keeps the executable bit, and maturin keeps it in the wheel.
-    if let Err(error) = std::fs::copy(&built, out.join(BINARY)) {
-        panic!("copy {}: {error}", built.display());
+    for binary in BINARIES {
+        let built = target_dir.join(&target).join("release").join(binary);
+        // copy keeps the executable bit, and maturin keeps it in the wheel.
+        if let Err(error) = std::fs::copy(&built, out.join(binary)) {
+            panic!("copy {}: {error}", built.display());
+        }
     }
 }
 

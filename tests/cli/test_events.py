@@ -71,6 +71,22 @@ def test_filters_of_one_key_are_alternatives(pyrt: Any) -> None:
         assert refused.code == 125 and f"--filter {text}" in refused.err
 
 
+def test_images_are_told_of(pyrt: Any) -> None:
+    pyrt.ok("tag", "demo", "told-of:1")
+    archive = pyrt.root / "told-of.tar"
+    pyrt.ok("save", "-o", str(archive), "told-of:1")
+    pyrt.ok("untag", "demo", "told-of:1")
+    pyrt.ok("load", "-i", str(archive))
+    id = pyrt.ok("image", "inspect", "-f", "{{.Id}}", "told-of:1").removeprefix("sha256:")
+    pyrt.ok("rmi", "told-of:1")
+    found = told(pyrt, "--filter", "type=image", "--filter", f"image={id[:12]}")
+    words = [event["Status"] for event in found]
+    assert words[-5:] == ["tag", "save", "untag", "loadfromarchive", "untag"], words
+    assert {event["ID"] for event in found} == {id}
+    line = pyrt.ok("events", "--stream=false", "--filter", "event=untag")
+    assert line.splitlines()[-1].endswith(f" image untag {id} localhost/told-of:1")
+
+
 def test_since_and_until_bound_what_is_told(pyrt: Any) -> None:
     pyrt.ok("run", "--rm", "--name", "early", "--network", "none", "demo", "true")
     middle = str(time.time())

@@ -5,9 +5,16 @@ is in tests/conformance/test_engine_limits.py, in a guest.
 from __future__ import annotations
 
 import json
+import os
+import signal
+import time
+from pathlib import Path
 from typing import Any
 
 import pytest
+
+from pyrt import native
+from pyrt.engine import cgroup
 
 WRONG = [
     ("--memory=64x", "--memory 64x: not a size"),
@@ -184,3 +191,26 @@ def test_processors_are_advice_without_a_controller(pyrt: Any) -> None:
     done = pyrt(*argv, "--limits=best", *show)
     assert done.code == 0 and done.out.split() == ["Cpus_allowed_list:", "0"], done
     assert "only a beginning" in done.err
+
+
+@pytest.mark.parametrize("ending", ["orderly", "lost"])
+def test_what_a_container_makes_below_its_cgroup_goes_too(pyrt: Any, ending: str) -> None:
+    parent = cgroup.find_parent()
+    if parent is None:
+        pytest.skip("no cgroup is delegated to this user")
+    script = "mkdir -p /sys/fs/cgroup/a/b/c && echo made && exec sleep 60"
+    id = pyrt.ok("run", "-d", "--privileged", "--network", "none", "demo", "sh", "-c", script)
+    own = Path(parent, f"{cgroup.PREFIX}{id}")
+    deadline = time.monotonic() + 10
+    while not (own / "a/b/c").exists():
+        assert time.monotonic() < deadline, pyrt("logs", id)
+        time.sleep(0.01)
+    if ending == "lost":
+        os.kill(native.is_locked(str(pyrt.run_root / id / "alive")), signal.SIGKILL)
+    else:
+        pyrt.ok("kill", id)
+        pyrt("wait", id)
+    while own.exists() and time.monotonic() < deadline:
+        pyrt.ok("ps", "-a")
+    assert not own.exists()
+    pyrt.ok("rm", id)

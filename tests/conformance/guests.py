@@ -31,8 +31,10 @@ def boot(
 
         pytest.skip("no linux.uml: the Debian package is user-mode-linux")
     disk = place / "disk"
-    with disk.open("wb") as file:
-        file.truncate(8 << 20)
+    swap = place / "swap"
+    for path, size in ((disk, 8 << 20), (swap, 128 << 20)):
+        with path.open("wb") as file:
+            file.truncate(size)
     settings = {
         "script": GUEST / script,
         "python": sys.executable,
@@ -49,6 +51,7 @@ def boot(
         "ro",
         f"init={GUEST / init}",
         f"ubd0={disk}",
+        f"ubd1={swap}",
         "cgroup_no_v1=all",
         "con=null",
         "con0=fd:0,fd:1",

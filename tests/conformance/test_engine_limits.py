@@ -119,13 +119,66 @@ def test_a_controller_that_is_not_there_is_refused(guest: dict[str, Any]) -> Non
 
 
 def test_a_disk_is_slowed_down_and_counted(guest: dict[str, Any]) -> None:
-    free, slow = guest["disk"]["free"], guest["disk"]["slow"]
-    assert free["code"] == slow["code"] == 0, guest["disk"]
-    assert slow["seconds"] > free["seconds"] + 1
-    for done in (free, slow):
-        assert done["usage"]["io_read_bytes"] == {
+    disk = guest["disk"]
+    assert {done["code"] for done in disk.values()} == {0}, disk
+    for name in ("read-bps", "write-bps", "read-iops", "write-iops"):
+        assert disk[name]["seconds"] > 1.5, name
+    for name in ("free", "read-bps"):
+        assert disk[name]["usage"]["io_read_bytes"] == {
             "value": 2 * MIB, "source": "io.stat", "quality": "exact",
         }  # fmt: skip
+    assert disk["write-iops"]["usage"]["io_writes"]["value"] == 100
+
+
+def test_quota_and_period_and_memory_alone(guest: dict[str, Any]) -> None:
+    """podman-run(1): memory and swap are twice --memory if only that is given."""
+    assert guest["more"] == {
+        "cpu.max": "25000 50000",
+        "memory.max": str(30 * MIB),
+        "memory.swap.max": str(30 * MIB),
+    }
+
+
+def test_swap_is_limited(guest: dict[str, Any]) -> None:
+    assert guest["swap"] == {"20m 100m": 0, "20m 20m": 137, "30m ": 0, "15m ": 137}
+
+
+def test_processors_are_shared_by_weight(guest: dict[str, Any]) -> None:
+    """100 and 35, which 1024 and 256 shares are."""
+    used = guest["weights"]
+    assert used["light"] > 0
+    assert used["heavy"] > 1.8 * used["light"], used
+
+
+def test_reserved_memory_is_kept(guest: dict[str, Any]) -> None:
+    seen = guest["reservation"]
+    assert seen["none"] > MIB, seen
+    assert seen["kept"] < seen["none"] / 4, seen
+    assert (seen["none removed"], seen["kept removed"]) == (1, 1)
+
+
+def test_a_file_of_the_cgroup_is_written_and_works(guest: dict[str, Any]) -> None:
+    events = dict(line.split() for line in guest["throttled"]["out"].splitlines())
+    assert int(events["high"]) > 0
+
+
+def test_what_this_kernel_has_no_file_for_is_refused(guest: dict[str, Any]) -> None:
+    seen = guest["weight of the disk"]
+    assert seen["code"] in (125, 126), seen
+    assert "io.weight" in seen["err"] and "no such file" in seen["err"]
+
+
+def test_a_pod_limits_its_containers_together(guest: dict[str, Any]) -> None:
+    pods = guest["pods"]
+    assert pods["files"] == {
+        "memory.max": str(32 * MIB), "memory.swap.max": "0", "pids.max": "9",
+    }  # fmt: skip
+    assert (pods["inside"], pods["limits"]) == ([True, True], ["5", "5"])
+    assert pods["too much"]["code"] == 137
+    assert pods["too much"]["usage"]["oom_own_limit"]["value"] == 0, "the pod's limit, not its own"
+    assert "can't fork" in pods["tasks"]["err"], "two sleepers and seven more"
+    assert (pods["busy"], pods["removed"]) == (False, True)
+    assert "cpuset" in pods["refused"] and not pods["left"]
 
 
 def test_nothing_is_left(guest: dict[str, Any]) -> None:

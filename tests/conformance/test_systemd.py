@@ -24,6 +24,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def guest(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What happened in the guest."""
+    if not Path("/lib/systemd/systemd").exists():
+        pytest.skip("no systemd")
     place = tmp_path_factory.mktemp("systemd")
     return guests.boot(Path(native.runtime_path()), "session.py", place, init="systemd")
 
@@ -50,6 +52,18 @@ def test_its_limits_are_in_the_kernel_and_stay(guest: dict[str, Any]) -> None:
     assert first["updated"]["code"] == 0, first["updated"]
     assert first["after"] == first["after reload"] == str(48 * MIB)
     assert first["reloaded"] == 0
+
+
+def test_asking_systemd_leaves_the_monitor_small(guest: dict[str, Any]) -> None:
+    """In kB; the bound is bench/budget.toml's."""
+    assert 0 < guest["first"]["anonymous"] <= 200
+
+
+def test_the_bus_serves_where_the_socket_does_not(guest: dict[str, Any]) -> None:
+    bus = guest["bus"]
+    assert bus["is there"], "dbus-user-session makes it"
+    assert bus["begun"]["code"] == 0, bus["begun"]
+    assert "/pyrt.scope/pyrt-" in bus["cgroup"]
 
 
 def test_exec_comes_from_the_session_too(guest: dict[str, Any]) -> None:
@@ -89,6 +103,8 @@ def test_what_is_not_delegated_is_named_with_the_fix(guest: dict[str, Any]) -> N
     assert cgroup["verdict"] == "limited"
     assert cgroup["reason"] == "by this user's systemd, without the controllers io"
     assert "Delegate=cpu cpuset io memory pids" in cgroup["fix"]
+    [linger] = [one for one in json.loads(guest["doctor"]["out"]) if one["subject"] == "linger"]
+    assert linger["verdict"] == "limited" and linger["fix"].startswith("loginctl enable-linger")
 
 
 def test_the_manager_can_be_chosen(guest: dict[str, Any]) -> None:
@@ -109,3 +125,15 @@ def test_within_a_delegated_scope_it_is_the_same(guest: dict[str, Any]) -> None:
     delegated = guest["delegated"]
     assert (delegated["code"], delegated["err"]) == (0, ""), delegated
     assert re.fullmatch(r"in\n0::.*/app.slice/run-.*\.scope\n", delegated["out"])
+
+
+def test_a_pod_limits_its_containers_together(guest: dict[str, Any]) -> None:
+    pod = guest["pod"]
+    assert (pod["made"], pod["limit"]) == ("", str(32 * MIB)), pod
+    assert pod["begun"]["code"] == 0, pod["begun"]
+    assert (pod["cgroup"], pod["exec"]) == (True, 0)
+    assert pod["memory"]["code"] == 137, pod["memory"]
+    usage = pod["memory"]["usage"]
+    assert usage["oom_kills"]["value"] >= 1
+    assert usage["oom_own_limit"]["value"] == 0, "not its own limit, but one above"
+    assert pod["scope"] == "inactive"

@@ -202,6 +202,9 @@ def test_container_processes_are_made_in_two_places() -> None:
         "rust/runtime/src/monitor.rs": "the pid namespace around the monitor's own child",
         "rust/runtime/src/exec.rs": "exec's parent, which waits in the pid namespace",
         "rust/runtime/src/init.rs": "--init's child, inside the container",
+        "rust/runtime/src/network/keeper.rs": "the keeper of networks, and who looks into them",
+        "rust/runtime/src/network/forward.rs": "a forwarder, whose end is nobody else's",
+        "rust/runtime/src/network/resolver.rs": "a conversation over TCP, which waits",
         "rust/runtime/src/unpack.rs": "decompresses a layer beside who writes it",
     }
     for path in rust_files():

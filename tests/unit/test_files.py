@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pyrt import files
-from pyrt.errors import Conflict, Exists, NotFound, PyrtError
+from pyrt.errors import Exists, NotFound, PyrtError
 
 
 def test_write_whole(tmp_path: Path) -> None:
@@ -90,14 +90,10 @@ def test_commit_never_replaces(tmp_path: Path) -> None:
 
 
 def test_removal(tmp_path: Path) -> None:
-    """Absent is fine, full is said."""
+    """Absent is fine."""
     files.remove_file(str(tmp_path / "x"))
-    files.remove_empty_directory(str(tmp_path / "x"))
     files.ensure_directory(str(tmp_path / "a" / "b"))
     files.ensure_directory(str(tmp_path / "a" / "b"))
-    with pytest.raises(Conflict):
-        files.remove_empty_directory(str(tmp_path / "a"))
-    files.remove_empty_directory(str(tmp_path / "a" / "b"))
     (tmp_path / "f").touch()
     with pytest.raises(PyrtError):
         files.ensure_directory(str(tmp_path / "f"))

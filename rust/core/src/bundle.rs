@@ -1,6 +1,7 @@
 //! The bundle directory: everything native code reads. `config.json` is pure runtime-spec; `monitor.json` carries
 //! what only the monitor needs.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -166,8 +167,37 @@ pub struct LogConfig {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NetworkConfig {
-    /// argv; `{pid}` is replaced by init's pid on the host. Exits 0 when ready.
+    /// argv; `{pid}` is replaced by init's pid on the host. Exits 0 when ready. Empty for [`NetworkConfig::bridge`].
+    #[serde(default)]
     pub command: Vec<String>,
+    /// Connects it with bridge networks.
+    #[serde(default)]
+    pub bridge: Option<BridgeConfig>,
+}
+
+/// Bridge networks, which a supervisor keeps; which they are is in the bundle's `network.json`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BridgeConfig {
+    /// Where the supervisor listens.
+    pub socket: PathBuf,
+    /// What is published on the host.
+    #[serde(default)]
+    pub ports: Vec<PortConfig>,
+}
+
+/// A port on the host.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PortConfig {
+    /// None: every address of both kinds.
+    pub host_ip: Option<IpAddr>,
+    /// On the host.
+    pub host_port: u16,
+    /// In the container.
+    pub container_port: u16,
+    /// tcp or udp.
+    pub protocol: String,
 }
 
 /// Reads and checks `config.json`.

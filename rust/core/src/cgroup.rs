@@ -128,11 +128,19 @@ impl Cgroup {
         &self.path
     }
 
-    /// Removes it if it is empty; whether it is gone. A busy one stays for the next sweep.
+    /// Removes it, and what the container made below it, if no process is there; whether it is gone. A busy one stays for
+    /// the next sweep.
     #[must_use]
     pub fn remove(&self) -> bool {
-        // EBUSY: a process is still dying in it.
-        matches!(rustix::fs::rmdir(&self.path), Ok(()) | Err(Errno::NOENT))
+        let try_once = || rustix::fs::rmdir(&self.path);
+        match try_once() {
+            Ok(()) | Err(Errno::NOENT) => true,
+            // With none below, a process is still dying in it.
+            Err(Errno::BUSY) => self.children().is_ok_and(|below| {
+                !below.is_empty() && below.iter().all(Self::remove) && try_once().is_ok()
+            }),
+            Err(_) => false,
+        }
     }
 
     /// The content of one of its files; None where there is no such file, as without its controller, or where the

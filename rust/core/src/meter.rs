@@ -9,10 +9,12 @@
 //! | [`processes`] | the processes of what has no cgroup |
 //! | [`sample`] | what a container uses now |
 //! | [`receipt`] | everything about a container that has ended |
+//! | [`descendants`] | the sum over init's descendants, for who has no cgroup |
 //! | [`network`] | bytes and packets of a network namespace |
 //! | [`ring`] | what was used, for a month back |
 //! | [`witness`] | who else can tell what a container used |
 
+pub mod descendants;
 pub mod files;
 pub mod network;
 pub mod postmortem;

@@ -2,6 +2,7 @@
 //! veth pairs, addresses, routes and nftables need it.
 
 pub mod nftables;
+pub mod queue;
 pub mod route;
 
 use std::os::fd::{AsFd, OwnedFd};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use pyo3::prelude::*;
 use pyrt_core::cgroup::address::Address;
 use pyrt_core::cgroup::{Cgroup, Resources, user_scope};
-use pyrt_core::{Code, Error};
+use pyrt_core::{Code, Error, Result};
 
 use crate::error::detached;
 
@@ -20,13 +20,46 @@ pub(crate) fn set_frozen(py: Python<'_>, path: PathBuf, is_frozen: bool) -> PyRe
 
 /// See `_core.pyi`.
 #[pyfunction]
+pub(crate) fn make_cgroup(
+    py: Python<'_>,
+    parent: PathBuf,
+    id: &str,
+    resources: &[u8],
+) -> PyResult<PathBuf> {
+    detached(py, || {
+        let resources = parse_resources(resources)?;
+        let cgroup = Cgroup::make(&parent, id)?;
+        let limited = cgroup.enable_controllers(&resources).and_then(|()| cgroup.apply(&resources));
+        if limited.is_err() {
+            let _ = cgroup.remove(); // it is empty; and of two errors the first is the one to tell
+        }
+        limited?;
+        Ok(cgroup.path().to_owned())
+    })
+}
+
+/// See `_core.pyi`.
+#[pyfunction]
+pub(crate) fn remove_cgroup(py: Python<'_>, path: PathBuf) -> PyResult<bool> {
+    detached(py, || match Cgroup::open(&path) {
+        Err(error) if error.code == Code::NotFound => Ok(true),
+        cgroup => Ok(cgroup?.remove()),
+    })
+}
+
+/// See `_core.pyi`.
+#[pyfunction]
 pub(crate) fn update_limits(py: Python<'_>, cgroup: PathBuf, resources: &[u8]) -> PyResult<()> {
     detached(py, || {
-        let value = serde_json::from_slice(resources).map_err(|error| {
-            Error::new(Code::InvalidSpec, "parse", "resources", error.to_string())
-        })?;
-        Cgroup::open(&cgroup)?.update(&Resources::parse(&value, "1.3.0")?)
+        let resources = parse_resources(resources)?;
+        Cgroup::open(&cgroup)?.update(&resources)
     })
+}
+
+fn parse_resources(text: &[u8]) -> Result<Resources> {
+    let value = serde_json::from_slice(text)
+        .map_err(|error| Error::new(Code::InvalidSpec, "parse", "resources", error.to_string()))?;
+    Resources::parse(&value, "1.3.0")
 }
 
 /// See `_core.pyi`.

@@ -9,6 +9,7 @@ mod exec;
 mod json;
 mod meter;
 mod monitor;
+mod network;
 mod worker;
 
 use pyo3::prelude::*;
@@ -16,6 +17,7 @@ use pyo3::prelude::*;
 #[pymodule]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("RUNTIME_NAME", "pyrt-runtime")?;
+    module.add("NETWORK_NAME", "pyrt-network")?;
     module.add("CoreError", module.py().get_type::<error::CoreError>())?;
     module.add_class::<monitor::Lead>()?;
     module.add_class::<monitor::Control>()?;
@@ -37,9 +39,13 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(worker::remove_tree, module)?)?;
     module.add_function(wrap_pyfunction!(worker::user_namespace, module)?)?;
     module.add_function(wrap_pyfunction!(worker::append_lines, module)?)?;
+    module.add_function(wrap_pyfunction!(network::ensure_networks, module)?)?;
+    module.add_function(wrap_pyfunction!(network::reload_networks, module)?)?;
     module.add_function(wrap_pyfunction!(cgroup::set_frozen, module)?)?;
     module.add_function(wrap_pyfunction!(cgroup::update_limits, module)?)?;
     module.add_function(wrap_pyfunction!(cgroup::manager_cgroup, module)?)?;
+    module.add_function(wrap_pyfunction!(cgroup::make_cgroup, module)?)?;
+    module.add_function(wrap_pyfunction!(cgroup::remove_cgroup, module)?)?;
     module.add_function(wrap_pyfunction!(archives::measure_tree, module)?)?;
     module.add_function(wrap_pyfunction!(archives::compare, module)?)?;
     module.add_function(wrap_pyfunction!(archives::find_path, module)?)?;

@@ -1,6 +1,6 @@
 //! Starting monitors and talking to them.
 
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
@@ -37,7 +37,7 @@ pub(crate) fn start(
 ) -> Result<Started> {
     let (socket, theirs) = channel::pair()?;
     let number = theirs.as_raw_fd().to_string();
-    let mut args: Vec<CString> = vec![c"pyrt-runtime".to_owned()];
+    let mut args = vec![c_string(binary.file_name().unwrap_or_default(), "binary")?];
     for word in words.iter().chain([&socket_option, &number.as_str()]) {
         args.push(c_string(OsStr::new(word), "argument")?);
     }

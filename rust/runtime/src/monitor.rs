@@ -4,18 +4,19 @@
 
 mod alert;
 mod birth;
+mod bridged;
 mod clients;
 mod container;
 mod control;
 mod end;
 mod events;
-pub(crate) mod helper;
 mod history;
 mod log;
 mod receipt;
 mod scope;
 mod service;
 mod stdio;
+pub(crate) mod uplink;
 
 use std::ffi::OsString;
 use std::os::fd::{AsFd, OwnedFd};
@@ -82,7 +83,10 @@ fn prepare(args: &Arguments) -> Result<Job> {
     let single_id = userns::is_single(&holder)?;
     userns::enter(&holder)?;
     let cgroup = match args.get("cgroup") {
-        Some(path) => Some(PathBuf::from(path)),
+        Some(path) => {
+            scope::reach(args, Path::new(path))?;
+            Some(PathBuf::from(path))
+        }
         None => scope::make_cgroup(args, &bundle, &config.id)?,
     };
     let start = match args.get("start").and_then(|word| word.to_str()) {

@@ -28,14 +28,14 @@ def make_rootfs() -> None:
     for name in ("bin", "dev", "proc", "sys", "tmp", "run", "etc"):
         (ROOTFS / name).mkdir(parents=True)
     shutil.copy(shutil.which("busybox") or "/bin/busybox", ROOTFS / "bin/busybox")
-    for name in ("sh", "sleep", "tail", "dd", "cat", "true", "echo", "head"):
+    for name in ("sh", "sleep", "tail", "dd", "cat", "true", "echo", "head", "tr"):
         (ROOTFS / "bin" / name).symlink_to("busybox")
 
 
-def pyrt(*argv: str) -> dict[str, Any]:
+def pyrt(*argv: str, **env: str) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "pyrt", *argv],
-        env=ENV,
+        env=ENV | env,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -56,5 +56,5 @@ def run(
         "run", "--rm", "--network", "none", f"--receipt={told}", *argv, *bind, "--rootfs",
         str(ROOTFS), *command,
     )  # fmt: skip
-    document = json.loads(told.read_text()) if told.exists() else {}
-    return done | {"usage": document.get("usage", {}), "oom": document.get("oom")}
+    known = json.loads(told.read_text()) if told.exists() else {}
+    return done | {"usage": known.get("usage", {}), "oom": known.get("oom")}

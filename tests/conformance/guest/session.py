@@ -51,6 +51,10 @@ def first() -> dict[str, Any]:
     seen["updated"] = pyrt("update", "-m", "48m", "--memory-swap", "48m", "box")
     seen["after"] = (MOUNT / cgroup[1:] / "memory.max").read_text().strip()
     seen["stats"] = pyrt("stats", "--no-stream", "--format", "json", "box")
+    # What it cost the monitor to ask systemd.
+    [monitor] = (MOUNT / cgroup[1:]).parent.joinpath("monitors/cgroup.procs").read_text().split()
+    rollup = Path(f"/proc/{monitor}/smaps_rollup").read_text().splitlines()
+    seen["anonymous"] = next(int(line.split()[1]) for line in rollup if "Pss_Anon" in line)
     # What systemd does with its own units meanwhile leaves ours alone.
     reload = ["systemctl", "--user", "daemon-reload"]
     seen["reloaded"] = subprocess.run(reload, capture_output=True, check=False).returncode
@@ -101,6 +105,43 @@ def managers() -> dict[str, Any]:
     return seen
 
 
+def pod() -> dict[str, Any]:
+    """A pod's cgroup in the scope, and a container in it."""
+    pyrt("run", "-d", "--name", "keeper", *BOX)
+    parent = str((MOUNT / own(pid_of("keeper"))[1:]).parent)
+    code = (
+        "import sys; from pyrt.engine import cgroup;"
+        "print(cgroup.pod_cgroup(sys.argv[1], 'p1', {'memory': {'limit': 33554432}}))"
+    )
+    argv = [sys.executable, "-c", code, parent]
+    made = subprocess.run(argv, env=ENV, capture_output=True, text=True, check=False)
+    directory = Path(made.stdout.strip())
+    place = f"/{directory.relative_to(MOUNT)}"
+    seen: dict[str, Any] = {"made": made.stderr}
+    seen["limit"] = (directory / "memory.max").read_text().strip()
+    seen["begun"] = pyrt("run", "-d", "--name", "podded", "--cgroup-parent", place, *BOX)
+    seen["cgroup"] = own(pid_of("podded")).startswith(f"{place}/pyrt-")
+    seen["exec"] = pyrt("exec", "podded", "true")["code"]
+    swap = ("--cgroup-parent", place, "-m", "1g", "--memory-swap", "1g")
+    seen["memory"] = run(*swap, command=("tail", "/dev/zero"), receipt="pod")
+    pyrt("rm", "-f", "podded", "keeper")
+    return seen | {"scope": wait_for("inactive")}
+
+
+def by_the_bus() -> dict[str, Any]:
+    """Where the manager's own socket is out of sight."""
+    elsewhere = Path("/run/guest/elsewhere")
+    elsewhere.mkdir(mode=0o700)
+    bus = Path(os.environ["XDG_RUNTIME_DIR"], "bus")
+    env = {"XDG_RUNTIME_DIR": str(elsewhere), "DBUS_SESSION_BUS_ADDRESS": f"unix:path={bus}"}
+    argv = ("run", "-d", "--name", "bus", "-m", "32m", *BOX)
+    seen: dict[str, Any] = {"is there": bus.exists(), "begun": pyrt(*argv, **env)}
+    inspected = pyrt("inspect", "bus", **env)["out"]
+    seen["cgroup"] = own(json.loads(inspected)[0]["State"]["Pid"])
+    pyrt("rm", "-f", "bus", **env)
+    return seen
+
+
 def delegated() -> dict[str, Any]:
     """From a scope that systemd delegated to us."""
     inner = (
@@ -122,6 +163,8 @@ told: dict[str, Any] = {
     "io": run("--blkio-weight", "100", command=("true",)),
     "managers": managers(),
     "delegated": delegated(),
+    "pod": pod(),
+    "bus": by_the_bus(),
     "doctor": pyrt("doctor", "--format", "json"),
 }
 print("RESULT " + json.dumps(told), flush=True)

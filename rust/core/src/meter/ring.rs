@@ -125,7 +125,12 @@ impl Ring {
     pub fn record(&mut self, now: u64, seconds: u32, reading: &Reading) -> Result<()> {
         let began = u32::try_from(now).unwrap_or(u32::MAX).saturating_sub(seconds);
         let row = self.difference(began, seconds, reading);
+        let before = self.before.numbers;
         self.before = *reading;
+        for (number, before) in self.before.numbers.iter_mut().zip(before) {
+            // What cannot be read for once has not begun anew.
+            *number = number.or(before);
+        }
         for (tier, (period, _)) in TIERS.iter().enumerate() {
             let time = began - began % period;
             if self.tallies[tier].time != time {

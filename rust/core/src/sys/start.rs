@@ -15,6 +15,13 @@ macro_rules! main {
             $crate::sys::start::prepare();
             $run()
         }
+
+        // The C library's own would say what it asserted, in the user's language: 30 kB for what never happens.
+        // SAFETY: nothing else in the program has this name, and who calls it wants it not to return.
+        #[unsafe(no_mangle)]
+        extern "C" fn __assert_fail() -> ! {
+            std::process::abort()
+        }
     };
 }
 

@@ -22,10 +22,10 @@ use super::clients::{Client, set_nonblocking, to_json};
 use super::container::{Container, Joining};
 use super::control::listen;
 use super::events::Events;
-use super::helper;
 use super::log::Log;
 use super::receipt::{Held, Meter};
 use super::stdio::Stdio;
+use super::uplink;
 
 /// Room for exit.json, with the receipt in it.
 const EXIT_BYTES: u64 = 8192;
@@ -130,10 +130,11 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         stdio.use_terminal(terminal).inspect_err(|_| create::end(created.pidfd.as_fd()))?;
     }
     let ended = |_: &Error| create::end(created.pidfd.as_fd());
-    helper::connect(&job.config, pid, meter.network()).inspect_err(ended)?;
+    let bridged = uplink::connect(&job, pid, meter.network()).inspect_err(ended)?;
     Ok(Container {
         id: job.config.id.clone(),
         bundle,
+        bridged,
         run_dir,
         config: job.config,
         state,

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use rustix::process::Signal;
 
 use super::alert::Alert;
+use super::bridged::Bridged;
 use super::clients::{Client, to_json};
 use super::events::Events;
 use super::history::History;
@@ -27,6 +28,8 @@ use super::stdio::Stdio;
 pub(super) struct Container {
     pub(super) id: String,
     pub(super) bundle: OwnedFd,
+    /// Its place in bridge networks.
+    pub(super) bridged: Option<Bridged>,
     pub(super) run_dir: OwnedFd,
     pub(super) config: MonitorConfig,
     pub(super) state: State,
@@ -78,6 +81,8 @@ enum Source {
     Input,
     Client(usize),
     Joined,
+    /// The supervisor of its networks.
+    Networks,
     Killed,
     Alert(usize),
 }
@@ -90,6 +95,7 @@ impl Container {
             let ready = self.wait_for_events();
             self.is_deaf = false;
             self.remember(&mut buffer);
+            self.bridged.iter_mut().for_each(Bridged::look);
             for (source, flags) in ready {
                 match source {
                     Source::Init => {
@@ -106,6 +112,7 @@ impl Container {
                     Source::Input => self.stdio.flush(),
                     Source::Client(index) => self.serve(index, flags),
                     Source::Joined => drop(self.meter.collect()),
+                    Source::Networks => self.bridged.iter_mut().for_each(Bridged::lose),
                     Source::Alert(index) => self.heed(index, flags),
                     Source::Killed => self.events.tell_kills(self.config.events.as_ref()),
                 }
@@ -152,6 +159,10 @@ impl Container {
             sources.push(Source::Joined);
             fds.push(PollFd::from_borrowed_fd(fd, readable));
         }
+        if let Some(fd) = self.bridged.as_ref().and_then(Bridged::descriptor) {
+            sources.push(Source::Networks);
+            fds.push(PollFd::from_borrowed_fd(fd, readable));
+        }
         if let Some(fd) = self.events.memory() {
             sources.push(Source::Killed);
             fds.push(PollFd::from_borrowed_fd(fd, PollFlags::PRI));
@@ -167,9 +178,13 @@ impl Container {
         fds.push(PollFd::new(&self.created.pidfd, readable));
         // EINTR and ENOMEM alike: look again.
         let moment = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
-        let due = self.history.as_ref().map(History::timeout);
-        let timeout = if self.is_deaf { Some(&moment) } else { due.as_ref() };
-        if poll(&mut fds, timeout).is_err() {
+        let due = [
+            self.is_deaf.then_some(moment),
+            self.history.as_ref().map(History::timeout),
+            self.bridged.as_ref().and_then(Bridged::timeout),
+        ];
+        let soonest = due.iter().flatten().min_by_key(|due| (due.tv_sec, due.tv_nsec));
+        if poll(&mut fds, soonest).is_err() {
             return Vec::new();
         }
         let events = fds.iter().map(PollFd::revents);

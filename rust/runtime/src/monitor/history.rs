@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pyrt_core::Result;
+use pyrt_core::meter::descendants;
 use pyrt_core::meter::files::{File, Files, keyed, number, pressure_usec, sum};
 use pyrt_core::meter::network;
 use pyrt_core::meter::ring::{Reading, Ring, TIERS};
@@ -17,6 +18,14 @@ use rustix::time::{ClockId, clock_gettime};
 
 /// Of one of the shortest rows.
 const PERIOD: Duration = Duration::from_secs(TIERS[0].0 as u64);
+
+/// Places of columns.
+const CPU: usize = 0;
+const MEMORY: usize = 2;
+const PEAK: usize = 3;
+const PIDS: usize = 4;
+const IO_READ: usize = 5;
+const IO_WRITE: usize = 6;
 
 /// Its name in the bundle.
 const NAME: &str = "history";
@@ -29,6 +38,11 @@ pub(super) struct History {
     peak: Option<OwnedFd>,
     traffic: Option<OwnedFd>,
     first: Reading,
+    pid: u32,
+    /// Readings for which descendants are not counted again.
+    resting: u32,
+    /// The greatest sums until now, by column.
+    floor: [u64; IO_WRITE + 1],
     last: Instant,
     due: Instant,
 }
@@ -48,6 +62,9 @@ impl History {
             peak,
             traffic,
             first: Reading::default(),
+            pid,
+            resting: 0,
+            floor: [0; IO_WRITE + 1],
             last: now,
             due: now + until_middle(pid),
         }
@@ -83,8 +100,7 @@ impl History {
         while self.due <= now {
             self.due += PERIOD;
         }
-        let mut reading = self.read(buffer);
-        reading.numbers[0] = reading.numbers[0].or(counted_usec);
+        let reading = self.read(counted_usec, buffer);
         let ring = match &mut self.ring {
             Some(ring) => ring,
             none => none.insert(Ring::open(bundle, NAME, self.first)?),
@@ -109,23 +125,23 @@ impl History {
         self.ring.as_ref().map_or(Ok(()), Ring::finish)
     }
 
-    fn read(&mut self, buffer: &mut [u8]) -> Reading {
+    fn read(&mut self, counted_usec: Option<u64>, buffer: &mut [u8]) -> Reading {
         let mut reading = Reading::default();
         let numbers = &mut reading.numbers;
         if let Some(files) = &mut self.cgroup {
             if let Some(text) = files.read_into(File::CpuStat, buffer) {
-                numbers[0] = keyed(text, "usage_usec");
+                numbers[CPU] = keyed(text, "usage_usec");
                 numbers[1] = keyed(text, "throttled_usec");
             }
             let memory = files.read_into(File::MemoryCurrent, buffer).and_then(number);
             // The longest of these files comes out where it does; what has no line there is no cache.
             let stat = memory.and_then(|_| files.read_into(File::MemoryStat, buffer));
             let cache = stat.and_then(|text| keyed(text, "inactive_file")).unwrap_or(0);
-            numbers[2] = memory.map(|memory| memory.saturating_sub(cache));
-            numbers[3] = memory;
-            numbers[4] = files.read_into(File::PidsCurrent, buffer).and_then(number);
+            numbers[MEMORY] = memory.map(|memory| memory.saturating_sub(cache));
+            numbers[PEAK] = memory;
+            numbers[PIDS] = files.read_into(File::PidsCurrent, buffer).and_then(number);
             let io = files.read_into(File::IoStat, buffer);
-            (numbers[5], numbers[6]) =
+            (numbers[IO_READ], numbers[IO_WRITE]) =
                 (io.map(|io| sum(io, "rbytes")), io.map(|io| sum(io, "wbytes")));
             for (at, file) in
                 [(9, File::CpuPressure), (10, File::MemoryPressure), (11, File::IoPressure)]
@@ -136,15 +152,55 @@ impl History {
             let events = files.read_into(File::MemoryEvents, buffer);
             reading.kills = events.and_then(|text| keyed(text, "oom_kill")).unwrap_or(0);
         }
+        numbers[CPU] = numbers[CPU].or(counted_usec);
         if let Some(peak) = peak_since(&mut self.peak, buffer) {
-            numbers[3] = numbers[3].max(Some(peak));
+            numbers[PEAK] = numbers[PEAK].max(Some(peak));
         }
+        if [CPU, MEMORY, PIDS, IO_READ].iter().any(|&at| numbers[at].is_none()) {
+            self.fill_in(&mut reading, buffer);
+        }
+        let numbers = &mut reading.numbers;
         if let Some(text) = self.traffic.as_ref().and_then(|file| read_from(file, buffer)) {
             let traffic = network::parse(text);
             numbers[7] = Some(traffic.received_bytes);
             numbers[8] = Some(traffic.sent_bytes);
         }
         reading
+    }
+}
+
+impl History {
+    /// What no cgroup tells: the sum over init's descendants.
+    fn fill_in(&mut self, reading: &mut Reading, buffer: &mut [u8]) {
+        if self.resting > 0 {
+            self.resting -= 1;
+            return;
+        }
+        let began = Instant::now();
+        let Some(sum) = descendants::sum(self.pid, buffer) else { return };
+        // A thousandth of a processor at most: many processes are counted less often.
+        let spent = u32::try_from(began.elapsed().as_millis()).unwrap_or(u32::MAX);
+        self.resting = spent / TIERS[0].0;
+        let counters =
+            [(CPU, Some(sum.cpu_usec)), (IO_READ, sum.read_bytes), (IO_WRITE, sum.written_bytes)];
+        for (at, value) in counters {
+            // Processes come and go while they are counted, and a sum may fall; what was used does not.
+            let floor = &mut self.floor[at];
+            *floor = value.map_or(*floor, |value| value.max(*floor));
+            set(reading, at, value.map(|_| *floor));
+        }
+        let memory = sum.anonymous_bytes;
+        for (at, value) in [(MEMORY, memory), (PEAK, memory), (PIDS, sum.tasks)] {
+            set(reading, at, Some(value));
+        }
+    }
+}
+
+/// Sets an estimate where there is no better number.
+fn set(reading: &mut Reading, at: usize, value: Option<u64>) {
+    if reading.numbers[at].is_none() && value.is_some() {
+        reading.numbers[at] = value;
+        reading.estimates |= 1 << at;
     }
 }
 

@@ -19,14 +19,14 @@ use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 use super::{KEEPER, SUPERVISOR, directory, links};
 use crate::Status;
 use crate::arguments::Arguments;
-use crate::monitor::helper;
+use crate::monitor::uplink;
 
 /// Between two attempts at what ends at once.
 const PAUSE: Duration = Duration::from_millis(300);
 /// What has lived so long has not failed at once.
 const SETTLED: Duration = Duration::from_secs(2);
 
-/// `keeper --report FD --run-root DIR -- PASTA ARGUMENT…`: says `Reply` when the networks can be used, or `Failed`.
+/// `keeper --report FD --run-root DIR [--uplink WORD]…`, the words of pasta's command line: says `Reply` when the networks can be used, or `Failed`.
 pub(super) fn main(arguments: &Arguments) -> Status {
     let report = arguments.needed_descriptor("report")?;
     let tell = |error: &Error| {
@@ -36,7 +36,7 @@ pub(super) fn main(arguments: &Arguments) -> Status {
     };
     let run_root = arguments.path("run-root")?;
     let uplink: Vec<String> =
-        arguments.rest.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+        arguments.all("uplink").map(|word| word.to_string_lossy().into_owned()).collect();
     let forked = userns::ensure(&run_root)
         .and_then(|holder| userns::enter(&holder))
         .and_then(|()| fork_single(0, None).at("clone", "keeper"));
@@ -139,7 +139,7 @@ impl<'a> Keeper<'a> {
         if self.uplink.is_empty() || inside(&self.netns, links::has_uplink)? {
             return Ok(());
         }
-        helper::run(&self.uplink, Some(&self.netns), "")
+        uplink::run(&self.uplink, Some(&self.netns), "")
     }
 }
 

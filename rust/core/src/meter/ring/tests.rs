@@ -70,6 +70,19 @@ fn long_rows_are_sums_of_short_ones() {
 }
 
 #[test]
+fn what_cannot_be_read_for_once_is_not_counted_twice() {
+    let (path, dir) = directory("once");
+    let mut ring = Ring::open(dir.as_fd(), "history", Reading::default()).unwrap();
+    let start = 1_800_000_000;
+    for (step, now) in [reading(100, 1), Reading::default(), reading(130, 1)].iter().enumerate() {
+        ring.record(start + 5 + step as u64 * 5, 5, now).unwrap();
+    }
+    let told = [0, 5, 10].map(|second| row(&ring, 0, 1_800_000_000 + second).unwrap().numbers[0]);
+    assert_eq!(told, [Some(100), None, Some(30)]);
+    std::fs::remove_dir_all(path).unwrap();
+}
+
+#[test]
 fn what_is_torn_or_old_is_none() {
     let (path, dir) = directory("torn");
     let mut ring = Ring::open(dir.as_fd(), "history", Reading::default()).unwrap();

@@ -1,10 +1,10 @@
-//! The helper that connects init's network namespace: run between created and started, gone with us.
+//! pasta, which connects init's network namespace: run between created and started, gone with us.
 
 use std::ffi::CString;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::path::Path;
 
-use pyrt_core::bundle::{MonitorConfig, NetworkConfig};
+use pyrt_core::bundle::NetworkConfig;
 use pyrt_core::paths::open_host;
 use pyrt_core::sys::spawn::{Command, spawn};
 use pyrt_core::{At, Code, Error, Result, shaper};
@@ -13,17 +13,26 @@ use rustix::fs::OFlags;
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
+use super::Job;
+use super::bridged::Bridged;
+
 /// A helper that is not ready by then is not going to be.
 const READY_SECONDS: i64 = 20;
 
-/// Connects the container, whose init's pid this is, and limits what it sends.
-pub(super) fn connect(config: &MonitorConfig, pid: u32, netns: Option<&OwnedFd>) -> Result<()> {
-    let Some(network) = &config.network else { return Ok(()) };
-    run_for(network, pid)?;
-    match config.instead.network_rate.zip(netns) {
-        Some((rate, netns)) => shaper::limit(netns.as_fd(), rate),
-        None => Ok(()),
+/// Connects the container, whose init's pid this is, and limits what it sends; its place in bridge networks.
+pub(super) fn connect(job: &Job, pid: u32, netns: Option<&OwnedFd>) -> Result<Option<Bridged>> {
+    let Some(network) = &job.config.network else { return Ok(None) };
+    let bridged = match (&network.bridge, netns) {
+        (Some(bridge), Some(netns)) => Some(Bridged::connect(bridge, &job.bundle, netns)?),
+        _ => {
+            run_for(network, pid)?;
+            None
+        }
+    };
+    if let Some((rate, netns)) = job.config.instead.network_rate.zip(netns) {
+        shaper::limit(netns.as_fd(), rate)?;
     }
+    Ok(bridged)
 }
 
 fn run_for(config: &NetworkConfig, pid: u32) -> Result<()> {

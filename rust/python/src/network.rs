@@ -1,0 +1,50 @@
+//! The keeper of bridge networks, found or made, and what its supervisor is told.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use pyo3::prelude::*;
+use pyrt_core::state::lock_holder;
+use pyrt_core::wire::{self, Frame};
+use pyrt_core::{At, Result, channel};
+use rustix::net::SocketAddrUnix;
+
+use crate::error::detached;
+use crate::monitor::{reap, start};
+
+/// See `_core.pyi`.
+#[pyfunction]
+pub(crate) fn ensure_networks(
+    py: Python<'_>,
+    binary: PathBuf,
+    run_root: PathBuf,
+    uplink: Vec<String>,
+) -> PyResult<()> {
+    detached(py, || ensure(&binary, &run_root, &uplink))
+}
+
+fn ensure(binary: &Path, run_root: &Path, uplink: &[String]) -> Result<()> {
+    if lock_holder(&run_root.join("network/keeper"))?.is_some() {
+        return Ok(());
+    }
+    let mut words: Vec<(&str, &OsStr)> = vec![("--run-root", run_root.as_os_str())];
+    words.extend(uplink.iter().map(|word| ("--uplink", OsStr::new(word))));
+    let started = start(binary, &["keeper"], "--report", &words, [None; 3], &[])?;
+    let answer = wire::receive_answer(&started.socket);
+    reap(&started.process)?;
+    answer.map(drop)
+}
+
+/// See `_core.pyi`.
+#[pyfunction]
+pub(crate) fn reload_networks(py: Python<'_>, run_root: PathBuf, bundle: PathBuf) -> PyResult<()> {
+    detached(py, || {
+        let path = run_root.join("network/control.sock");
+        let socket = channel::socket().at("socket", &path)?;
+        let address = SocketAddrUnix::new(&path).at("connect", &path)?;
+        rustix::net::connect(&socket, &address).at("connect", &path)?;
+        let request = serde_json::json!({"op": "reload", "bundle": bundle}).to_string();
+        wire::send(&socket, Frame::Request, request.as_bytes(), &[]).at("network", "reload")?;
+        wire::receive_answer(&socket).map(drop)
+    })
+}
