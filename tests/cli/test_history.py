@@ -78,15 +78,15 @@ def test_without_a_cgroup_a_counter_fills_the_rows(pyrt: Any) -> None:
     if int(Path("/proc/sys/kernel/perf_event_paranoid").read_text()) > 2:
         pytest.skip("kernel.perf_event_paranoid is above 2")
     pyrt.ok(
-        "run", "-d", "--name", "bare", "--cgroups=disabled", "--network", "none", "demo",
+        "run", "-d", "--name", "counted", "--cgroups=disabled", "--network", "none", "demo",
         "sh", "-c", "while :; do :; done",
     )  # fmt: skip
-    wait_for_rows(pyrt, "bare", 2)
-    pyrt.ok("kill", "bare")
-    pyrt.ok("wait", "bare")
-    history = json.loads(pyrt.ok("stats", "--since", "1h", "--format", "json", "bare"))
+    wait_for_rows(pyrt, "counted", 2)
+    pyrt.ok("kill", "counted")
+    pyrt.ok("wait", "counted")
+    history = json.loads(pyrt.ok("stats", "--since", "1h", "--format", "json", "counted"))
     total = sum(row["cpu_usage_usec"]["value"] for row in history)
-    receipt = json.loads(pyrt.ok("receipts", "--format", "json", "bare"))[0]["usage"]
+    receipt = json.loads(pyrt.ok("receipts", "--format", "json", "counted"))[0]["usage"]
     truth = receipt["cpu_usage_usec"]["value"]
     assert abs(total - truth) <= truth * 0.1, (history, receipt)
 
