@@ -85,6 +85,40 @@ def test_what_cannot_be_written_is_refused_before(pyrt: Any) -> None:
     assert pyrt("run", "--rm", "-d", "--receipt", "demo", "true").code == 125
 
 
+def test_with_a_cgroup_a_receipt_is_what_the_cgroup_says(pyrt: Any) -> None:
+    """Within a thousandth of what it said before the end; the end itself costs a little."""
+    delegated()
+    pyrt.ok(
+        "run", "-d", "--rm", "--name", "judged", "--network", "none", "demo",
+        "sh", "-c", f"{BURN}; {BURN}; {BURN}; {BURN}; {BURN}; exec sleep 100",
+    )  # fmt: skip
+    [record] = json.loads(pyrt.ok("inspect", "judged"))
+    pid = record["State"]["Pid"]
+    deadline = time.monotonic() + 60
+    while "sleep" not in Path(f"/proc/{pid}/comm").read_text() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    time.sleep(0.3)
+    line = next(
+        line
+        for line in Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+        if line.startswith("0::")
+    )
+    mounts = (Path(mount) for mount in ("/sys/fs/cgroup/unified", "/sys/fs/cgroup"))
+    cgroup = next(mount / line[4:] for mount in mounts if (mount / line[4:] / "cpu.stat").exists())
+    while record["Id"] in cgroup.parent.name:
+        cgroup = cgroup.parent
+    truth = int((cgroup / "cpu.stat").read_text().split()[1])
+    pyrt.ok("kill", "judged")
+    deadline = time.monotonic() + 10
+    while pyrt("receipts", "judged").code and time.monotonic() < deadline:
+        time.sleep(0.05)
+    told = json.loads(pyrt.ok("receipts", "--format", "json", "judged"))[0]["usage"]
+    used = told["cpu_usage_usec"]
+    assert (used["source"], used["quality"]) == ("cpu.stat", "exact")
+    assert truth > 500_000
+    assert 0 <= used["value"] - truth <= truth * 0.001 + 2000, (used, truth)
+
+
 SCRIPTS = {
     "spin": BURN,
     "forks": f"for k in 1 2 3 4; do ({BURN}) & done; wait",
@@ -174,6 +208,38 @@ def test_the_counter_is_near_the_truth(pyrt: Any, init: tuple[str, ...]) -> None
     assert rest["value"] < used["cpu_usage_usec"]["value"] * 0.2 + 200_000, used
 
 
+THREADS = (
+    "import hashlib, threading\n"
+    "data = bytes(1 << 20)\n"
+    "def work():\n"
+    "    for _ in range(150): hashlib.sha256(data)\n"
+    "threads = [threading.Thread(target=work) for _ in range(8)]\n"
+    "[thread.start() for thread in threads]; [thread.join() for thread in threads]\n"
+)
+
+
+def test_threads_are_counted(pyrt: Any) -> None:
+    """wait4(2) beside the truth, as above, for what computes in eight threads at once."""
+    delegated()
+    if not os.path.isdir("/lib64") or not os.access("/usr/bin/python3", os.X_OK):
+        pytest.skip("no /usr/bin/python3")
+    used = run(pyrt, "--init", *HOST, "demo", "/usr/bin/python3", "-S", "-c", THREADS)
+    truth, waited = used["cpu_usage_usec"]["value"], used["cpu_waited_usec"]["value"]
+    assert truth > 200_000
+    assert abs(waited - truth) <= truth * 0.005 + 1000, used
+
+
+def test_the_largest_process_bounds_the_peak_from_below(pyrt: Any) -> None:
+    hold = "dd if=/dev/zero of=/dev/null bs=32M count=20"
+    script = f"({hold}) & ({hold}) & wait"
+    peak = run(pyrt, "--cgroups=disabled", "--init", "demo", "sh", "-c", script)[
+        "memory_peak_bytes"
+    ]
+    assert (peak["source"], peak["quality"]) == ("wait4", "bounded")
+    assert peak["reason"] == "the largest single process"
+    assert 32 << 20 <= peak["value"] < 40 << 20
+
+
 def test_without_a_cgroup_the_wait_is_what_counts(pyrt: Any) -> None:
     used = run(pyrt, "--cgroups=disabled", "--init", "demo", "sh", "-c", BURN)
     assert used["cpu_usage_usec"]["source"] == "wait4"
@@ -215,6 +281,12 @@ def test_bytes_of_devices_are_counted_without_a_controller(pyrt: Any) -> None:
         pytest.skip("this machine gives the io controller to its users")
     assert kept["io_write_bytes"]["source"] == "/proc/<pid>/io"
     assert megabytes << 20 <= kept["io_write_bytes"]["value"] < (megabytes << 20) * 1.05, kept
+    # O_DIRECT goes to the device at once, both ways.
+    direct = "dd if=/d/kept of=/d/direct bs=1M iflag=direct oflag=direct"
+    moved = run(pyrt, *options, direct)
+    for name in ("io_read_bytes", "io_write_bytes"):
+        # The program itself may have to be read, too.
+        assert megabytes << 20 <= moved[name]["value"] < (megabytes << 20) * 1.5, moved[name]
     # A new name: what replaces a file is written out when it is closed (ext4's auto_da_alloc).
     removed = run(pyrt, *options, f"{write} of=/d/removed; rm /d/removed")
     assert removed["io_write_bytes"]["value"] < 1 << 20, removed
