@@ -13,7 +13,7 @@ use pyrt_core::wire::{self, Frame};
 use pyrt_core::{At, Error, Result, channel, userns};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, waitid};
+use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use super::{KEEPER, SUPERVISOR, directory, links};
@@ -23,6 +23,9 @@ use crate::monitor::uplink;
 
 /// Between two attempts at what ends at once.
 const PAUSE: Duration = Duration::from_millis(300);
+/// How often the uplink's guard looks for whom it serves, and how often in vain.
+const LOOK: Duration = Duration::from_millis(500);
+const LOOKS: u32 = 6;
 /// What has lived so long has not failed at once.
 const SETTLED: Duration = Duration::from_secs(2);
 
@@ -71,6 +74,7 @@ struct Keeper<'a> {
     uplink: Vec<String>,
     netns: OwnedFd,
     supervisor: OwnedFd,
+    guard: Option<OwnedFd>,
     started: Instant,
     _lock: OwnedFd,
 }
@@ -80,8 +84,6 @@ impl<'a> Keeper<'a> {
     fn begin(run_root: &'a Path, uplink: Vec<String>) -> Result<Option<Self>> {
         rustix::process::setsid().at("setsid", "")?;
         rustix::process::chdir("/").at("chdir", "/")?;
-        // pasta goes into the background by itself, and is to be missed when it ends.
-        rustix::process::set_child_subreaper(Some(rustix::process::getpid())).at("prctl", "")?;
         let directory = directory(run_root);
         match rustix::fs::mkdir(&directory, Mode::RWXU) {
             Err(Errno::EXIST) => {}
@@ -95,11 +97,11 @@ impl<'a> Keeper<'a> {
         let (ready, theirs) = channel::pair()?;
         let supervisor = start_supervisor(run_root, &netns, &theirs)?;
         drop(theirs);
-        let started = Instant::now();
-        let keeper = Self { run_root, uplink, netns, supervisor, started, _lock: lock };
+        let (guard, started) = (None, Instant::now());
+        let mut keeper = Self { run_root, uplink, netns, supervisor, guard, started, _lock: lock };
         let begun = keeper.connect().and_then(|()| wire::receive_answer(&ready));
         if begun.is_err() {
-            end_children();
+            keeper.end();
         }
         begun.map(|_| Some(keeper))
     }
@@ -112,7 +114,7 @@ impl<'a> Keeper<'a> {
             let now = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
             match waitid(WaitId::PidFd(self.supervisor.as_fd()), now).at("wait", "supervisor")? {
                 Some(status) if status.exit_status() == Some(0) => {
-                    end_children();
+                    self.end();
                     return Ok(());
                 }
                 Some(_) => {
@@ -123,24 +125,67 @@ impl<'a> Keeper<'a> {
                     self.supervisor = start_supervisor(self.run_root, &self.netns, &theirs)?;
                     self.started = Instant::now();
                 }
-                None => {
-                    while let Ok(Some(_)) = waitid(WaitId::All, now) {}
-                    if self.connect().is_err() {
-                        // No uplink now: bridges work without one, and it is tried again with the next child's end.
-                        std::thread::sleep(PAUSE);
-                    }
-                }
+                // Of the others only the guard is missed.
+                None => while let Ok(Some(_)) = waitid(WaitId::All, now) {},
+            }
+            while self.connect().is_err() {
+                // Bridges work without a way out.
+                std::thread::sleep(PAUSE);
             }
         }
     }
 
     /// Starts the uplink if there is none.
-    fn connect(&self) -> Result<()> {
+    fn connect(&mut self) -> Result<()> {
         if self.uplink.is_empty() || inside(&self.netns, links::has_uplink)? {
             return Ok(());
         }
-        uplink::run(&self.uplink, Some(&self.netns), "")
+        if let Some(guard) = self.guard.take() {
+            let _ = pidfd_send_signal(&guard, Signal::KILL); // it may have ended
+        }
+        let (ours, theirs) = channel::pair()?;
+        let flags = fork::CLONE_NEWPID;
+        let Fork::Parent { pidfd, .. } = fork_single(flags, None).at("clone", "uplink")? else {
+            drop(ours);
+            exit_now(guard(&self.uplink, &self.netns, self.run_root, &theirs));
+        };
+        drop(theirs);
+        self.guard = Some(pidfd);
+        wire::receive_answer(&ours).map(drop)
     }
+
+    /// Ends what has no use without us.
+    fn end(&self) {
+        for process in [Some(&self.supervisor), self.guard.as_ref()].into_iter().flatten() {
+            let _ = pidfd_send_signal(process, Signal::KILL); // it may have ended
+        }
+    }
+}
+
+/// Runs the uplink, as the first process of a pid namespace: what it leaves in the background ends with us. That we do when
+/// it does, or when there is neither keeper nor supervisor, and so nobody whom it could serve.
+fn guard(uplink: &[String], netns: &OwnedFd, run_root: &Path, report: &OwnedFd) -> i32 {
+    match uplink::run(uplink, Some(netns), "") {
+        Ok(()) => drop(wire::send(report, Frame::Reply, b"{}", &[])), // an old keeper does not wait
+        Err(error) => {
+            let text = serde_json::to_vec(&error).unwrap_or_default();
+            let _ = wire::send(report, Frame::Failed, &text, &[]);
+            return 1;
+        }
+    }
+    let _ = rustix::net::shutdown(report, rustix::net::Shutdown::Both); // all has been said
+    let is_held =
+        |name| lock_holder(&directory(run_root).join(name)).is_ok_and(|one| one.is_some());
+    let now = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+    let mut alone = 0;
+    while alone < LOOKS {
+        std::thread::sleep(LOOK);
+        alone = if is_held(KEEPER) || is_held(SUPERVISOR) { 0 } else { alone + 1 };
+        if let Ok(Some(_)) | Err(_) = waitid(WaitId::All, now) {
+            return 1;
+        }
+    }
+    0
 }
 
 /// The network namespace of a supervisor that has lost its keeper, and which ends now.
@@ -150,7 +195,7 @@ fn adopt(run_root: &Path) -> Result<Option<OwnedFd>> {
     let netns =
         open_host(Path::new(&format!("/proc/{}/ns/net", pid.as_raw_nonzero())), OFlags::RDONLY)?;
     // Asked by its number: whoever has it now is the supervisor that we hold only if that one still lives.
-    match rustix::process::pidfd_send_signal(&supervisor, Signal::TERM) {
+    match pidfd_send_signal(&supervisor, Signal::TERM) {
         Ok(()) => Ok(Some(netns)),
         Err(Errno::SRCH) => Ok(None),
         Err(errno) => Err(errno).at("kill", "supervisor"),
@@ -208,16 +253,4 @@ fn start_supervisor(run_root: &Path, netns: &OwnedFd, ready: &OwnedFd) -> Result
         keep: &[netns.as_fd(), ready.as_fd()],
     };
     spawn(&command).at("exec", "pyrt-network")
-}
-
-/// Ends all children: the uplink would hold a namespace that nobody uses.
-fn end_children() {
-    let path = format!("/proc/self/task/{}/children", rustix::thread::gettid().as_raw_nonzero());
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    for pid in
-        text.split_whitespace().filter_map(|word| word.parse().ok()).filter_map(Pid::from_raw)
-    {
-        // Our own children, not waited for: nobody else can have their numbers.
-        let _ = rustix::process::kill_process(pid, Signal::KILL);
-    }
 }
