@@ -184,7 +184,22 @@ def find_path(
     a list, without links}; None for nothing.
 
     `place` is ("running", runtime directory, -1), or ("stopped", bundle, lock) of one whose directory the caller has
-    locked: its overlay is mounted for the time of the call, with what is bound into it, and the lock held as long.
+    locked: its overlay is mounted for the time of the call, with what is bound into it, and the lock held as long;
+    or ("volume", directory, -1), whose paths begin in that directory.
+    """
+
+def fill_volume(
+    binary: str,
+    run_root: str,
+    place: tuple[str, str, int],
+    path: str,
+    volume: str,
+    uid: int,
+    gid: int,
+) -> bool:
+    """Copy what the container's root has at `path`, without what is mounted there, into the empty directory `volume`,
+    which takes owner, mode and times of that directory. Where there is none `volume` is given to the per-user IDs
+    `uid:gid`, and the answer is False. `place` as in `find_path`.
     """
 
 def pack_path(

@@ -5,6 +5,7 @@ Nobody else opens a file there for writing. Trees that hold other users' files g
 
 from __future__ import annotations
 
+import errno
 import os
 
 from pyrt.errors import Exists, KernelError, from_os_error
@@ -206,6 +207,15 @@ def commit(temporary: str, path: str) -> bool:
             return False
         raise from_os_error(error, "commit", path) from None
     return True
+
+
+def exchange_empty(directory: str, empty: str) -> None:
+    """Put `directory` in the place of the directory `empty`, unless that is not empty any more."""
+    try:
+        os.rename(directory, empty)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise from_os_error(error, "rename", directory) from None
 
 
 def create_temporary(directory: str, prefix: str) -> tuple[int, str]:

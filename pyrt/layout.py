@@ -8,6 +8,7 @@ data/                              $XDG_DATA_HOME/pyrt: durable
 ├── layers/<chain ID>.<map>/       the layer so copied, where the kernel cannot share data
 ├── containers/<id>/               a bundle: container.json config.json monitor.json log history …
 ├── networks/<name>.json           a bridge network
+├── volumes/<name>/                volume.json _data/
 ├── names/<name>                   symlink to the id; symlink(2) keeps names unique
 ├── receipts receipts.1            what containers that ended have used, one a line
 ├── events events.1                what happened to containers and images, one a line
@@ -101,6 +102,20 @@ class Layout:
     def network(self, name: str) -> str:
         """The file that defines the network of this name."""
         return f"{self.data}/networks/{name}.json"
+
+    # Volumes.
+
+    def volumes(self) -> str:
+        """The directory of volumes."""
+        return f"{self.data}/volumes"
+
+    def volume(self, name: str) -> str:
+        """The directory of the volume of this name."""
+        return f"{self.data}/volumes/{name}"
+
+    def volume_data(self, name: str) -> str:
+        """What containers see of it."""
+        return f"{self.data}/volumes/{name}/_data"
 
     # What can be made again.
 

@@ -175,6 +175,13 @@ def find_path(run_root: str, place: Place, path: bytes) -> dict[str, Any] | None
     return None if found is None else {**found, "path": bytes(found["path"])}
 
 
+def fill_volume(
+    run_root: str, place: Place, path: str, volume: str, owner: tuple[int, int]
+) -> bool:
+    """See `_core.fill_volume`."""
+    return call(_core.fill_volume, runtime_path(), run_root, place, path, volume, *owner)
+
+
 def pack_path(
     run_root: str,
     place: Place,

@@ -130,12 +130,17 @@ class Pyrt:
         """What is there that should not be once every container is removed."""
         left = [f"container {name}" for name in names_in(self.data / "containers")]
         left += [f"name {name}" for name in names_in(self.data / "names")]
+        left += [f"volume {name}" for name in self.volumes()]
         left += [f"runtime {name}" for name in names_in(self.run_root) if len(name) == 64]
         mounts = Path("/proc/self/mountinfo").read_text()
         left += [f"mount {line}" for line in mounts.splitlines() if f" {self.root}" in line]
         left += [f"process {pid} {line}" for pid, line in self.processes().items()]
         left += [f"cgroup {path}" for path in container_cgroups() - self.cgroups_before]
         return left
+
+    def volumes(self) -> list[str]:
+        """What is in the directory of volumes, but for its locks."""
+        return [name for name in names_in(self.data / "volumes") if name[0] != "."]
 
     def processes(self) -> dict[int, str]:
         """Processes in user namespaces below ours that were not there before, but for the holder.
@@ -157,7 +162,7 @@ class Pyrt:
 
         self.end_started()
         self("rm", "-f", "-a")
-        for name in ("containers", "layers", "content"):
+        for name in ("containers", "volumes", "layers", "content"):
             native.remove_tree(str(self.run_root), str(self.data / name))
         if holder := self.holder():
             os.kill(holder, signal.SIGKILL)
@@ -234,6 +239,8 @@ def pyrt(session_pyrt: Pyrt) -> Iterator[Pyrt]:
     yield session_pyrt
     session_pyrt.end_started()
     session_pyrt("rm", "-f", "-a")
+    if session_pyrt.volumes():
+        session_pyrt("volume", "rm", "-a")
     deadline = time.monotonic() + SETTLE_S
     while (left := session_pyrt.leftovers()) and time.monotonic() < deadline:
         time.sleep(0.05)

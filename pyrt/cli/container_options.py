@@ -69,6 +69,10 @@ class ContainerOptions(LimitOptions, PullOptions):
         str, Option("--history", help="ring keeps a month of what it used, none nothing")
     ] = "ring"
     hostname: Annotated[str, Option("--hostname", "-h", help="Host name inside")] = ""
+    image_volume: Annotated[
+        str,
+        Option("--image-volume", help="What the image's volumes become: anonymous, tmpfs, ignore"),
+    ] = "anonymous"
     init: Annotated[bool, Option("--init", help="Run an init that reaps and forwards signals")] = (
         False
     )
@@ -87,7 +91,9 @@ class ContainerOptions(LimitOptions, PullOptions):
     mac_address: Annotated[
         str, Option("--mac-address", help="Hardware address in its bridge network")
     ] = ""
-    mount: Annotated[list[str], Option("--mount", help="type=bind|tmpfs,src=...,dst=...[,ro]")] = []
+    mount: Annotated[
+        list[str], Option("--mount", help="type=volume|bind|tmpfs|ramfs|devpts,src=...,dst=...")
+    ] = []
     name: Annotated[str, Option("--name", help="Name of the container")] = ""
     network: Annotated[
         list[str],
@@ -140,7 +146,9 @@ class ContainerOptions(LimitOptions, PullOptions):
     userns: Annotated[
         str, Option("--userns", help="keep-id[:uid=N,gid=N], nomap or host; default: nested")
     ] = ""
-    volume: Annotated[list[str], Option("--volume", "-v", help="SOURCE:DESTINATION[:OPTIONS]")] = []
+    volume: Annotated[
+        list[str], Option("--volume", "-v", help="[DIRECTORY|NAME:]DESTINATION[:OPTIONS]")
+    ] = []
     workdir: Annotated[str, Option("--workdir", "-w", help="Working directory inside")] = ""
 
     def configure(self) -> ContainerConfig:

@@ -58,7 +58,7 @@ class Rm(Verb):
 
     def remove(self, record: Record, name: str) -> None:
         """Remove one and print what it was called."""
-        container.remove(record, force=self.force, timeout_s=self.time)
+        container.remove(record, force=self.force, timeout_s=self.time, volumes=self.volumes)
         output.line(name)
 
 

@@ -106,6 +106,26 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "untag": ("pyrt.cli.untag", "Untag", "Remove a name from a local image"),
     "update": ("pyrt.cli.update", "Update", "Update the limits of a container"),
     "version": ("pyrt.cli.version", "Version", "Display the pyrt version information"),
+    "volume create": ("pyrt.cli.volume_create", "VolumeCreate", "Create a new volume"),
+    "volume exists": ("pyrt.cli.volume_inspect", "VolumeExists", "Check if a volume exists"),
+    "volume export": (
+        "pyrt.cli.volume_archive",
+        "VolumeExport",
+        "Export a volume as a tar archive",
+    ),
+    "volume import": (
+        "pyrt.cli.volume_archive",
+        "VolumeImport",
+        "Import a tar archive into a volume",
+    ),
+    "volume inspect": (
+        "pyrt.cli.volume_inspect",
+        "VolumeInspect",
+        "Display detailed information on one or more volumes",
+    ),
+    "volume ls": ("pyrt.cli.volume_ls", "VolumeLs", "List volumes"),
+    "volume prune": ("pyrt.cli.volume_rm", "VolumePrune", "Remove all unused volumes"),
+    "volume rm": ("pyrt.cli.volume_rm", "VolumeRm", "Remove one or more volumes"),
     "wait": ("pyrt.cli.wait", "Wait", "Block until one or more containers stop"),
 }
 
@@ -147,6 +167,20 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "ls": "network ls",
             "prune": "network prune",
             "rm": "network rm",
+        },
+    ),
+    "volume": (
+        "Manage volumes",
+        {
+            "create": "volume create",
+            "exists": "volume exists",
+            "export": "volume export",
+            "import": "volume import",
+            "inspect": "volume inspect",
+            "list": "volume ls",
+            "ls": "volume ls",
+            "prune": "volume prune",
+            "rm": "volume rm",
         },
     ),
 }

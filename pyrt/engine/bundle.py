@@ -18,6 +18,7 @@ from pyrt.spec import userns
 from pyrt.spec.build import build_spec, seccomp_file
 from pyrt.spec.etc import build_etc
 from pyrt.spec.monitor import build_monitor
+from pyrt.spec.volumes import image_volumes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,10 +35,10 @@ NAME_ATTEMPTS = 20
 
 class Draft:
     """A bundle on its way to being a container; `lock` holds its directory, `store` the images it
-    stands on.
+    stands on, `volumes` its volumes, of which those `made` for it go if it does not come to be.
     """
 
-    __slots__ = ("config", "layout", "lock", "store")
+    __slots__ = ("config", "layout", "lock", "made", "store", "volumes")
 
     def __init__(
         self, layout: Layout, config: ContainerConfig, lock: int, store: int | None
@@ -46,6 +47,8 @@ class Draft:
         self.config = config
         self.lock = lock
         self.store = store
+        self.volumes: int | None = None
+        self.made: list[str] = []
 
     @property
     def path(self) -> str:
@@ -60,10 +63,13 @@ class Draft:
         self.release_store()
 
     def release_store(self) -> None:
-        """Let images be removed again."""
+        """Let images and volumes be removed again."""
         if self.store is not None:
             files.unlock(self.store)
             self.store = None
+        if self.volumes is not None:
+            files.unlock(self.volumes)
+            self.volumes = None
 
     def unlock(self) -> None:
         """Let others remove it."""
@@ -83,6 +89,10 @@ class Draft:
         finally:
             self.release_store()
             self.unlock()
+        if self.made:
+            from pyrt.engine import volumes
+
+            volumes.remove_unused(self.layout, self.made)
 
 
 def draft(layout: Layout, config: ContainerConfig) -> Draft:
@@ -97,6 +107,8 @@ def draft(layout: Layout, config: ContainerConfig) -> Draft:
         limits.settle(config, machine)
     image, store = hold_image(layout, config)
     try:
+        if image is not None and image.config.volumes:
+            config.volumes += image_volumes(config, image.config.volumes)
         roots = find_roots(layout, config, image, machine)
         check_sources(config.volumes)
         config.publish = network.reserve(config.publish)
@@ -239,13 +251,17 @@ def claim_or_sweep(layout: Layout, name: str, id: str) -> None:
 def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) -> None:
     """Decide what will run and write it: config.json, monitor.json and the files of /etc."""
     config, layout = draft.config, draft.layout
+    if any(mounted["type"] == "volume" for mounted in config.volumes):
+        from pyrt.engine import volumes
+
+        draft.volumes = volumes.hold(layout)
+        volumes.attach(layout, config, draft.made)
     connection = connect_network(layout, config, machine)
     passwd, group = accounts.read_accounts(roots.layers)
     seccomp = read_seccomp(config)
     if config.init:
         machine.init_path = copy_init(draft)
     spec = build_spec(config, image, machine, draft.path, passwd, group, seccomp=seccomp)
-    give_volumes(layout, config, spec)
     document = native.dumps(spec)
     native.validate(document)
     monitor = build_monitor(
@@ -268,6 +284,9 @@ def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) 
     files.ensure_directory(layout.seccomp_cache())
     files.write_whole(f"{draft.path}/config.json", document)
     files.write_whole(f"{draft.path}/monitor.json", native.dumps(monitor))
+    if draft.volumes is not None:
+        volumes.fill(layout, config, draft.lock, owner_of(spec))
+    give_volumes(layout, config, spec)
 
 
 def copy_init(draft: Draft) -> str:
@@ -331,26 +350,32 @@ def read_seccomp(config: ContainerConfig) -> Any:
 def give_volumes(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> None:
     """`-v …:U`: give the source to the container's user, as far as we may."""
     for volume in config.volumes:
-        if volume["type"] != "bind" or "U" not in volume["options"]:
+        if "U" not in volume["options"]:
             continue
-        user = spec["process"]["user"]
-        uid, gid = (
-            userns.to_parent(
-                user[key],
-                [
-                    (entry["containerID"], entry["hostID"], entry["size"])
-                    for entry in spec["linux"].get(maps, ())
-                ],
-            )
-            for key, maps in (("uid", "uidMappings"), ("gid", "gidMappings"))
-        )
+        path = volume["source"]
+        if volume["type"] == "volume":
+            path = layout.volume_data(path)
         try:
-            native.chown_tree(layout.run, volume["source"], uid, gid)
+            native.chown_tree(layout.run, path, *owner_of(spec))
         except PyrtError as error:
             raise Denied("--volume", volume["source"], f"U: {error}") from None
+
+
+def owner_of(spec: dict[str, Any]) -> tuple[int, int]:
+    """The per-user IDs of the container's user."""
+    user, linux = spec["process"]["user"], spec["linux"]
+    uid, gid = (
+        userns.to_parent(
+            user[key],
+            [(part["containerID"], part["hostID"], part["size"]) for part in linux.get(maps, ())],
+        )
+        for key, maps in (("uid", "uidMappings"), ("gid", "gidMappings"))
+    )
+    return uid, gid
 
 
 def undo_paths(layout: Layout, config: ContainerConfig) -> list[str]:
     """What `--rm` removes; the bundle last, since through it the rest can still be found."""
     paths = [config.cidfile] if config.cidfile else []
+    paths += [layout.volume(name) for name in sweep.own_volumes(layout, config.id)]
     return [*paths, layout.name(config.name), layout.container(config.id)]

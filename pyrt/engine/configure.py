@@ -25,7 +25,7 @@ from pyrt.spec.network import apply_flags, parse_networks
 from pyrt.spec.ports import parse_publish
 from pyrt.spec.signals import parse_signal
 from pyrt.spec.userns import parse_userns
-from pyrt.spec.volumes import parse_mount, parse_tmpfs, parse_volume
+from pyrt.spec.volumes import parse_image_volume, parse_mount, parse_tmpfs, parse_volume
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ if TYPE_CHECKING:
         env_file: list[str]
         history: str
         hostname: str
+        image_volume: str
         init: bool
         interactive: bool
         label: list[str]
@@ -171,6 +172,7 @@ def configure(wish: Wish) -> ContainerConfig:
         cgroups=check_cgroups(wish.cgroups),
         cgroup_parent=wish.cgroup_parent,
         history=check_history(wish.history),
+        image_volume=parse_image_volume(wish.image_volume),
         alerts=parse_alerts(wish.alert),
     )
 

@@ -189,8 +189,11 @@ def write_cidfile(config: ContainerConfig) -> None:
         os.close(fd)
 
 
-def remove(record: Record, *, force: bool = False, timeout_s: float = 0) -> None:
-    """Remove a container and everything that is only its own.
+def remove(
+    record: Record, *, force: bool = False, timeout_s: float = 0, volumes: bool = False
+) -> None:
+    """Remove a container and everything that is only its own; its anonymous volumes with `volumes`
+    alone, those that another container has not even then.
 
     One that runs is refused with Conflict, or with `force` ended first: at once, or asked to and
     given `timeout_s` seconds. A container that is gone already is no error.
@@ -203,6 +206,7 @@ def remove(record: Record, *, force: bool = False, timeout_s: float = 0) -> None
             "container state improper",
         )
     end(record, timeout_s)
+    anonymous = sweep.own_volumes(layout, id) if volumes else []
     try:
         lock = lock_container(layout, id, force=force)
     except NotFound:
@@ -220,6 +224,10 @@ def remove(record: Record, *, force: bool = False, timeout_s: float = 0) -> None
         events.tell_of(record, "remove")
     finally:
         files.unlock(lock)
+    if anonymous:
+        from pyrt.engine import volumes as store
+
+        store.remove_unused(layout, anonymous)
 
 
 def end(record: Record, timeout_s: float) -> None:

@@ -50,6 +50,7 @@ def probe(layout: Layout, network: str) -> Host:
         max_nofile=limits.get("Max open files", -1),
         max_nproc=limits.get("Max processes", -1),
         init_path=native.runtime_path(),
+        volumes=layout.volumes(),
     )
 
 

@@ -108,20 +108,23 @@ def graph_driver(monitor: dict[str, Any]) -> dict[str, Any]:
 
 def mount(volume: Any, spec: dict[str, Any]) -> dict[str, Any]:
     """One volume or bind, with the options it was really mounted with."""
-    options: list[str] = []
+    options, bound = list[str](), ""
     for entry in spec.get("mounts") or ():
         if entry["destination"] == volume["destination"]:
-            options = entry.get("options") or []
-    flags = {"ro", "rw", "bind", "rbind"}
+            options, bound = entry.get("options") or [], entry["source"]
+    flags = {"ro", "rro", "rw", "bind", "rbind"}
     propagation = {"shared", "slave", "private", "rshared", "rslave", "rprivate"}
+    named = {"Name": volume["source"]} if volume["type"] == "volume" else {}
+    source = bound if named else volume["source"]
     return {
         "Type": volume["type"],
-        "Source": volume["source"],
+        **named,
+        "Source": source,
         "Destination": volume["destination"],
-        "Driver": "",
+        "Driver": "local" if named else "",
         "Mode": "",
         "Options": [option for option in options if option not in flags | propagation],
-        "RW": "ro" not in options,
+        "RW": not {"ro", "rro"}.intersection(options),
         "Propagation": next((option for option in options if option in propagation), ""),
     }
 

@@ -64,6 +64,7 @@ class Options(TypedDict, total=False):
     env_files: list[str]
     history: str
     hostname: str
+    image_volume: str
     init: bool
     interactive: bool
     labels: dict[str, str]
@@ -130,6 +131,7 @@ class CheckedWish:
         self.env_file = options.get("env_files", [])
         self.history = options.get("history", "ring")
         self.hostname = options.get("hostname", "")
+        self.image_volume = options.get("image_volume", "")
         self.init = options.get("init", False)
         self.interactive = options.get("interactive", False)
         self.label = pairs(options.get("labels"))

@@ -28,6 +28,10 @@ NOTE = "cgroup"
 """File in the bundle: below which cgroup the container's own was made."""
 
 
+VOLUMES = "volumes"
+"""File in the bundle: the names of the anonymous volumes that were made for the container."""
+
+
 def list_swept(layout: Layout) -> tuple[list[Record], list[PyrtError]]:
     """Every container, oldest first, once what is left over is gone; and what could
     not be removed.
@@ -147,6 +151,11 @@ def remove_bundle(layout: Layout, id: str, record: Record | None) -> None:
     are killed.
     """
     path = layout.container(id)
+    if record is None or record.document.get("remove"):
+        # Nobody else has them: see `volumes.check_borrowed`.
+        for name in own_volumes(layout, id):
+            files.remove_file(f"{layout.volume(name)}/volume.json")
+            native.remove_tree(layout.run, layout.volume(name))
     files.remove_file(f"{path}/container.json")
     native.remove_tree(layout.run, path)
     if record is None:
@@ -156,6 +165,11 @@ def remove_bundle(layout: Layout, id: str, record: Record | None) -> None:
     cidfile = str(record.document.get("cidfile") or "")
     if cidfile:
         remove_cidfile(cidfile, id)
+
+
+def own_volumes(layout: Layout, id: str) -> list[str]:
+    """The names of the anonymous volumes that were made for a container."""
+    return (files.read(f"{layout.container(id)}/{VOLUMES}") or b"").decode().split()
 
 
 def remove_cidfile(path: str, id: str) -> None:

@@ -46,7 +46,8 @@ class ContainerConfig:
     [destination, comma-separated options]. `log_driver` is `k8s-file` or `none`; `log_path` "" is
     the bundle's; `log_max_size_bytes` 0 never rotates. `history` is whether the monitor keeps one;
     `alerts` are those of `spec.alerts`. `cgroup_manager` is `systemd`, `cgroupfs`, or "" for the
-    best there is.
+    best there is. `image_volume` says what the image's volumes become: `anonymous`, `tmpfs`, or
+    `ignore`.
     """
 
     __slots__ = (
@@ -68,6 +69,7 @@ class ContainerConfig:
         "id",
         "image",
         "image_id",
+        "image_volume",
         "init",
         "instead",
         "interactive",
@@ -153,6 +155,7 @@ class ContainerConfig:
         history: bool = True,
         alerts: list[dict[str, Any]] | None = None,
         instead: dict[str, Any] | None = None,
+        image_volume: str = "anonymous",
     ) -> None:
         self.id = id
         self.name = name
@@ -203,6 +206,7 @@ class ContainerConfig:
         self.history = history
         self.alerts = alerts or []
         self.instead = instead or {}
+        self.image_volume = image_volume
 
     def to_dict(self) -> dict[str, Any]:
         """Every field by its name, as container.json stores it."""
@@ -232,7 +236,8 @@ class Host:
     command that changes it. `has_autogroup`: whether sessions have weights (sched(7));
     `oom_score_adj` is our own; `is_birth` is false once a container is there, and only its cgroup
     can be changed. `init_path` is the native binary that `--init`
-    runs, `machine` the kernel's name of the architecture (`x86_64`), "" for our own.
+    runs, `machine` the kernel's name of the architecture (`x86_64`), "" for our own. `volumes` is
+    the directory of volumes, the content of each in `<name>/_data`.
     """
 
     __slots__ = (
@@ -260,6 +265,7 @@ class Host:
         "uid_count",
         "uid_extents",
         "user",
+        "volumes",
     )
 
     def __init__(
@@ -289,6 +295,7 @@ class Host:
         has_autogroup: bool = False,
         oom_score_adj: int = 0,
         is_birth: bool = True,
+        volumes: str = "/volumes",
     ) -> None:
         self.uid = uid
         self.gid = gid
@@ -314,6 +321,7 @@ class Host:
         self.has_autogroup = has_autogroup
         self.oom_score_adj = oom_score_adj
         self.is_birth = is_birth
+        self.volumes = volumes
 
 
 def split_count(count: int) -> list[int]:

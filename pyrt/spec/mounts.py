@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from pyrt.errors import InvalidSpec, Unsupported
+from pyrt.errors import InvalidSpec
 from pyrt.spec import userns
 from pyrt.spec.network import has_network_namespace
 from pyrt.spec.process import INIT_PATH
-from pyrt.spec.volumes import PROPAGATION
+from pyrt.spec.volumes import ENGINE_OPTIONS, PROPAGATION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def build_mounts(
     `etc` are the files in the bundle that go to /etc (`build_etc`). A mount of the user's replaces
     pyrt's at the same place; two of the user's at one place are InvalidSpec.
     """
-    asked = user_mounts(config)
+    asked = user_mounts(config, host)
     places = {mount["destination"] for mount in asked}
     mounts = [*kernel_mounts(config, host), *etc_mounts(bundle, etc)]
     if config.read_only and config.read_only_tmpfs:
@@ -90,9 +90,9 @@ def etc_mounts(bundle: str, etc: dict[str, bytes]) -> list[dict[str, Any]]:
     ]
 
 
-def user_mounts(config: ContainerConfig) -> list[dict[str, Any]]:
+def user_mounts(config: ContainerConfig, host: Host) -> list[dict[str, Any]]:
     """`-v`, `--mount` and `--tmpfs`."""
-    mounts = [volume_mount(volume) for volume in config.volumes]
+    mounts = [volume_mount(volume, host) for volume in config.volumes]
     mounts += [
         tmpfs(place, tmpfs_options(options.split(",") if options else []))
         for place, options in config.tmpfs
@@ -105,7 +105,7 @@ def user_mounts(config: ContainerConfig) -> list[dict[str, Any]]:
     return mounts
 
 
-def volume_mount(volume: Volume) -> dict[str, Any]:
+def volume_mount(volume: Volume, host: Host) -> dict[str, Any]:
     """One `-v` or `--mount` as an OCI mount.
 
     podman's default is rbind,rprivate. `ro` is recursive unless the bind is not: a writable file
@@ -114,22 +114,18 @@ def volume_mount(volume: Volume) -> dict[str, Any]:
     """
     if volume["type"] == "tmpfs":
         return tmpfs(volume["destination"], tmpfs_options(volume["options"]))
-    if volume["type"] != "bind":
-        raise Unsupported(
-            "--volume",
-            volume["source"] or volume["destination"],
-            "volumes that pyrt keeps are not supported",
-            hint="give the absolute path of a directory",
-        )
-    given = [
-        option for option in volume["options"] if option not in ("z", "Z", "U", "copy", "nocopy")
-    ]
+    if volume["type"] in ("ramfs", "devpts"):
+        return mount(volume["type"], volume["type"], volume["destination"], volume["options"])
+    source = volume["source"]
+    if volume["type"] == "volume":
+        source = f"{host.volumes}/{source}/_data"
+    given = [option for option in volume["options"] if option not in ENGINE_OPTIONS]
     kind = "bind" if "bind" in given else "rbind"
     propagation = next((option for option in given if option in PROPAGATION), "rprivate")
     rest = [option for option in given if option not in ("bind", "rbind", "ro", *PROPAGATION)]
     read_only = [] if "ro" not in given else ["ro"] if kind == "bind" else ["rro"]
     options = [kind, propagation, *rest, *read_only]
-    return bind(volume["source"], volume["destination"], options)
+    return bind(source, volume["destination"], options)
 
 
 def tmpfs_options(options: list[str]) -> list[str]:

@@ -16,7 +16,7 @@ from pyrt.spec.limits import parse_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from pyrt.spec.config import Volume
+    from pyrt.spec.config import ContainerConfig, Volume
 
 PROPAGATION = (
     "shared", "rshared", "slave", "rslave", "private", "rprivate", "unbindable", "runbindable",
@@ -33,9 +33,16 @@ EXCLUSIVE = (
     ("bind", "rbind"),
     PROPAGATION,
     ("U",),
+    ("nocreate",),
 )
 KNOWN = frozenset(option for group in EXCLUSIVE for option in group)
-REFUSED = ("O", "idmap", "upperdir", "workdir", "nocreate")
+REFUSED = ("O", "idmap", "upperdir", "workdir")
+
+ENGINE_OPTIONS = ("z", "Z", "U", "copy", "nocopy", "nocreate")
+"""Options that the mount itself does not have."""
+
+IMAGE_VOLUME = {"": "anonymous", "anonymous": "anonymous", "bind": "anonymous", "tmpfs": "tmpfs",
+                "ignore": "ignore"}  # fmt: skip
 
 # `--mount` keys that mean the same.
 ALIASES = {
@@ -87,10 +94,12 @@ def parse_mount(text: str, cwd: str) -> Volume:
     kind = pairs.pop("type", "volume")
     destination = parse_destination(flag, pairs.pop("dst", ""))
     source = pairs.pop("src", "")
-    if kind == "tmpfs":
+    if kind in ("tmpfs", "ramfs", "devpts"):
         if source:
-            raise InvalidSpec(flag, text, "a tmpfs has no source")
-        options = tmpfs_mount_options(flag, text, pairs)
+            raise InvalidSpec(flag, text, f"a {kind} has no source")
+        parsers = {"tmpfs": tmpfs_mount_options, "ramfs": ramfs_mount_options,
+                   "devpts": devpts_mount_options}  # fmt: skip
+        options = parsers[kind](flag, text, pairs)
     elif kind in ("bind", "volume"):
         options = bind_mount_options(flag, text, pairs)
         if kind == "bind":
@@ -101,11 +110,35 @@ def parse_mount(text: str, cwd: str) -> Volume:
             raise InvalidSpec(
                 flag, text, "no name of a volume", hint="give type=bind for a directory"
             )
-    elif kind in ("image", "glob", "ramfs", "devpts", "artifact"):
+    elif kind in ("image", "glob", "artifact"):
         raise Unsupported(flag, text, f"type={kind} is not supported")
     else:
         raise InvalidSpec(flag, text, f"no mount type {kind}")
     return {"type": kind, "source": source, "destination": destination, "options": options}
+
+
+def parse_image_volume(text: str) -> str:
+    """`--image-volume`: `anonymous`, which podman also calls `bind`, `tmpfs` or `ignore`."""
+    if text not in IMAGE_VOLUME:
+        raise InvalidSpec(
+            "--image-volume", text, "unknown", hint="choose anonymous, tmpfs or ignore"
+        )
+    return IMAGE_VOLUME[text]
+
+
+def image_volumes(config: ContainerConfig, volumes: list[str]) -> list[Volume]:
+    """What the image's VOLUMEs become, but for places that the user has mounted something at."""
+    if config.image_volume == "ignore":
+        return []
+    taken = {volume["destination"] for volume in config.volumes}
+    taken.update(place for place, _ in config.tmpfs)
+    kind = "volume" if config.image_volume == "anonymous" else "tmpfs"
+    options = [] if kind == "volume" else ["exec", "suid", "dev"]
+    places = sorted({parse_destination("VOLUME", path) for path in volumes} - taken)
+    return [
+        {"type": kind, "source": "", "destination": place, "options": list(options)}
+        for place in places
+    ]
 
 
 def parse_tmpfs(text: str) -> list[str]:
@@ -232,6 +265,34 @@ def tmpfs_mount_options(flag: str, text: str, pairs: dict[str, str]) -> list[str
         elif name == "ro":
             options.append("rw")
     return check_tmpfs_options(flag, text, options)
+
+
+def ramfs_mount_options(flag: str, text: str, pairs: dict[str, str]) -> list[str]:
+    """`--mount` keys of a ramfs: a tmpfs that is never swapped, of any size."""
+    options = ["nosuid", "nodev", "noexec"]
+    for key, value in pairs.items():
+        if key.removeprefix("tmpfs-") == "mode":
+            if not is_octal(value):
+                raise InvalidSpec(flag, text, "mode= is an octal number")
+            options.append(f"mode={value}")
+        elif key == "ro":
+            options.append("ro" if parse_bool(flag, text, value) else "rw")
+        else:
+            raise InvalidSpec(flag, text, f"a ramfs has no {key}")
+    return options
+
+
+def devpts_mount_options(flag: str, text: str, pairs: dict[str, str]) -> list[str]:
+    """`--mount` keys of one more directory of terminals."""
+    options = ["nosuid", "noexec", "newinstance", "ptmxmode=0666"]
+    for key, value in pairs.items():
+        good = is_octal(value) if key == "mode" else value.isascii() and value.isdigit()
+        if key not in ("uid", "gid", "mode", "max"):
+            raise InvalidSpec(flag, text, f"a devpts has no {key}")
+        if not good:
+            raise InvalidSpec(flag, text, f"{key}= is a number")
+        options.append(f"{key}={value}")
+    return options
 
 
 def parse_bool(flag: str, text: str, value: str) -> bool:

@@ -73,6 +73,15 @@ impl Root {
         Ok(Self { fd, proc })
     }
 
+    /// A directory as the root, with what is mounted in it: a volume.
+    ///
+    /// # Errors
+    /// `not_found`, `kernel` naming it.
+    pub fn of_directory(path: &Path) -> Result<Self> {
+        let fd = open_host(path, OFlags::PATH | OFlags::DIRECTORY)?;
+        Ok(Self { fd, proc: open_proc()? })
+    }
+
     /// A descriptor of the root.
     #[must_use]
     pub fn as_fd(&self) -> BorrowedFd<'_> {

@@ -31,7 +31,7 @@ use crate::worker::{Map, begin, map_text, work};
 const BUFFER: usize = 128 << 10;
 
 /// Whose paths are meant: `host`, `running` with a container's runtime directory, `stopped` with its bundle and the lock
-/// that keeps it from starting, -1 for none. The worker has the lock too: it may outlive us, and with it its mount.
+/// that keeps it from starting, -1 for none; `volume` with its directory. The worker has the lock too: it may outlive us, and with it its mount.
 type Place = (String, PathBuf, i32);
 
 /// What tells the worker which root to open, and the descriptors that it needs for that.
@@ -57,6 +57,10 @@ impl Opening {
                     ("--lock", lock.as_raw_fd().to_string().into()),
                 ];
                 Self { arguments, kept: Some(lock) }
+            }
+            "volume" => {
+                let arguments = vec![("--volume", path.clone().into_os_string())];
+                Self { arguments, kept: None }
             }
             _ => return Err(Error::new(Code::InvalidSpec, "place", kind, "is none")),
         };
@@ -154,6 +158,30 @@ pub(crate) fn find_path<'py>(
         opening.run(&binary, &run_root, "find", None)
     })?;
     parse(py, &reply)
+}
+
+/// See `_core.pyi`.
+#[pyfunction]
+#[allow(clippy::too_many_arguments)]
+pub(crate) fn fill_volume(
+    py: Python<'_>,
+    binary: PathBuf,
+    run_root: PathBuf,
+    place: Place,
+    path: PathBuf,
+    volume: PathBuf,
+    uid: u32,
+    gid: u32,
+) -> PyResult<bool> {
+    let reply = detached(py, || {
+        let mut opening = Opening::of(&place, true)?;
+        opening.arguments.push(("--path", path.into_os_string()));
+        opening.arguments.push(("--to", volume.into_os_string()));
+        opening.arguments.push(("--uid", uid.to_string().into()));
+        opening.arguments.push(("--gid", gid.to_string().into()));
+        opening.run(&binary, &run_root, "fill", None)
+    })?;
+    Ok(reply == b"true")
 }
 
 /// See `_core.pyi`.

@@ -50,6 +50,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(archives::compare, module)?)?;
     module.add_function(wrap_pyfunction!(archives::find_path, module)?)?;
     module.add_function(wrap_pyfunction!(archives::pack_path, module)?)?;
+    module.add_function(wrap_pyfunction!(archives::fill_volume, module)?)?;
     module.add_function(wrap_pyfunction!(archives::unpack_into, module)?)?;
     module.add_function(wrap_pyfunction!(archives::pack_layer, module)?)?;
     module.add_function(wrap_pyfunction!(archives::compress_layer, module)?)?;

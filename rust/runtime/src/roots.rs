@@ -9,16 +9,19 @@ use std::path::{Path, PathBuf};
 
 use pyrt_core::layer::{self, Copying, Limits, Owners, Packing};
 use pyrt_core::paths::open_host;
-use pyrt_core::root::Root;
+use pyrt_core::root::{Found, Root};
 use pyrt_core::{At, Result, tree};
 use rustix::fs::{FileType, OFlags};
 
 use crate::arguments::Arguments;
 use crate::trees::{map, needed, to_json};
 
-/// `--init FD` of one that runs, or `--bundle DIR`; `--bare 1` without its mounts.
+/// `--init FD` of one that runs, `--bundle DIR`, or the directory `--volume DIR`; `--bare 1` without its mounts.
 fn open(args: &Arguments) -> Result<Root> {
     let bare = args.get("bare").is_some();
+    if args.get("volume").is_some() {
+        return Root::of_directory(&args.path("volume")?);
+    }
     match args.descriptor("init")? {
         Some(init) => Root::of_running(init.as_fd(), bare),
         None => Root::of_stopped(&args.path("bundle")?, bare),
@@ -78,14 +81,30 @@ pub(crate) fn unpack_into(args: &Arguments, path: &Path) -> Result<Vec<u8>> {
     let owners = match args.get("uid") {
         Some(_) => Owners::These(needed(args, "uid")?, needed(args, "gid")?),
         None => {
+            // Without maps IDs are the user namespace's own.
+            let same =
+                |map: Vec<tree::IdMap>| if map.is_empty() { vec![(0, 0, u32::MAX)] } else { map };
             let (uids, gids) = maps(args)?;
-            Owners::Written(uids, gids)
+            Owners::Written(same(uids), same(gids))
         }
     };
     let overwrites = args.get("overwrite").is_some();
     let limits = Limits { copying: Some(Copying { owners, overwrites }), ..Limits::default() };
     let directory = open(args)?.open(path)?;
     layer::unpack(tar, directory.as_fd(), &limits).map(|unpacked| to_json(&unpacked))
+}
+
+/// `--path PLACE --to DIR --uid ID --gid ID`: what the root has at a place, into a new volume, whose directory takes
+/// owner, mode and times of that place; where there is no directory, it is the user's.
+pub(crate) fn fill(args: &Arguments, path: &Path) -> Result<Vec<u8>> {
+    let (root, to) = (open(args)?, args.path("to")?);
+    let is_directory = |found: &Found| FileType::from_raw_mode(found.stat.st_mode).is_dir();
+    let Some(found) = root.find(path)?.filter(is_directory) else {
+        return tree::chown(&to, needed(args, "uid")?, needed(args, "gid")?)
+            .map(|()| to_json(&false));
+    };
+    let into = open_host(&to, OFlags::RDONLY | OFlags::DIRECTORY)?;
+    tree::copy_contents(root.open(&found.path)?, into, path).map(|()| to_json(&true))
 }
 
 /// `--path UPPER [--lower DIR …] --out FD`: letter and path of each change, a NUL after each.

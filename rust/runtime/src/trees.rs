@@ -45,6 +45,7 @@ fn work(verb: &str, args: &Arguments) -> Result<Vec<u8>> {
         "pack" => roots::pack(args, &path, single_id),
         "pack-layer" => roots::pack_layer(args, &path, single_id),
         "unpack-into" => roots::unpack_into(args, &path),
+        "fill" => roots::fill(args, &path),
         "compare" => roots::compare(args, &path),
         "measure" => tree::measure(&path).map(|size| to_json(&size)),
         "remove" => tree::remove_path(&path).map(|()| done()),
