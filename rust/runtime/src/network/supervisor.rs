@@ -27,6 +27,8 @@ use crate::arguments::Arguments;
 
 /// With nobody there for so long we go.
 const IDLE: Duration = Duration::from_secs(60);
+/// Between two looks whether it is time to.
+const LOOK: Duration = Duration::from_secs(1);
 /// The supervisor before us is ending.
 const TURNS: u32 = 100;
 const TURN: Duration = Duration::from_millis(50);
@@ -156,7 +158,7 @@ enum Request {
 impl Supervisor {
     fn run(&mut self) -> Result<()> {
         loop {
-            if self.clients.is_empty() && self.idle_since.elapsed() >= IDLE && !self.is_wanted() {
+            if self.clients.is_empty() && self.is_over() && !self.is_wanted() {
                 return Ok(());
             }
             self.wait()?;
@@ -169,6 +171,11 @@ impl Supervisor {
             let clients = &self.clients;
             self.resolver.work(&|asker, question| lookup(clients, asker, question));
         }
+    }
+
+    /// Nobody has been there for long, or the run root is gone (the last logout).
+    fn is_over(&self) -> bool {
+        self.idle_since.elapsed() >= IDLE || !self.socket.exists()
     }
 
     /// Nobody new is let in; whether somebody came at the last moment.
@@ -186,7 +193,7 @@ impl Supervisor {
         fds.extend(self.resolver.descriptors());
         let mut fds: Vec<PollFd<'_>> =
             fds.into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
-        let idle = self.clients.is_empty().then(|| self.idle_since + IDLE);
+        let idle = self.clients.is_empty().then(|| Instant::now() + LOOK);
         let deadline = [idle, self.resolver.deadline()].into_iter().flatten().min();
         let timeout = deadline.map(|deadline| {
             let left = deadline.saturating_duration_since(Instant::now());
