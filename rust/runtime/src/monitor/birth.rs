@@ -47,6 +47,8 @@ pub(super) fn supervise(job: Job, lead: BorrowedFd<'_>) -> Result<()> {
                 container.start_for(0, attach);
             }
             sys::memory::trim_heap(); // the documents are parsed and gone; we stay
+            sys::memory::trim_stack();
+            sys::memory::trim_code();
             let status = container.watch();
             let exit = container.conclude(status);
             let is_free = undo.release();
