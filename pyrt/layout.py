@@ -7,12 +7,14 @@ data/                              $XDG_DATA_HOME/pyrt: durable
 ├── layers/<chain ID>.meta.<map>/  an image's metadata with owners shifted, for keep-id and nomap
 ├── layers/<chain ID>.<map>/       the layer so copied, where the kernel cannot share data
 ├── containers/<id>/               a bundle: container.json config.json monitor.json log history …
+├── networks/<name>.json           a bridge network
 ├── names/<name>                   symlink to the id; symlink(2) keeps names unique
 ├── receipts receipts.1            what containers that ended have used, one a line
 ├── events events.1                what happened to containers and images, one a line
 └── cache/                         what can be made again: compiled filters, probes
 run/                               $XDG_RUNTIME_DIR/pyrt: gone at reboot, as processes are
 ├── holder                         locked by the holder of the user's namespace
+├── network/                       control.sock of the bridge networks; leases/<network>/<address>
 └── <id>/                          state.json control.sock alive, by the container's monitor
 """
 
@@ -90,6 +92,16 @@ class Layout:
         """The symlink that claims `name`."""
         return f"{self.data}/names/{name}"
 
+    # Networks.
+
+    def networks(self) -> str:
+        """The directory of bridge networks."""
+        return f"{self.data}/networks"
+
+    def network(self, name: str) -> str:
+        """The file that defines the network of this name."""
+        return f"{self.data}/networks/{name}.json"
+
     # What can be made again.
 
     def cache(self) -> str:
@@ -119,6 +131,14 @@ class Layout:
     def holder(self) -> str:
         """The file that the holder of the user's namespace locks."""
         return f"{self.run}/holder"
+
+    def network_socket(self) -> str:
+        """Where the supervisor of bridge networks listens."""
+        return f"{self.run}/network/control.sock"
+
+    def network_leases(self, name: str) -> str:
+        """The directory of a network's addresses, each a symlink to the container that has it."""
+        return f"{self.run}/network/leases/{name}"
 
     def runtime(self, id: str) -> str:
         """The directory that a container's monitor makes: state.json, control.sock, alive."""

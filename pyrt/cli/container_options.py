@@ -75,6 +75,8 @@ class ContainerOptions(LimitOptions, PullOptions):
     interactive: Annotated[
         bool, Option("--interactive", "-i", help="Keep stdin open even if not attached")
     ] = False
+    ip: Annotated[str, Option("--ip", help="IPv4 address in its bridge network")] = ""
+    ip6: Annotated[str, Option("--ip6", help="IPv6 address in its bridge network")] = ""
     label: Annotated[list[str], Option("--label", "-l", help="Label (key=value)")] = []
     log_driver: Annotated[
         str, Option("--log-driver", help="k8s-file, json-file (the same) or none")
@@ -82,9 +84,20 @@ class ContainerOptions(LimitOptions, PullOptions):
     log_opt: Annotated[
         list[str], Option("--log-opt", help="path=FILE, or max-size=SIZE to rotate at")
     ] = []
+    mac_address: Annotated[
+        str, Option("--mac-address", help="Hardware address in its bridge network")
+    ] = ""
     mount: Annotated[list[str], Option("--mount", help="type=bind|tmpfs,src=...,dst=...[,ro]")] = []
     name: Annotated[str, Option("--name", help="Name of the container")] = ""
-    network: Annotated[str, Option("--network", "--net", help="pasta[:OPTIONS], none or host")] = ""
+    network: Annotated[
+        list[str],
+        Option(
+            "--network", "--net", help="pasta[:OPTIONS], none, host, bridge or NAME[:ip=...,...]"
+        ),
+    ] = []
+    network_alias: Annotated[
+        list[str], Option("--network-alias", help="Another DNS name in its bridge network")
+    ] = []
     network_rate: Annotated[
         str, Option("--network-rate", metavar="RATE", help="Bytes per second that it sends, as 1m")
     ] = ""

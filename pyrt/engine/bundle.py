@@ -239,7 +239,7 @@ def claim_or_sweep(layout: Layout, name: str, id: str) -> None:
 def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) -> None:
     """Decide what will run and write it: config.json, monitor.json and the files of /etc."""
     config, layout = draft.config, draft.layout
-    command = connect_network(layout, config, machine)
+    connection = connect_network(layout, config, machine)
     passwd, group = accounts.read_accounts(roots.layers)
     seccomp = read_seccomp(config)
     if config.init:
@@ -255,7 +255,7 @@ def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) 
         layers=roots.lower,
         data=roots.data,
         undo=undo_paths(layout, config),
-        network=command,
+        network=connection,
         stdin_once=config.interactive,
         seccomp_cache=layout.seccomp_cache(),
         receipts=layout.receipts(),
@@ -286,25 +286,32 @@ def copy_init(draft: Draft) -> str:
     return path
 
 
-def connect_network(layout: Layout, config: ContainerConfig, machine: Host) -> list[str] | None:
-    """The command that connects the container, its addresses told to `machine`; None where nothing
+def connect_network(
+    layout: Layout, config: ContainerConfig, machine: Host
+) -> dict[str, Any] | None:
+    """How the monitor connects the container, whose addresses `machine` is told; None where nothing
     is to be done.
     """
     if config.network in ("none", "host"):
         return None
+    if config.network == "bridge":
+        from pyrt.engine import bridge
+
+        return bridge.prepare(layout, config, machine)
     pasta = network.find_pasta()
     network.check_tun()
     options = network.features(layout, pasta)
     machine.address = network.address()
     machine.dns = network.DNS_FORWARD if "--dns-forward" in options else ""
     machine.gateway = network.MAP_GUEST_ADDR if "--map-guest-addr" in options else ""
-    return network.pasta_command(
+    command = network.pasta_command(
         pasta,
         options,
         config.network,
         config.publish,
         by_descriptor=config.userns == "host" or bool(config.task_limit),
     )
+    return {"command": command}
 
 
 def read_seccomp(config: ContainerConfig) -> Any:

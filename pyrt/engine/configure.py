@@ -21,7 +21,7 @@ from pyrt.spec.names import (
     parse_label,
     parse_name,
 )
-from pyrt.spec.network import parse_network
+from pyrt.spec.network import apply_flags, parse_networks
 from pyrt.spec.ports import parse_publish
 from pyrt.spec.signals import parse_signal
 from pyrt.spec.userns import parse_userns
@@ -54,7 +54,11 @@ if TYPE_CHECKING:
         log_opt: list[str]
         mount: list[str]
         name: str
-        network: str
+        network: list[str]
+        network_alias: list[str]
+        ip: str
+        ip6: str
+        mac_address: str
         privileged: bool
         limits: str
         cgroups: str
@@ -117,7 +121,8 @@ def configure(wish: Wish) -> ContainerConfig:
     cwd = os.getcwd()
     parse_detach_keys(wish.detach_keys)
     log_path, log_max_size_bytes = parse_log_options(wish.log_opt, cwd)
-    network = parse_network(wish.network)
+    network, networks = parse_networks(wish.network)
+    apply_flags(networks, wish)
     ports = [port for text in wish.publish for port in parse_publish(text)]
     return ContainerConfig(
         name=parse_name(wish.name) if wish.name else "",
@@ -141,6 +146,7 @@ def configure(wish: Wish) -> ContainerConfig:
             *(parse_mount(text, cwd) for text in wish.mount),
         ],
         network=network,
+        networks=networks,
         # podman: there is nothing to publish from; the command line says so.
         publish=[] if network in ("none", "host") else ports,
         cap_add=wish.cap_add,

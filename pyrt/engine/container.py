@@ -97,6 +97,11 @@ def launch(layout: Layout, config: ContainerConfig) -> _core.Lead:
     the monitor, if systemd says where.
     """
     id = config.id
+    if config.network == "bridge":
+        from pyrt.engine import bridge
+
+        bridge.ensure(layout)
+        bridge.reclaim(layout, id)
     place = find_place(config)
     if place.parent is not None:
         sweep.note_cgroup(layout, id, place.parent)

@@ -6,6 +6,8 @@ Each number comes with a series `pyrt_source_info` that says where it is from an
 
 from __future__ import annotations
 
+import os
+
 from pyrt.accounting.exposition import Family, Sample
 from pyrt.engine import usage
 from pyrt.engine.clock import SECOND, now, parse_rfc3339
@@ -67,10 +69,15 @@ NUMBERS: dict[str, tuple[str, str, float, str]] = {
 }  # fmt: skip
 """cAdvisor's name to kind, our name, divisor and help (lib/metrics/prometheus.go)."""
 
-MORE_LABELS = {
-    "container_cpu_usage_seconds": {"cpu": "total"},
-    **dict.fromkeys([name for name in NUMBERS if name.startswith("container_fs_")], {"device": ""}),
+MORE_LABELS = {"container_cpu_usage_seconds": {"cpu": "total"}}
+
+DEVICE = {
+    "container_fs_reads_bytes": "rbytes",
+    "container_fs_writes_bytes": "wbytes",
+    "container_fs_reads": "rios",
+    "container_fs_writes": "wios",
 }
+"""Of each device where the cgroup counts them, by its key in io.stat: dashboards choose devices."""
 
 INTERFACE = {
     "bytes": (0, 8),
@@ -113,15 +120,23 @@ class Collector:
         def add(name: str, kind: str, help: str, sample: Sample) -> None:
             families.setdefault(name, Family(name, kind, help)).samples.append(sample)
 
-        for look in self.watcher.look():
+        looks = self.watcher.look()
+        for look, directory in zip(looks, self.watcher.directories, strict=True):
             begun = parse_rfc3339(look.record.started_at) / SECOND
             whose = labels_of(look.record)
+            devices = read_devices(directory)
             for name, (kind, ours, divisor, help) in NUMBERS.items():
                 value = look.number(ours)
-                if value is not None:
-                    labels = whose | MORE_LABELS.get(name, {})
+                if value is None:
+                    continue
+                add(*source(look, name, ours, kind))
+                labels = whose | MORE_LABELS.get(name, {})
+                if name in DEVICE and devices:
+                    for device, counts in devices.items():
+                        count = counts.get(DEVICE[name], 0)
+                        add(name, kind, help, Sample(labels | {"device": device}, count, begun))
+                else:
                     add(name, kind, help, Sample(labels, scale(value, divisor), begun))
-                    add(*source(look, name, ours, kind))
             add_working_set(add, look, whose)
             add_interfaces(add, look, whose, begun)
             add_settings(add, look, whose, begun)
@@ -136,6 +151,19 @@ class Collector:
 def scale(value: int, divisor: float) -> float:
     """Microseconds to seconds; whole numbers stay whole."""
     return value if divisor == 1 else value / divisor
+
+
+def read_devices(directory: str) -> dict[str, dict[str, int]]:
+    """What a cgroup has moved, by device (`/dev/vda`) and key of io.stat; {} where none is told."""
+    found = {}
+    for line in read_text(f"{directory}/io.stat").splitlines() if directory else ():
+        numbers, *words = line.split()
+        pairs = (word.partition("=") for word in words)
+        counts = {key: int(value) for key, _, value in pairs if value.isdigit()}
+        # MAJOR:MINOR of a device that is gone stays what it is.
+        name = os.path.basename(os.path.realpath(f"/sys/dev/block/{numbers}"))
+        found[f"/dev/{name}"] = counts
+    return found
 
 
 def labels_of(record: Record) -> dict[str, str]:

@@ -27,7 +27,8 @@ class Options(TypedDict, total=False):
     ``env`` maps names to values, ``labels`` and ``annotations`` likewise. ``volumes`` are
     ``SOURCE:DESTINATION[:OPTIONS]``, ``mounts`` ``type=…,src=…,dst=…``, ``publish``
     ``[[IP:][HOSTPORT]:]PORT[/PROTOCOL]``, ``tmpfs`` ``DESTINATION[:OPTIONS]``, ``ulimits``
-    ``TYPE=SOFT[:HARD]``. ``network`` is pasta (the default), none or host; ``userns``
+    ``TYPE=SOFT[:HARD]``. ``network`` is pasta (the default), none, host, bridge or the name
+    of a network, or several names; ``userns``
     keep-id[:uid=N,gid=N], nomap or host. ``remove`` removes the container when it has ended,
     ``rootfs`` makes the image a directory to run in place.
     """
@@ -70,7 +71,7 @@ class Options(TypedDict, total=False):
     log_options: dict[str, str]
     mounts: list[str]
     name: str
-    network: str
+    network: str | list[str]
     privileged: bool
     publish: list[str]
     read_only: bool
@@ -136,7 +137,10 @@ class CheckedWish:
         self.log_opt = pairs(options.get("log_options"))
         self.mount = options.get("mounts", [])
         self.name = options.get("name", "")
-        self.network = options.get("network", "")
+        network = options.get("network", [])
+        self.network = [network] if isinstance(network, str) else network
+        self.network_alias: list[str] = []
+        self.ip = self.ip6 = self.mac_address = ""
         self.privileged = options.get("privileged", False)
         self.publish = options.get("publish", [])
         self.read_only = options.get("read_only", False)

@@ -60,26 +60,24 @@ def parse_alert(
         "name": name,
         "file": f"{resource}.pressure",
         "trigger": f"{kind} {stall_ns // 1000} {window_ns // 1000}",
-        "command": ["/bin/sh", "-c", command] if command else [],
+        "command": command,
         "env": [f"{key}={environment[key]}" for key in PASSED_ON if key in environment]
         if command
         else [],
     }
 
 
-def for_monitor(alerts: list[dict[str, Any]], id: str, name: str) -> list[dict[str, Any]]:
-    """The same for monitor.json: commands know the container, too."""
+def for_monitor(alerts: list[dict[str, Any]], id: str, name: str) -> list[list[str]]:
+    """The same for monitor.json, as `[name, file, trigger, command, environment…]`: commands know
+    the container, too.
+    """
     return [
-        alert
-        | {
-            "env": [
-                *alert["env"],
-                f"PYRT_ALERT={alert['name']}",
-                f"PYRT_CONTAINER_ID={id}",
-                f"PYRT_CONTAINER_NAME={name}",
-            ]
-            if alert["command"]
-            else []
-        }
+        [
+            *(alert[key] for key in ("name", "file", "trigger", "command")),
+            *alert["env"],
+            f"PYRT_ALERT={alert['name']}",
+            f"PYRT_CONTAINER_ID={id}",
+            f"PYRT_CONTAINER_NAME={name}",
+        ]
         for alert in alerts
     ]

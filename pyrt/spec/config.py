@@ -40,7 +40,8 @@ class ContainerConfig:
     `image` is the name as typed and `image_id` what it meant then (`sha256:…`); with `rootfs`
     (absolute) both are "". `entrypoint` None is the image's own, [] none. `env` is resolved to
     `K=V`. `workdir`, `user` and `hostname` "" leave it to the image and to pyrt. `stop_signal`
-    None is the image's, or SIGTERM. `network` is `pasta`, `pasta:OPTIONS`, `none` or `host`;
+    None is the image's, or SIGTERM. `network` is `pasta`, `pasta:OPTIONS`, `none`, `host` or
+    `bridge`, then `networks` are those of `spec.network.parse_networks`;
     `userns` `nested`, `host`, `nomap`, `keep-id` or `keep-id:uid=N,gid=N`. `tmpfs` holds
     [destination, comma-separated options]. `log_driver` is `k8s-file` or `none`; `log_path` "" is
     the bundle's; `log_max_size_bytes` 0 never rotates. `history` is whether the monitor keeps one;
@@ -79,6 +80,7 @@ class ContainerConfig:
         "log_path",
         "name",
         "network",
+        "networks",
         "privileged",
         "publish",
         "read_only",
@@ -121,6 +123,7 @@ class ContainerConfig:
         tmpfs: list[list[str]] | None = None,
         volumes: list[Volume] | None = None,
         network: str = "pasta",
+        networks: list[dict[str, Any]] | None = None,
         publish: list[Publish] | None = None,
         cap_add: list[str] | None = None,
         cap_drop: list[str] | None = None,
@@ -170,6 +173,7 @@ class ContainerConfig:
         self.tmpfs = tmpfs or []
         self.volumes = volumes or []
         self.network = network
+        self.networks = networks or []
         self.publish = publish or []
         self.cap_add = cap_add or []
         self.cap_drop = cap_drop or []

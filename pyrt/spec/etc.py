@@ -60,6 +60,10 @@ def build_resolv_conf(config: ContainerConfig, host: Host) -> str:
     """
     if not has_network_namespace(config.network):
         return host.resolv_conf
+    if config.network == "bridge":
+        # The networks' own resolver alone: it knows the containers' names, and asks the host's.
+        kept = [line for line in host.resolv_conf.splitlines() if not line.startswith("nameserver")]
+        return "".join(f"{line}\n" for line in (f"nameserver {host.dns}", *kept))
     lines = [
         line for line in host.resolv_conf.splitlines() if not is_loopback_nameserver(line.split())
     ]

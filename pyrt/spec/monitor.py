@@ -27,7 +27,7 @@ def build_monitor(
     layers: list[str],
     data: list[str] | None = None,
     undo: list[str],
-    network: list[str] | None = None,
+    network: dict[str, Any] | None = None,
     stdin_once: bool = False,
     seccomp_cache: str = "",
     receipts: str = "",
@@ -37,8 +37,9 @@ def build_monitor(
     directories behind those that have only metadata; both unused with `--rootfs`.
 
     `undo` are the paths that `--rm` removes, in this order: the bundle last, since as long as it
-    is there the rest can still be found. `network` is the command that connects the network
-    namespace, `{pid}` in it standing for init's; None where nothing needs to be. A writable layer
+    is there the rest can still be found. `network` has the `command` that connects the
+    network namespace, `{pid}` in it standing for init's, or what a `bridge` needs; None where
+    nothing needs to be. A writable layer
     that `--rm` throws away is mounted `volatile`: syncing what is about to be deleted helps
     nobody.
     """
@@ -63,7 +64,7 @@ def build_monitor(
         "log": log,
         "stdin": config.interactive,
         "stdin_once": config.interactive and stdin_once,
-        "network": {"command": network} if network else None,
+        "network": network,
         "undo": undo,
         "remove": config.remove,
         "stop_signal": stop_signal(config, image),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pyrt.errors import InvalidSpec
-from pyrt.spec.network import has_network_namespace
+from pyrt.spec import network
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def build_hostname(config: ContainerConfig, host: Host) -> str:
     """`--hostname`, else the host's on the host's network, else the short ID (podman)."""
     if config.hostname:
         return config.hostname
-    return config.id[:12] if has_network_namespace(config.network) else host.hostname
+    return config.id[:12] if network.has_network_namespace(config.network) else host.hostname
 
 
 def parse_label(text: str, flag: str = "--label") -> tuple[str, str]:

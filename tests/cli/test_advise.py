@@ -54,8 +54,8 @@ def test_a_limit_is_proposed_with_its_command(pyrt: Any) -> None:
 
 
 def test_a_minute_is_the_least(pyrt: Any) -> None:
-    pyrt.ok("run", "--name", "brief", "--network", "none", "demo", "true")
-    refused = pyrt("advise", "brief")
+    pyrt.ok("run", "--name", "hasty", "--network", "none", "demo", "true")
+    refused = pyrt("advise", "hasty")
     assert refused.code == 125 and "seconds" in refused.err
     assert pyrt("advise", "nobody").code == 125
-    assert pyrt("advise", "--format", "yaml", "brief").code == 125
+    assert pyrt("advise", "--format", "yaml", "hasty").code == 125

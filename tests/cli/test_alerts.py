@@ -96,5 +96,5 @@ def test_an_alert_is_what_the_kernel_takes() -> None:
     )
     assert alert["file"] == "io.pressure"
     assert alert["trigger"] == "full 1500000 4000000"
-    assert alert["command"] == ["/bin/sh", "-c", "mail me"]
+    assert alert["command"] == "mail me"
     assert alert["env"] == ["PATH=/bin"]

@@ -39,9 +39,11 @@ def test_a_life_is_told_in_order(pyrt: Any) -> None:
 
 
 def test_the_end_of_what_removes_itself_is_told(pyrt: Any) -> None:
-    assert pyrt("run", "--rm", "--name", "gone", "--network", "none", "demo", "sh", "-c", "exit 3")
-    assert statuses(pyrt, "gone") == ["create", "init", "start", "attach", "died", "remove"]
-    [died] = told(pyrt, "--filter", "container=gone", "--filter", "event=died")
+    assert pyrt(
+        "run", "--rm", "--name", "departed", "--network", "none", "demo", "sh", "-c", "exit 3"
+    )
+    assert statuses(pyrt, "departed") == ["create", "init", "start", "attach", "died", "remove"]
+    [died] = told(pyrt, "--filter", "container=departed", "--filter", "event=died")
     assert died["ContainerExitCode"] == 3
     assert abs(died["time"] - time.time()) < 60
     assert died["timeNano"] // 10**9 == died["time"]

@@ -55,12 +55,12 @@ def test_rows_add_up_to_the_receipt(pyrt: Any) -> None:
 
 def test_without_a_cgroup_it_is_an_estimate_of_the_same(pyrt: Any) -> None:
     pyrt.ok(
-        "run", "-d", "--name", "bare", "--network", "none", "--cgroups=disabled", "demo", "sh",
+        "run", "-d", "--name", "naked", "--network", "none", "--cgroups=disabled", "demo", "sh",
         "-c", f"(sleep 30) & ({WORK}) & {WORK}",
     )  # fmt: skip
-    wait_for_rows(pyrt, "bare", 2)
-    pyrt.ok("stop", "-t", "0", "bare")
-    rows = json.loads(pyrt.ok("stats", "--since", "1h", "--format", "json", "bare"))
+    wait_for_rows(pyrt, "naked", 2)
+    pyrt.ok("stop", "-t", "0", "naked")
+    rows = json.loads(pyrt.ok("stats", "--since", "1h", "--format", "json", "naked"))
     last = rows[1]
     assert last["cpu_usage_usec"]["value"] is not None
     for name in ("memory_working_set_bytes", "pids_current", "io_read_bytes"):
@@ -71,7 +71,7 @@ def test_without_a_cgroup_it_is_an_estimate_of_the_same(pyrt: Any) -> None:
     assert last["cpu_pressure_some_usec"]["quality"] == "absent"
     # Two loops, on whatever processors there are: some tenths of a second in each row.
     assert 50_000 < last["cpu_usage_usec"]["value"] < 11_000_000
-    assert "~" in pyrt.ok("stats", "--since", "1h", "bare")
+    assert "~" in pyrt.ok("stats", "--since", "1h", "naked")
 
 
 def test_without_a_cgroup_a_counter_fills_the_rows(pyrt: Any) -> None:

@@ -81,7 +81,7 @@ def test_monitor_json() -> None:
         BUNDLE,
         layers=["/l/1"],
         undo=undo,
-        network=["/usr/bin/pasta", "{pid}"],
+        network={"command": ["/usr/bin/pasta", "{pid}"]},
         stdin_once=True,
         seccomp_cache="/data/cache/seccomp",
     )

@@ -80,8 +80,10 @@ pub struct MonitorConfig {
 }
 
 /// A trigger on the pressure of the container's own cgroup.
+///
+/// In JSON a list: `[name, file, trigger, command, environment…]`; what serde makes of an object is some kilobytes of code.
 #[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "Vec<String>")]
 pub struct AlertConfig {
     /// As it is told: `memory:full:100ms/2s`, without a character that JSON would escape.
     pub name: String,
@@ -89,12 +91,24 @@ pub struct AlertConfig {
     pub file: String,
     /// What is written to it.
     pub trigger: String,
-    /// argv of who hears of it; empty: only the event.
-    #[serde(default)]
-    pub command: Vec<String>,
+    /// What a shell runs that hears of it; empty: only the event.
+    pub command: String,
     /// Its environment.
-    #[serde(default)]
     pub env: Vec<String>,
+}
+
+impl TryFrom<Vec<String>> for AlertConfig {
+    type Error = &'static str;
+
+    fn try_from(mut words: Vec<String>) -> std::result::Result<Self, Self::Error> {
+        if words.len() < 4 {
+            return Err("an alert has at least four words");
+        }
+        let env = words.split_off(4);
+        let mut word = || words.pop().unwrap_or_default();
+        let (command, trigger, file, name) = (word(), word(), word(), word());
+        Ok(Self { name, file, trigger, command, env })
+    }
 }
 
 /// The file of all receipts, one per line.

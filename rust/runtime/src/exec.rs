@@ -55,7 +55,8 @@ fn run(args: &Arguments, report: &OwnedFd) -> Status {
     let init = args.needed_descriptor("init")?;
     let cgroup = args.descriptor("cgroup")?;
     if let Some(cgroup) = &cgroup {
-        enter_scope(args, cgroup)?; // while the host's sockets and cgroups are in sight
+        // While the host's sockets and cgroups are in sight.
+        user_scope::reach(&args.managers(), &descriptor_path(cgroup)?)?;
     }
     let process = read_process(args)?;
     let filter = read_filter(args)?;
@@ -105,15 +106,6 @@ fn run(args: &Arguments, report: &OwnedFd) -> Status {
         wire::send(report, Frame::Exited, text.as_bytes(), &[]).at("exec", "report")?;
     }
     Ok(code)
-}
-
-/// Has the user's systemd bring us to where a process can be put into the container's cgroup, if we are not.
-fn enter_scope(args: &Arguments, cgroup: &OwnedFd) -> Result<()> {
-    let managers = args.managers();
-    if managers.is_empty() || !user_scope::is_outside(&descriptor_path(cgroup)?)? {
-        return Ok(());
-    }
-    user_scope::enter(&managers).map(drop)
 }
 
 /// Where what is open is.

@@ -23,6 +23,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use pyrt_core::bundle::{MonitorConfig, read_monitor_config, read_spec};
+use pyrt_core::cgroup::user_scope;
 use pyrt_core::spec::Spec;
 use pyrt_core::sys::fork::{self, CLONE_NEWPID, Fork};
 use pyrt_core::wire::{self, Frame};
@@ -84,7 +85,7 @@ fn prepare(args: &Arguments) -> Result<Job> {
     userns::enter(&holder)?;
     let cgroup = match args.get("cgroup") {
         Some(path) => {
-            scope::reach(args, Path::new(path))?;
+            user_scope::reach(&args.managers(), Path::new(path))?;
             Some(PathBuf::from(path))
         }
         None => scope::make_cgroup(args, &bundle, &config.id)?,

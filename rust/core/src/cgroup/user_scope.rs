@@ -54,16 +54,28 @@ pub fn enter(addresses: &[Address]) -> Result<PathBuf> {
 }
 
 /// Whether it takes the manager to put a process of ours into this cgroup.
-///
-/// # Errors
-/// `kernel`.
-pub fn is_outside(target: &Path) -> Result<bool> {
+fn is_outside(target: &Path) -> Result<bool> {
     let (Some(own), Some(mount)) = (own_cgroup()?, find_mount()?) else { return Ok(true) };
     let own = join(&mount, &own);
     let above = target.ancestors().find(|above| own.starts_with(above)).unwrap_or(&mount);
     let may =
         rustix::fs::accessat(CWD, above.join("cgroup.procs"), Access::WRITE_OK, AtFlags::EACCESS);
     Ok(may.is_err())
+}
+
+/// Has the manager bring this process to where one can be put into `target`, if it is not; where no manager listens, the
+/// kernel's refusal is the one to tell.
+///
+/// # Errors
+/// As [`enter`].
+pub fn reach(addresses: &[Address], target: &Path) -> Result<()> {
+    if addresses.is_empty() || !is_outside(target)? {
+        return Ok(());
+    }
+    match enter(addresses) {
+        Err(error) if error.code == Code::Denied => Ok(()),
+        entered => entered.map(drop),
+    }
 }
 
 /// The manager's own cgroup, below which the scope will be.

@@ -12,22 +12,37 @@ pub fn trim_heap() {
     }
 }
 
-/// Gives back the pages of the stack that deeper calls have used before: documents are parsed with many frames, and a
-/// monitor then waits with few.
+/// Gives back the pages of the stack that nothing uses any more: a monitor is never again as deep as when it parsed. For a
+/// process with one thread.
 #[inline(never)]
 pub fn trim_stack() {
-    // More than this function's frame and those of what it calls, with the red zone.
-    const MARGIN_BYTES: usize = 2 << 10;
-    // Less than the gap that the kernel keeps below a stack (stack_guard_gap, 1 MiB): no other mapping lies there.
-    const TRIMMED_BYTES: usize = 256 << 10;
-    let here = 0_u8;
-    let end = (ptr::from_ref(&here).addr() - MARGIN_BYTES) & !(rustix::param::page_size() - 1);
-    let start = ptr::without_provenance_mut(end - TRIMMED_BYTES);
-    // SAFETY: our machines' stacks grow down, and there is one thread: all frames that live are above `end`, so that nothing
-    // between `start` and `end` is ever read again before it is written. What is not mapped of it (ENOMEM) stays so.
-    unsafe {
-        libc::madvise(start, TRIMMED_BYTES, libc::MADV_DONTNEED);
+    let mut text = [0_u8; 2048];
+    let Some(start) = stack_start(&mut text) else { return };
+    // A page for the frames of this function and of the call below.
+    let end = text.as_ptr().addr().saturating_sub(PAGE_BYTES) / PAGE_BYTES * PAGE_BYTES;
+    if start >= end {
+        return;
     }
+    // SAFETY: the stack grows downwards, so that what lies below our own frame, of which `text` is a part, holds nothing that
+    // is alive; a page is left for the call. `start` is where the kernel says that this mapping begins, a page boundary,
+    // as is `end`. No other thread has frames there, and no signal handler of ours runs. Such pages read as zeros from then
+    // on, and a deeper call finds them as it would have found new ones.
+    unsafe {
+        libc::madvise(ptr::with_exposed_provenance_mut(start), end - start, libc::MADV_DONTNEED);
+    }
+}
+
+/// The smallest that there are; on larger ones the call is refused, which costs nothing.
+const PAGE_BYTES: usize = 4096;
+
+/// Where the mapping of the stack begins (proc_pid_maps(5)); `text` is for what is read.
+fn stack_start(text: &mut [u8]) -> Option<usize> {
+    let file = std::fs::File::open("/proc/self/maps").ok()?;
+    // A static program has some ten mappings, the stack among the last.
+    let count = io::Read::read(&mut &file, text).ok()?;
+    let text = std::str::from_utf8(&text[..count]).ok()?;
+    let line = text.lines().find(|line| line.ends_with("[stack]"))?;
+    usize::from_str_radix(line.split('-').next()?, 16).ok()
 }
 
 /// Lets go of the pages of our code that were needed once: making a container takes nearly all of it, waiting for its end
@@ -76,4 +91,28 @@ pub fn set_policy(mode: i32, nodes: &[u64]) -> io::Result<()> {
     // SAFETY: the kernel reads at most `bits - 1` bits, which is the slice, or nothing of a null pointer with 0 bits.
     let result = unsafe { libc::syscall(libc::SYS_set_mempolicy, mode, pointer, bits) };
     if result == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{stack_start, trim_stack};
+
+    fn sink(depth: usize) -> usize {
+        let filled = std::hint::black_box([depth; 512]);
+        if depth == 0 { filled[0] } else { sink(depth - 1) + filled[1] }
+    }
+
+    #[test]
+    fn what_is_alive_stays() {
+        let alive = std::hint::black_box([7_u8; 8192]);
+        let sum = sink(20);
+        trim_stack();
+        assert_eq!(
+            (alive.iter().map(|&byte| u64::from(byte)).sum::<u64>(), sink(20)),
+            (57344, sum)
+        );
+        let mut text = [0; 4096];
+        // Tests run in threads, whose stacks have no name, in a program that may have many mappings.
+        assert!(stack_start(&mut text).is_none_or(|start| start % 4096 == 0));
+    }
 }

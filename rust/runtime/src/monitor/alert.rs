@@ -14,6 +14,9 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{WaitId, WaitIdOptions};
 
+/// What runs a command.
+const SHELL: &str = "/bin/sh";
+
 /// One trigger on the container's own cgroup.
 #[derive(Debug)]
 pub(super) struct Alert {
@@ -77,22 +80,22 @@ impl Alert {
     /// # Errors
     /// `exec`.
     pub(super) fn run(&mut self) -> Result<()> {
-        let Some(program) = self.config.command.first() else { return Ok(()) };
-        if self.running.is_some() {
+        if self.config.command.is_empty() || self.running.is_some() {
             return Ok(());
         }
-        let words = |words: &[String]| -> Result<Vec<CString>> {
-            words.iter().map(|word| c_string(word.as_ref(), "--alert")).collect()
-        };
+        let word = |word: &str| c_string(word.as_ref(), "--alert");
+        let args = [word(SHELL)?, word("-c")?, word(&self.config.command)?];
+        let env =
+            self.config.env.iter().map(|text| word(text)).collect::<Result<Vec<CString>>>()?;
         let null = open_host(Path::new("/dev/null"), OFlags::RDWR)?;
         let pidfd = spawn(&Command {
-            program: &c_string(program.as_ref(), "--alert")?,
-            args: &words(&self.config.command)?,
-            env: &words(&self.config.env)?,
+            program: &args[0],
+            args: &args,
+            env: &env,
             stdio: [null.as_fd(); 3],
             keep: &[],
         })
-        .at("exec", program)?;
+        .at("exec", SHELL)?;
         self.running = Some(pidfd);
         Ok(())
     }

@@ -46,7 +46,8 @@ pub(super) fn supervise(job: Job, lead: BorrowedFd<'_>) -> Result<()> {
             if let Some(attach) = start {
                 container.start_for(0, attach);
             }
-            sys::memory::trim_heap(); // the documents are parsed and gone; we stay
+            // The documents are parsed and gone; we stay.
+            sys::memory::trim_heap();
             sys::memory::trim_stack();
             sys::memory::trim_code();
             let status = container.watch();

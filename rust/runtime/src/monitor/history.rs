@@ -34,8 +34,9 @@ const NAME: &str = "history";
 pub(super) struct History {
     ring: Option<Ring>,
     cgroup: Option<Files>,
-    /// memory.peak, if it can be set back (since Linux 6.12): for whoever holds this descriptor alone.
+    /// memory.peak: set back, it is so for whoever holds this descriptor alone.
     peak: Option<OwnedFd>,
+    peak_before: u64,
     traffic: Option<OwnedFd>,
     first: Reading,
     pid: u32,
@@ -60,6 +61,7 @@ impl History {
             ring: None,
             cgroup: cgroup.and_then(owned).map(Files::of),
             peak,
+            peak_before: 0,
             traffic,
             first: Reading::default(),
             pid,
@@ -152,8 +154,10 @@ impl History {
             let events = files.read_into(File::MemoryEvents, buffer);
             reading.kills = events.and_then(|text| keyed(text, "oom_kill")).unwrap_or(0);
         }
-        numbers[CPU] = numbers[CPU].or(counted_usec);
-        if let Some(peak) = peak_since(&mut self.peak, buffer) {
+        set(&mut reading, CPU, counted_usec);
+        let numbers = &mut reading.numbers;
+        let before = &mut self.peak_before;
+        if let Some(peak) = self.peak.as_ref().and_then(|file| peak_since(file, before, buffer)) {
             numbers[PEAK] = numbers[PEAK].max(Some(peak));
         }
         if [CPU, MEMORY, PIDS, IO_READ].iter().any(|&at| numbers[at].is_none()) {
@@ -215,15 +219,17 @@ fn until_middle(pid: u32) -> Duration {
     Duration::from_millis(rest.unsigned_abs())
 }
 
-/// The most memory since the last call; none where the kernel cannot begin anew (EINVAL before Linux 6.12).
-fn peak_since(file: &mut Option<OwnedFd>, buffer: &mut [u8]) -> Option<u64> {
-    let fd = file.as_ref()?;
-    let peak = read_from(fd, buffer).and_then(number);
-    if rustix::io::pwrite(fd, b"r", 0).is_err() {
-        *file = None;
-        return None;
+/// The most memory that was in use since the last call, if it is known: from a peak that begins anew each time (since Linux
+/// 6.12), or from one that has grown meanwhile.
+fn peak_since(file: &OwnedFd, before: &mut u64, buffer: &mut [u8]) -> Option<u64> {
+    let peak = read_from(file, buffer).and_then(number)?;
+    // EINVAL where it cannot.
+    if rustix::io::pwrite(file, b"r", 0).is_ok() {
+        return Some(peak);
     }
-    peak
+    let has_grown = peak > *before;
+    *before = peak;
+    has_grown.then_some(peak)
 }
 
 fn open(dir: BorrowedFd<'_>, name: &str) -> Option<OwnedFd> {

@@ -13,18 +13,6 @@ use crate::arguments::Arguments;
 /// The file in the bundle that says below which cgroup the container's own is made.
 const NOTE: &str = "cgroup";
 
-/// Brings us to where a process can be put into a cgroup that was made for the container.
-///
-/// # Errors
-/// As [`make_cgroup`].
-pub(super) fn reach(args: &Arguments, cgroup: &Path) -> Result<()> {
-    let managers = args.managers();
-    if managers.is_empty() || !user_scope::is_outside(cgroup)? {
-        return Ok(());
-    }
-    user_scope::enter(&managers).map(drop)
-}
-
 /// Makes the container's cgroup in the scope that all of them share, which we enter; None if no manager was named, or, as
 /// long as no limit and nobody insists (`--managed`), if none does it.
 ///

@@ -56,7 +56,9 @@ pub(super) fn filter(bridges: &[(&str, bool)]) -> Result<()> {
     let uplink = || UPLINK.to_owned();
     let transparent = vec![Expression::ForTransparentSocket, Expression::Mark(MARK)];
     let forward = bridges.iter().map(|(bridge, internal)| {
-        let mut rule = vec![Expression::ComesBy((*bridge).to_owned())];
+        // To itself: where the kernel shows bridged packets to these rules, too (br_netfilter).
+        let own = (*bridge).to_owned();
+        let mut rule = vec![Expression::ComesBy(own.clone()), Expression::LeavesByOther(own)];
         if !internal {
             rule.push(Expression::LeavesByOther(uplink()));
         }
