@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use pyrt_core::netlink::Socket;
@@ -353,18 +353,10 @@ impl Supervisor {
 }
 
 /// The name of the device that a container has on a bridge: at most 15 bytes, the same for every supervisor.
-fn device(bundle: &std::path::Path, network: &Attachment) -> String {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64; // FNV-1a
-    for byte in bundle
-        .as_os_str()
-        .as_encoded_bytes()
-        .iter()
-        .chain(b"\0")
-        .chain(network.interface.as_bytes())
-    {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
-    }
-    format!("v{:012x}", hash & 0xffff_ffff_ffff)
+fn device(bundle: &Path, network: &Attachment) -> String {
+    let whole =
+        [bundle.as_os_str().as_encoded_bytes(), b"\0", network.interface.as_bytes()].concat();
+    format!("v{:012x}", links::hash(&whole) & 0xffff_ffff_ffff)
 }
 
 /// What is known to `asker`, who sees those that share a network with it.
