@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import subprocess
 import sys
 import tempfile
 import tomllib
@@ -96,6 +97,7 @@ def measure_commands(machine: Machine, runs: int, report: Report) -> None:
         {"ours": f"{PYRT} {arguments}", "theirs": f"podman {arguments}"}, runs, machine.environment
     )
     report.compare("run", "run --rm true", times["ours"], times["theirs"])
+    measure_bridge(machine, runs, report)
     for engine in (PYRT, "podman"):
         machine.start(engine, TEN)
     arguments = "exec bench-0 true"
@@ -105,6 +107,23 @@ def measure_commands(machine: Machine, runs: int, report: Report) -> None:
     report.compare("exec", "exec true", times["ours"], times["theirs"])
     times = time_commands({"ours": f"{PYRT} ps", "theirs": "podman ps"}, runs, machine.environment)
     report.compare("ps", "ps, ten running", times["ours"], times["theirs"])
+
+
+def measure_bridge(machine: Machine, runs: int, report: Report) -> None:
+    """`run` in the default bridge network, which both keep for a while."""
+    arguments = f"run --rm --network bridge {IMAGE} true"
+    tried = subprocess.run(
+        ["podman", *arguments.split()], env=machine.environment, capture_output=True, text=True
+    )
+    if tried.returncode != 0:
+        print(f"podman's bridge network does not work here: {tried.stderr.strip()}")
+        return
+    times = time_commands(
+        {"ours": f"{PYRT} {arguments}", "theirs": f"podman {arguments}"},
+        runs // 2,
+        machine.environment,
+    )
+    report.compare("bridge", "run --rm --network bridge true", times["ours"], times["theirs"])
 
 
 def measure_memory(machine: Machine, has_podman: bool, report: Report) -> None:

@@ -143,12 +143,14 @@ class Pyrt:
         return [name for name in names_in(self.data / "volumes") if name[0] != "."]
 
     def processes(self) -> dict[int, str]:
-        """Processes in user namespaces below ours that were not there before, but for the holder.
+        """Processes in user namespaces below ours that were not there before, but for the holder
+        and what keeps the networks.
 
         That is where every process of a container is, its monitor and its pasta too.
         """
         known = {*self.before, self.holder()}
-        return {pid: command_line(pid) for pid in namespaced() if pid not in known}
+        found = {pid: command_line(pid) for pid in namespaced() if pid not in known}
+        return {pid: line for pid, line in found.items() if not keeps_networks(line)}
 
     def holder(self) -> int:
         """The pid of the namespace's holder, 0 without one."""
@@ -167,6 +169,11 @@ class Pyrt:
         if holder := self.holder():
             os.kill(holder, signal.SIGKILL)
         shutil.rmtree(self.root, ignore_errors=True)
+
+
+def keeps_networks(line: str) -> bool:
+    """Whether a command line is of what stays for the next container in a bridge network."""
+    return line.startswith("pyrt-network ") or " --ns-ifname uplink " in line
 
 
 def names_in(directory: Path) -> list[str]:

@@ -33,7 +33,7 @@ def test_defaults() -> None:
     [
         ("name", "a b", "--name a b"),
         ("hostname", "a b", "--hostname"),
-        ("network", "bridge", "--network"),
+        ("network", ["slirp4netns"], "--network"),
         ("publish", ["99999"], "--publish 99999"),
         ("ulimit", ["x=1"], "--ulimit"),
         ("volume", ["a:b:c:d"], "--volume"),
@@ -74,7 +74,7 @@ def test_environment_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.parametrize("network", ["none", "host"])
 def test_ports_without_a_network_are_dropped(network: str) -> None:
-    assert by_flags(network=network, publish=["8080:80"]).publish == []
+    assert by_flags(network=[network], publish=["8080:80"]).publish == []
 
 
 def test_rootfs_is_a_directory_and_no_image(tmp_path: Path) -> None:

@@ -11,7 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pyrt.errors import Denied, InvalidSpec, PyrtError, Unsupported
-from pyrt.spec import environment, limits, names, network, ports, security, signals, volumes
+from pyrt.spec import (
+    environment,
+    limits,
+    names,
+    network,
+    ports,
+    security,
+    signals,
+    subnets,
+    volumes,
+)
 from pyrt.spec.capabilities import bounding_set, build_capabilities, parse_capability
 from pyrt.spec.config import Host
 
@@ -206,17 +216,39 @@ def test_short_texts() -> None:
             parse(text)
 
 
-def test_network() -> None:
-    """Three networks."""
+def test_networks() -> None:
+    """Those without a name, and bridges by theirs."""
     for text in ("", "private", "pasta"):
-        assert network.parse_network(text) == "pasta"
+        assert network.parse_networks([text]) == ("pasta", [])
+    assert network.parse_networks([]) == ("pasta", [])
     for text in ("none", "host", "pasta:-4"):
-        assert network.parse_network(text) == text
-    for text in ("bridge", "mynet", "container:x"):
+        assert network.parse_networks([text]) == (text, [])
+    for text in ("container:x", "slirp4netns"):
         with pytest.raises(Unsupported):
-            network.parse_network(text)
-    with pytest.raises(InvalidSpec):
-        network.parse_network("none:x")
+            network.parse_networks([text])
+    mode, (first, second) = network.parse_networks(["bridge:alias=A.b,ip=10.0.0.7", "mynet"])
+    assert mode == "bridge"
+    assert (first["name"], first["aliases"], first["ip"]) == (network.DEFAULT, ["a.b"], "10.0.0.7")
+    assert second == {
+        "name": "mynet", "aliases": [], "ip": "", "ip6": "", "mac": "", "interface": "",
+    }  # fmt: skip
+    assert len(network.parse_networks(["a,b", "c"])[1]) == 3
+    for texts in (["none:x"], ["a", "none"], ["none", "a"], ["a,a"], ["a:mac=1"], ["a:x=y"], ["/"]):
+        with pytest.raises(InvalidSpec):
+            network.parse_networks(texts)
+
+
+def test_subnets() -> None:
+    """Only what can hold a gateway and a container."""
+    subnet = subnets.parse_subnet("--subnet", "10.89.4.0/22")
+    assert str(subnet) == "10.89.4.0/22"
+    assert subnets.format_address(4, subnet.last) == "10.89.7.255"
+    for text in ("10.0.0.0", "10.0.0.0/31", "10.0.0.1/24", "x/8", "fd00::/127", "1.2.3.4/0"):
+        with pytest.raises(InvalidSpec):
+            subnets.parse_subnet("--subnet", text)
+    assert subnet.overlaps(subnets.parse_subnet("", "10.89.0.0/16"))
+    assert not subnet.overlaps(subnets.parse_subnet("", "10.89.8.0/24"))
+    assert not subnet.overlaps(subnets.parse_subnet("", "fd00::/8"))
 
 
 def test_volume() -> None:
@@ -317,7 +349,7 @@ def test_unmask_patterns() -> None:
 
 PARSERS: list[Callable[[str], object]] = [
     ports.parse_publish, limits.parse_ulimit, signals.parse_signal, names.parse_name,
-    names.parse_hostname, names.parse_label, names.parse_detach_keys, network.parse_network,
+    names.parse_hostname, names.parse_label, names.parse_detach_keys,
     volumes.parse_tmpfs, parse_capability,
     lambda text: volumes.parse_volume(text, "/x"),
     lambda text: volumes.parse_mount(text, "/x"),
@@ -325,6 +357,8 @@ PARSERS: list[Callable[[str], object]] = [
     lambda text: environment.parse_env_file(text.encode("utf-8", "surrogatepass"), "f", {}),
     lambda text: security.build_paths(security.parse_security_opt([text]), False),
     lambda text: limits.parse_size("--x", text),
+    lambda text: network.parse_networks([text]),
+    lambda text: subnets.parse_subnet("--x", text),
 ]  # fmt: skip
 
 

@@ -107,13 +107,15 @@ impl Socket {
             .ok_or(Errno::NODEV)
     }
 
-    /// Makes a bridge, if it is not there; its index.
+    /// Makes a bridge with this hardware address, if it is not there; its index. Without one it would take the lowest of
+    /// its ports', and be out of reach for whoever remembers the one before when that port goes.
     ///
     /// # Errors
     /// The kernel's.
-    pub fn add_bridge(&self, name: &str) -> Result<u32, Errno> {
+    pub fn add_bridge(&self, name: &str, hardware_address: [u8; 6]) -> Result<u32, Errno> {
         let message = link(RTM_NEWLINK, CREATE | EXCLUSIVE, 0, 0)
             .with_name(IFLA_IFNAME, name)
+            .with(IFLA_ADDRESS, &hardware_address)
             .with_nested(IFLA_LINKINFO, |info| info.with(IFLA_INFO_KIND, b"bridge"));
         allow_existing(self.ask(message))?;
         self.find_link(name)

@@ -45,6 +45,41 @@ fn stack_start(text: &mut [u8]) -> Option<usize> {
     usize::from_str_radix(line.split('-').next()?, 16).ok()
 }
 
+/// Lets go of the pages of our code that were needed once: making a container takes nearly all of it, waiting for its end
+/// little. What is needed again comes back from the page cache.
+pub fn trim_code() {
+    // SAFETY: getauxval(3) only reads; for a program that the kernel has started AT_PHDR is where its own program headers
+    // are, AT_PHNUM many, and they stay there, unchanged.
+    let headers = unsafe {
+        let first: *const libc::Elf64_Phdr =
+            ptr::with_exposed_provenance(libc::getauxval(libc::AT_PHDR) as usize);
+        if first.is_null() {
+            return;
+        }
+        std::slice::from_raw_parts(first, libc::getauxval(libc::AT_PHNUM) as usize)
+    };
+    let page = rustix::param::page_size() as u64;
+    // Of a program that may lie anywhere, the headers know only how far apart its parts are.
+    let own = headers.iter().find(|header| header.p_type == libc::PT_PHDR);
+    let base = own.map_or(0, |own| headers.as_ptr().addr() as u64 - own.p_vaddr);
+    for part in headers {
+        if part.p_type != libc::PT_LOAD || part.p_flags & libc::PF_W != 0 {
+            continue;
+        }
+        let start = (base + part.p_vaddr) / page * page;
+        let length = (base + part.p_vaddr + part.p_memsz).next_multiple_of(page) - start;
+        // SAFETY: this part of the program is mapped from its file, and nothing writes to it: a page that is dropped is read
+        // from there again when it is next touched, the one that we run in included.
+        unsafe {
+            libc::madvise(
+                ptr::with_exposed_provenance_mut(start as usize),
+                length as usize,
+                libc::MADV_DONTNEED,
+            );
+        }
+    }
+}
+
 /// `set_mempolicy(mode, nodes)` of the calling thread; bit n of the mask is node n.
 ///
 /// # Errors

@@ -49,6 +49,7 @@ pub(super) fn supervise(job: Job, lead: BorrowedFd<'_>) -> Result<()> {
             // The documents are parsed and gone; we stay.
             sys::memory::trim_heap();
             sys::memory::trim_stack();
+            sys::memory::trim_code();
             let status = container.watch();
             let exit = container.conclude(status);
             let is_free = undo.release();

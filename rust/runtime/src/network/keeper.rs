@@ -181,8 +181,12 @@ fn guard(uplink: &[String], netns: &OwnedFd, run_root: &Path, report: &OwnedFd) 
     while alone < LOOKS {
         std::thread::sleep(LOOK);
         alone = if is_held(KEEPER) || is_held(SUPERVISOR) { 0 } else { alone + 1 };
-        if let Ok(Some(_)) | Err(_) = waitid(WaitId::All, now) {
-            return 1;
+        let mut child = waitid(WaitId::All, now);
+        while let Ok(Some(_)) = child {
+            child = waitid(WaitId::All, now);
+        }
+        if child.is_err() {
+            return 1; // ECHILD: the uplink is gone
         }
     }
     0

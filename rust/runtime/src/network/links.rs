@@ -76,10 +76,19 @@ pub(super) fn filter(bridges: &[(&str, bool)]) -> Result<()> {
         .at("set rules of", "nftables")
 }
 
+/// FNV-1a: the same name for the same thing, whichever supervisor asks.
+pub(super) fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3)
+    })
+}
+
 /// Makes the bridge of a network, with the gateways' addresses, if it is not there.
 pub(super) fn ensure_bridge(route: &Socket, network: &Attachment) -> Result<u32> {
     let bridge = network.bridge.as_str();
-    let index = route.add_bridge(bridge).at("make bridge", bridge)?;
+    let [.., a, b, c, d] = hash(bridge.as_bytes()).to_be_bytes();
+    // Local, of one device (IEEE 802).
+    let index = route.add_bridge(bridge, [2, 0x50, a, b, c, d]).at("make bridge", bridge)?;
     for address in &network.gateways {
         let (address, prefix) = parse_address(address)?;
         route.add_address(index, address, prefix).at("give address to", bridge)?;

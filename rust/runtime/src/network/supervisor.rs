@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use pyrt_core::netlink::Socket;
@@ -27,6 +27,8 @@ use crate::arguments::Arguments;
 
 /// With nobody there for so long we go.
 const IDLE: Duration = Duration::from_secs(60);
+/// Between two looks whether it is time to.
+const LOOK: Duration = Duration::from_secs(1);
 /// The supervisor before us is ending.
 const TURNS: u32 = 100;
 const TURN: Duration = Duration::from_millis(50);
@@ -156,7 +158,7 @@ enum Request {
 impl Supervisor {
     fn run(&mut self) -> Result<()> {
         loop {
-            if self.clients.is_empty() && self.idle_since.elapsed() >= IDLE && !self.is_wanted() {
+            if self.clients.is_empty() && self.is_over() && !self.is_wanted() {
                 return Ok(());
             }
             self.wait()?;
@@ -169,6 +171,11 @@ impl Supervisor {
             let clients = &self.clients;
             self.resolver.work(&|asker, question| lookup(clients, asker, question));
         }
+    }
+
+    /// Nobody has been there for long, or the run root is gone (the last logout).
+    fn is_over(&self) -> bool {
+        self.idle_since.elapsed() >= IDLE || !self.socket.exists()
     }
 
     /// Nobody new is let in; whether somebody came at the last moment.
@@ -186,7 +193,7 @@ impl Supervisor {
         fds.extend(self.resolver.descriptors());
         let mut fds: Vec<PollFd<'_>> =
             fds.into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
-        let idle = self.clients.is_empty().then(|| self.idle_since + IDLE);
+        let idle = self.clients.is_empty().then(|| Instant::now() + LOOK);
         let deadline = [idle, self.resolver.deadline()].into_iter().flatten().min();
         let timeout = deadline.map(|deadline| {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -346,18 +353,10 @@ impl Supervisor {
 }
 
 /// The name of the device that a container has on a bridge: at most 15 bytes, the same for every supervisor.
-fn device(bundle: &std::path::Path, network: &Attachment) -> String {
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64; // FNV-1a
-    for byte in bundle
-        .as_os_str()
-        .as_encoded_bytes()
-        .iter()
-        .chain(b"\0")
-        .chain(network.interface.as_bytes())
-    {
-        hash = (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
-    }
-    format!("v{:012x}", hash & 0xffff_ffff_ffff)
+fn device(bundle: &Path, network: &Attachment) -> String {
+    let whole =
+        [bundle.as_os_str().as_encoded_bytes(), b"\0", network.interface.as_bytes()].concat();
+    format!("v{:012x}", links::hash(&whole) & 0xffff_ffff_ffff)
 }
 
 /// What is known to `asker`, who sees those that share a network with it.
