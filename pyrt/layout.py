@@ -9,6 +9,7 @@ data/                              $XDG_DATA_HOME/pyrt: durable
 ├── containers/<id>/               a bundle: container.json config.json monitor.json log history …
 ├── networks/<name>.json           a bridge network
 ├── volumes/<name>/                volume.json _data/
+├── secrets/<name>.json            a secret, for its owner's eyes only
 ├── names/<name>                   symlink to the id; symlink(2) keeps names unique
 ├── receipts receipts.1            what containers that ended have used, one a line
 ├── events events.1                what happened to containers and images, one a line
@@ -103,7 +104,7 @@ class Layout:
         """The file that defines the network of this name."""
         return f"{self.data}/networks/{name}.json"
 
-    # Volumes.
+    # Volumes and secrets.
 
     def volumes(self) -> str:
         """The directory of volumes."""
@@ -116,6 +117,14 @@ class Layout:
     def volume_data(self, name: str) -> str:
         """What containers see of it."""
         return f"{self.data}/volumes/{name}/_data"
+
+    def secrets(self) -> str:
+        """The directory of secrets."""
+        return f"{self.data}/secrets"
+
+    def secret(self, name: str) -> str:
+        """The file with the secret of this name."""
+        return f"{self.data}/secrets/{name}.json"
 
     # What can be made again.
 

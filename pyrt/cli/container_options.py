@@ -132,6 +132,10 @@ class ContainerOptions(LimitOptions, PullOptions):
     )
     rm: Annotated[bool, Option("--rm", help="Remove the container when it has ended")] = False
     rootfs: Annotated[bool, Option("--rootfs", help="IMAGE is a directory to run in place")] = False
+    secret: Annotated[
+        list[str],
+        Option("--secret", help="NAME[,type=mount|env,target=...,uid=...,gid=...,mode=...]"),
+    ] = []
     security_opt: Annotated[
         list[str], Option("--security-opt", help="no-new-privileges, seccomp=, mask=, unmask=, ...")
     ] = []

@@ -90,6 +90,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "run": ("pyrt.cli.run", "Run", "Run a command in a new container"),
     "save": ("pyrt.cli.save", "Save", "Save image(s) to an archive"),
     "search": ("pyrt.cli.search", "Search", "Search registries for images"),
+    "secret create": ("pyrt.cli.secret_create", "SecretCreate", "Create a new secret"),
+    "secret exists": ("pyrt.cli.secret_inspect", "SecretExists", "Check if a secret exists"),
+    "secret inspect": ("pyrt.cli.secret_inspect", "SecretInspect", "Inspect a secret"),
+    "secret ls": ("pyrt.cli.secret_ls", "SecretLs", "List secrets"),
+    "secret rm": ("pyrt.cli.secret_rm", "SecretRm", "Remove one or more secrets"),
     "start": ("pyrt.cli.start", "Start", "Start one or more containers"),
     "stats": (
         "pyrt.cli.stats",
@@ -167,6 +172,17 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "ls": "network ls",
             "prune": "network prune",
             "rm": "network rm",
+        },
+    ),
+    "secret": (
+        "Manage secrets",
+        {
+            "create": "secret create",
+            "exists": "secret exists",
+            "inspect": "secret inspect",
+            "list": "secret ls",
+            "ls": "secret ls",
+            "rm": "secret rm",
         },
     ),
     "volume": (

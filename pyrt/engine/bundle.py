@@ -262,6 +262,10 @@ def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) 
     if config.init:
         machine.init_path = copy_init(draft)
     spec = build_spec(config, image, machine, draft.path, passwd, group, seccomp=seccomp)
+    if config.secrets:
+        from pyrt.engine import secrets
+
+        secrets.give(layout, draft.path, config.secrets, spec)
     document = native.dumps(spec)
     native.validate(document)
     monitor = build_monitor(

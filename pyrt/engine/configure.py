@@ -23,6 +23,7 @@ from pyrt.spec.names import (
 )
 from pyrt.spec.network import apply_flags, parse_networks
 from pyrt.spec.ports import parse_publish
+from pyrt.spec.secrets import parse_secret
 from pyrt.spec.signals import parse_signal
 from pyrt.spec.userns import parse_userns
 from pyrt.spec.volumes import parse_image_volume, parse_mount, parse_tmpfs, parse_volume
@@ -87,6 +88,7 @@ if TYPE_CHECKING:
         read_only_tmpfs: bool
         rm: bool
         rootfs: bool
+        secret: list[str]
         security_opt: list[str]
         stop_signal: str
         stop_timeout: int
@@ -173,6 +175,7 @@ def configure(wish: Wish) -> ContainerConfig:
         cgroup_parent=wish.cgroup_parent,
         history=check_history(wish.history),
         image_volume=parse_image_volume(wish.image_volume),
+        secrets=[parse_secret(text) for text in wish.secret],
         alerts=parse_alerts(wish.alert),
     )
 

@@ -153,7 +153,7 @@ def configuration(
         "Tty": config.terminal,
         "OpenStdin": config.interactive,
         "StdinOnce": bool(monitor.get("stdin_once")),
-        "Env": process.get("env") or [],
+        "Env": hide_secrets(process.get("env") or [], config),
         "Cmd": config.command or None,
         "Image": config.image,
         "Volumes": None,
@@ -165,6 +165,14 @@ def configuration(
         "StopTimeout": config.stop_timeout_s,
         "Umask": "0022",
     }
+
+
+def hide_secrets(env: list[str], config: ContainerConfig) -> list[str]:
+    """The environment without the secrets in it."""
+    hidden = {secret["target"] for secret in config.secrets if secret["type"] == "env"}
+    names = (entry.partition("=")[0] for entry in env)
+    pairs = zip(names, env, strict=True)
+    return [f"{name}=*******" if name in hidden else entry for name, entry in pairs]
 
 
 def host_configuration(

@@ -79,6 +79,7 @@ class Options(TypedDict, total=False):
     read_only_tmpfs: bool
     remove: bool
     rootfs: bool
+    secrets: list[str]
     security_opt: list[str]
     stop_signal: str
     stop_timeout_s: int
@@ -149,6 +150,7 @@ class CheckedWish:
         self.read_only_tmpfs = options.get("read_only_tmpfs", True)
         self.rm = options.get("remove", False)
         self.rootfs = options.get("rootfs", False)
+        self.secret = options.get("secrets", [])
         self.security_opt = options.get("security_opt", [])
         self.stop_signal = options.get("stop_signal", "")
         self.stop_timeout = options.get("stop_timeout_s", 10)

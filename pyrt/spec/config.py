@@ -47,7 +47,7 @@ class ContainerConfig:
     the bundle's; `log_max_size_bytes` 0 never rotates. `history` is whether the monitor keeps one;
     `alerts` are those of `spec.alerts`. `cgroup_manager` is `systemd`, `cgroupfs`, or "" for the
     best there is. `image_volume` says what the image's volumes become: `anonymous`, `tmpfs`, or
-    `ignore`.
+    `ignore`. `secrets` are those of `spec.secrets`: which, and where, never their data.
     """
 
     __slots__ = (
@@ -90,6 +90,7 @@ class ContainerConfig:
         "remove",
         "resources",
         "rootfs",
+        "secrets",
         "security_opt",
         "stop_signal",
         "stop_timeout_s",
@@ -103,7 +104,7 @@ class ContainerConfig:
         "workdir",
     )
 
-    def __init__(
+    def __init__(  # noqa: PLR0915 (one for each field)
         self,
         *,
         id: str = "",
@@ -156,6 +157,7 @@ class ContainerConfig:
         alerts: list[dict[str, Any]] | None = None,
         instead: dict[str, Any] | None = None,
         image_volume: str = "anonymous",
+        secrets: list[dict[str, Any]] | None = None,
     ) -> None:
         self.id = id
         self.name = name
@@ -207,6 +209,7 @@ class ContainerConfig:
         self.alerts = alerts or []
         self.instead = instead or {}
         self.image_volume = image_volume
+        self.secrets = secrets or []
 
     def to_dict(self) -> dict[str, Any]:
         """Every field by its name, as container.json stores it."""

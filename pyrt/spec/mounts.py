@@ -6,6 +6,7 @@ from pyrt.errors import InvalidSpec
 from pyrt.spec import userns
 from pyrt.spec.network import has_network_namespace
 from pyrt.spec.process import INIT_PATH
+from pyrt.spec.secrets import secret_mounts
 from pyrt.spec.volumes import ENGINE_OPTIONS, PROPAGATION
 
 TYPE_CHECKING = False
@@ -34,7 +35,7 @@ def build_mounts(
     `etc` are the files in the bundle that go to /etc (`build_etc`). A mount of the user's replaces
     pyrt's at the same place; two of the user's at one place are InvalidSpec.
     """
-    asked = user_mounts(config, host)
+    asked = user_mounts(config, host, bundle)
     places = {mount["destination"] for mount in asked}
     mounts = [*kernel_mounts(config, host), *etc_mounts(bundle, etc)]
     if config.read_only and config.read_only_tmpfs:
@@ -90,13 +91,14 @@ def etc_mounts(bundle: str, etc: dict[str, bytes]) -> list[dict[str, Any]]:
     ]
 
 
-def user_mounts(config: ContainerConfig, host: Host) -> list[dict[str, Any]]:
-    """`-v`, `--mount` and `--tmpfs`."""
+def user_mounts(config: ContainerConfig, host: Host, bundle: str) -> list[dict[str, Any]]:
+    """`-v`, `--mount`, `--tmpfs` and `--secret`."""
     mounts = [volume_mount(volume, host) for volume in config.volumes]
     mounts += [
         tmpfs(place, tmpfs_options(options.split(",") if options else []))
         for place, options in config.tmpfs
     ]
+    mounts += secret_mounts(config.secrets, bundle) if config.secrets else []
     seen: set[str] = set()
     for entry in mounts:
         if entry["destination"] in seen:

@@ -7,6 +7,7 @@ from typing import Any
 from pyrt.oci.image import ImageConfig
 from pyrt.spec.config import ContainerConfig, Host
 from pyrt.spec.limits import parse_ulimit
+from pyrt.spec.secrets import parse_secret
 from pyrt.spec.userns import parse_userns
 from pyrt.spec.volumes import parse_mount, parse_tmpfs, parse_volume
 
@@ -80,6 +81,9 @@ CASES = {
             parse_volume("./rel:/app", "/home/build"),
             parse_volume("/a:/b:ro,bind,rslave,nosuid,Z", "/"),
             parse_volume("/hosts:/etc/hosts", "/"),
+            parse_volume("data:/var/data:ro,U", "/"),
+            parse_mount("type=ramfs,dst=/ram,mode=0700", "/"),
+            parse_mount("type=devpts,dst=/pts,gid=5", "/"),
             parse_mount("type=tmpfs,dst=/dev/shm,tmpfs-size=1g,tmpfs-mode=700", "/"),
             parse_mount("type=bind,source=x,target=/c,readonly,bind-propagation=rshared", "/y"),
         ],
@@ -101,6 +105,13 @@ CASES = {
     "ulimit-host": Case(ulimits=[parse_ulimit("host")]),
     "userns-host": Case(userns=parse_userns("host")),
     "userns-keep-id": Case(userns=parse_userns("keep-id")),
+    "secrets": Case(
+        secrets=[
+            parse_secret("key,uid=33,mode=0400"),
+            parse_secret("token,type=env,target=TOKEN"),
+            parse_secret("source=cert,target=/etc/cert.pem"),
+        ]
+    ),
     "userns-keep-id-home": Case(userns="keep-id", volumes=[parse_volume("/home:/home", "/")],
                                 host=Host(uid=1234, gid=33, user="ann", home="/home/ann")),
     "userns-keep-id-map": Case(userns=parse_userns("keep-id:uid=5,gid=7"), user="root"),

@@ -274,7 +274,7 @@ def test_volume_refused(text: str) -> None:
         volumes.parse_volume(text, "/")
 
 
-@pytest.mark.parametrize("option", ["O", "idmap", "idmap=uids=0-1-2", "upperdir=/x", "nocreate"])
+@pytest.mark.parametrize("option", ["O", "idmap", "idmap=uids=0-1-2", "upperdir=/x"])
 def test_volume_unsupported(option: str) -> None:
     """What podman has and we do not is said."""
     with pytest.raises(Unsupported):
