@@ -74,6 +74,8 @@ class Options(TypedDict, total=False):
     network: str | list[str]
     privileged: bool
     publish: list[str]
+    publish_all: bool
+    expose: list[str]
     read_only: bool
     read_only_tmpfs: bool
     remove: bool
@@ -143,6 +145,8 @@ class CheckedWish:
         self.ip = self.ip6 = self.mac_address = ""
         self.privileged = options.get("privileged", False)
         self.publish = options.get("publish", [])
+        self.publish_all = options.get("publish_all", False)
+        self.expose = options.get("expose", [])
         self.read_only = options.get("read_only", False)
         self.read_only_tmpfs = options.get("read_only_tmpfs", True)
         self.rm = options.get("remove", False)
