@@ -306,6 +306,16 @@ def unlock(fd: int) -> None:
     os.close(fd)
 
 
+def open_log(path: str) -> int | None:
+    """A file that grows, open for reading; None if there is none yet."""
+    try:
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise from_os_error(error, "open log", path) from None
+
+
 def read(path: str) -> bytes | None:
     """The whole of a file that pyrt wrote; None if there is none."""
     try:

@@ -65,6 +65,9 @@ class ContainerOptions(LimitOptions, PullOptions):
     env_file: Annotated[
         list[str], Option("--env-file", metavar="PATH", help="Read variables from a file")
     ] = []
+    expose: Annotated[
+        list[str], Option("--expose", help="PORT[-PORT][/PROTOCOL], beside the image's")
+    ] = []
     history: Annotated[
         str, Option("--history", help="ring keeps a month of what it used, none nothing")
     ] = "ring"
@@ -119,6 +122,9 @@ class ContainerOptions(LimitOptions, PullOptions):
     publish: Annotated[
         list[str], Option("--publish", "-p", help="[[IP:][HOSTPORT]:]PORT[/PROTOCOL]")
     ] = []
+    publish_all: Annotated[
+        bool, Option("--publish-all", "-P", help="Publish what is exposed on free ports")
+    ] = False
     pull: Annotated[
         str, Option("--pull", help="Pull the image if missing, never, always, or if one is newer")
     ] = "missing"

@@ -49,13 +49,18 @@ class Stop(Verb):
 
     def stop(self, record: Record, name: str) -> None:
         """Stop one and print what it was called."""
-        stopped = control.stop(record, self.time)
-        if stopped is not None and stopped.was_killed:
-            output.warn(
-                f"StopSignal {stopped.signal} failed to stop container {record.name} "
-                f"in {stopped.timeout_s:g} seconds, resorting to SIGKILL"
-            )
+        end(record, self.time)
         output.line(name)
+
+
+def end(record: Record, timeout_s: float | None) -> None:
+    """Stop one, with a warning if it had to be killed."""
+    stopped = control.stop(record, timeout_s)
+    if stopped is not None and stopped.was_killed:
+        output.warn(
+            f"StopSignal {stopped.signal} failed to stop container {record.name} "
+            f"in {stopped.timeout_s:g} seconds, resorting to SIGKILL"
+        )
 
 
 def is_running(record: Record) -> bool:

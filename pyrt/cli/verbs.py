@@ -6,6 +6,16 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "advise": ("pyrt.cli.advise", "Advise", "Propose limits from what a container has used"),
     "attach": ("pyrt.cli.attach", "Attach", "Attach to a running container"),
     "commit": ("pyrt.cli.commit", "Commit", "Create new image based on the changed container"),
+    "container exists": (
+        "pyrt.cli.container_exists",
+        "ContainerExists",
+        "Check if a container exists in local storage",
+    ),
+    "container prune": (
+        "pyrt.cli.container_exists",
+        "ContainerPrune",
+        "Remove all non running containers",
+    ),
     "cp": (
         "pyrt.cli.cp",
         "Cp",
@@ -77,6 +87,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "network ls": ("pyrt.cli.network_ls", "NetworkLs", "List networks"),
     "network prune": ("pyrt.cli.network_rm", "NetworkPrune", "Prune unused networks"),
     "network rm": ("pyrt.cli.network_rm", "NetworkRm", "Remove networks"),
+    "port": ("pyrt.cli.port", "Port", "List port mappings of a container"),
     "ps": ("pyrt.cli.ps", "Ps", "List containers"),
     "pull": ("pyrt.cli.pull", "Pull", "Pull images from a registry"),
     "push": ("pyrt.cli.push", "Push", "Push an image to a registry"),
@@ -85,6 +96,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "Receipts",
         "Show what containers that have ended used",
     ),
+    "restart": ("pyrt.cli.restart", "Restart", "Restart one or more containers"),
     "rm": ("pyrt.cli.rm", "Rm", "Remove one or more containers"),
     "rmi": ("pyrt.cli.rmi", "Rmi", "Remove one or more images from local storage"),
     "run": ("pyrt.cli.run", "Run", "Run a command in a new container"),
@@ -137,6 +149,36 @@ VERBS: dict[str, tuple[str, str, str]] = {
 ALIASES = {"list": "ps", "ls": "ps"}
 
 GROUPS: dict[str, tuple[str, dict[str, str]]] = {
+    "container": (
+        "Manage containers",
+        {
+            "attach": "attach",
+            "commit": "commit",
+            "cp": "cp",
+            "create": "create",
+            "diff": "diff",
+            "exec": "exec",
+            "exists": "container exists",
+            "export": "export",
+            "inspect": "inspect",
+            "kill": "kill",
+            "list": "ps",
+            "logs": "logs",
+            "ls": "ps",
+            "port": "port",
+            "prune": "container prune",
+            "ps": "ps",
+            "restart": "restart",
+            "rm": "rm",
+            "run": "run",
+            "start": "start",
+            "stats": "stats",
+            "stop": "stop",
+            "top": "top",
+            "update": "update",
+            "wait": "wait",
+        },
+    ),
     "image": (
         "Manage images",
         {

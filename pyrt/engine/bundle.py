@@ -18,6 +18,7 @@ from pyrt.spec import userns
 from pyrt.spec.build import build_spec, seccomp_file
 from pyrt.spec.etc import build_etc
 from pyrt.spec.monitor import build_monitor
+from pyrt.spec.ports import publish_exposed
 from pyrt.spec.volumes import image_volumes
 
 TYPE_CHECKING = False
@@ -111,6 +112,9 @@ def draft(layout: Layout, config: ContainerConfig) -> Draft:
             config.volumes += image_volumes(config, image.config.volumes)
         roots = find_roots(layout, config, image, machine)
         check_sources(config.volumes)
+        if config.expose is not None:
+            exposed = image.config.exposed_ports if image is not None else []
+            config.publish = publish_exposed(config.publish, [*exposed, *config.expose])
         config.publish = network.reserve(config.publish)
         result = claim(layout, config, store)
     except BaseException:

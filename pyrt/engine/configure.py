@@ -22,7 +22,7 @@ from pyrt.spec.names import (
     parse_name,
 )
 from pyrt.spec.network import apply_flags, parse_networks
-from pyrt.spec.ports import parse_publish
+from pyrt.spec.ports import parse_expose, parse_publish
 from pyrt.spec.secrets import parse_secret
 from pyrt.spec.signals import parse_signal
 from pyrt.spec.userns import parse_userns
@@ -84,6 +84,8 @@ if TYPE_CHECKING:
         oom_score_adj: str
         pids_limit: str
         publish: list[str]
+        publish_all: bool
+        expose: list[str]
         read_only: bool
         read_only_tmpfs: bool
         rm: bool
@@ -127,6 +129,7 @@ def configure(wish: Wish) -> ContainerConfig:
     network, networks = parse_networks(wish.network)
     apply_flags(networks, wish)
     ports = [port for text in wish.publish for port in parse_publish(text)]
+    exposed = [port for text in wish.expose for port in parse_expose(text)]
     return ContainerConfig(
         name=parse_name(wish.name) if wish.name else "",
         image="" if wish.rootfs else wish.image,
@@ -152,6 +155,7 @@ def configure(wish: Wish) -> ContainerConfig:
         networks=networks,
         # podman: there is nothing to publish from; the command line says so.
         publish=[] if network in ("none", "host") else ports,
+        expose=exposed if wish.publish_all and network not in ("none", "host") else None,
         cap_add=wish.cap_add,
         cap_drop=wish.cap_drop,
         security_opt=wish.security_opt,

@@ -7,7 +7,7 @@ import time
 
 from pyrt import files, native
 from pyrt.engine.clock import now
-from pyrt.errors import InvalidSpec, from_os_error
+from pyrt.errors import InvalidSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def read(
 
 def read_lines(path: str, from_start: bool, follow: bool, until: int) -> Iterator[bytes]:
     """The lines of both files, the older first; those to come as they come."""
-    fd = open_log(path)
+    fd = files.open_log(path)
     try:
         if from_start:
             yield from (files.read(f"{path}.1") or b"").splitlines()
@@ -58,7 +58,7 @@ def read_lines(path: str, from_start: bool, follow: bool, until: int) -> Iterato
             if fd is None or is_old:
                 if fd is not None:
                     os.close(fd)
-                fd, rest = open_log(path), b""
+                fd, rest = files.open_log(path), b""
                 if fd is not None:
                     continue
             if not follow or (until and now() > until):
@@ -67,16 +67,6 @@ def read_lines(path: str, from_start: bool, follow: bool, until: int) -> Iterato
     finally:
         if fd is not None:
             os.close(fd)
-
-
-def open_log(path: str) -> int | None:
-    """The file's descriptor; None before the first event."""
-    try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise from_os_error(error, "read", path) from None
 
 
 def is_named(fd: int, path: str) -> bool:

@@ -13,9 +13,10 @@ from __future__ import annotations
 import os
 import time
 
+from pyrt import files
 from pyrt.engine import records
 from pyrt.engine.clock import parse_rfc3339
-from pyrt.errors import InvalidSpec, Unsupported, from_os_error
+from pyrt.errors import InvalidSpec, Unsupported
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ def read(
 
 def read_records(record: Record, path: str, follow: bool, tail: int) -> Iterator[bytes]:
     """The raw records, each without its newline."""
-    older, current = open_log(f"{path}.1"), open_log(path)
+    older, current = files.open_log(f"{path}.1"), files.open_log(path)
     try:
         if tail >= 0:
             older, current = seek_tail(older, current, tail)
@@ -89,16 +90,6 @@ def read_records(record: Record, path: str, follow: bool, tail: int) -> Iterator
         for fd in (older, current):
             if fd is not None:
                 os.close(fd)
-
-
-def open_log(path: str) -> int | None:
-    """A log open for reading; None if there is none yet."""
-    try:
-        return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise from_os_error(error, "open log", path) from None
 
 
 def seek_tail(older: int | None, current: int | None, count: int) -> tuple[int | None, int | None]:
@@ -164,7 +155,7 @@ def follow_lines(record: Record, path: str, fd: int | None) -> Iterator[bytes]:
             # Asked before reading: what was written before the end is then read after it.
             ended = not records.is_alive(record.layout, record.id)
             if fd is None:
-                fd = open_log(path)
+                fd = files.open_log(path)
             if fd is not None:
                 yield from read_lines(fd)
                 if is_rotated(fd, path):

@@ -75,6 +75,8 @@ class Options(TypedDict, total=False):
     network: str | list[str]
     privileged: bool
     publish: list[str]
+    publish_all: bool
+    expose: list[str]
     read_only: bool
     read_only_tmpfs: bool
     remove: bool
@@ -117,6 +119,11 @@ class CheckedWish:
     network_rate: str
     oom_score_adj: str
     pids_limit: str
+    image_volume: str
+    mount: list[str]
+    secret: list[str]
+    tmpfs: list[str]
+    volume: list[str]
 
     def __init__(self, image: str, command: list[str], options: Options) -> None:
         self.image = image
@@ -132,13 +139,11 @@ class CheckedWish:
         self.env_file = options.get("env_files", [])
         self.history = options.get("history", "ring")
         self.hostname = options.get("hostname", "")
-        self.image_volume = options.get("image_volume", "")
         self.init = options.get("init", False)
         self.interactive = options.get("interactive", False)
         self.label = pairs(options.get("labels"))
         self.log_driver = options.get("log_driver", "")
         self.log_opt = pairs(options.get("log_options"))
-        self.mount = options.get("mounts", [])
         self.name = options.get("name", "")
         network = options.get("network", [])
         self.network = [network] if isinstance(network, str) else network
@@ -146,25 +151,25 @@ class CheckedWish:
         self.ip = self.ip6 = self.mac_address = ""
         self.privileged = options.get("privileged", False)
         self.publish = options.get("publish", [])
+        self.publish_all = options.get("publish_all", False)
+        self.expose = options.get("expose", [])
         self.read_only = options.get("read_only", False)
         self.read_only_tmpfs = options.get("read_only_tmpfs", True)
         self.rm = options.get("remove", False)
         self.rootfs = options.get("rootfs", False)
-        self.secret = options.get("secrets", [])
         self.security_opt = options.get("security_opt", [])
         self.stop_signal = options.get("stop_signal", "")
         self.stop_timeout = options.get("stop_timeout_s", 10)
-        self.tmpfs = options.get("tmpfs", [])
         self.tty = options.get("terminal", False)
         self.ulimit = options.get("ulimits", [])
         self.user = options.get("user", "")
         self.userns = options.get("userns", "")
-        self.volume = options.get("volumes", [])
         self.workdir = options.get("workdir", "")
         self.limits = options.get("limits", "strict")
         self.cgroups = options.get("cgroups", "enabled")
         self.cgroup_parent = options.get("cgroup_parent", "")
         take_limits(self, options)
+        take_mounts(self, options)
         if "entrypoint" in options:
             from pyrt import native
 
@@ -191,6 +196,15 @@ def take_limits(wish: CheckedWish, options: Options) -> None:
     wish.network_rate = options.get("network_rate", "")
     wish.oom_score_adj = str(options.get("oom_score_adj", ""))
     wish.pids_limit = str(options.get("pids_limit", ""))
+
+
+def take_mounts(wish: CheckedWish, options: Options) -> None:
+    """The attributes of what is mounted."""
+    wish.image_volume = options.get("image_volume", "")
+    wish.mount = options.get("mounts", [])
+    wish.secret = options.get("secrets", [])
+    wish.tmpfs = options.get("tmpfs", [])
+    wish.volume = options.get("volumes", [])
 
 
 def pairs(mapping: dict[str, str] | None) -> list[str]:

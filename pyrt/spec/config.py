@@ -44,7 +44,8 @@ class ContainerConfig:
     `bridge`, then `networks` are those of `spec.network.parse_networks`;
     `userns` `nested`, `host`, `nomap`, `keep-id` or `keep-id:uid=N,gid=N`. `tmpfs` holds
     [destination, comma-separated options]. `log_driver` is `k8s-file` or `none`; `log_path` "" is
-    the bundle's; `log_max_size_bytes` 0 never rotates. `history` is whether the monitor keeps one;
+    the bundle's; `log_max_size_bytes` 0 never rotates. `expose` are with `-P` the ports to publish
+    beside the image's own, None without; `history` is whether the monitor keeps one;
     `alerts` are those of `spec.alerts`. `cgroup_manager` is `systemd`, `cgroupfs`, or "" for the
     best there is. `image_volume` says what the image's volumes become: `anonymous`, `tmpfs`, or
     `ignore`. `secrets` are those of `spec.secrets`: which, and where, never their data.
@@ -85,6 +86,7 @@ class ContainerConfig:
         "networks",
         "privileged",
         "publish",
+        "expose",
         "read_only",
         "read_only_tmpfs",
         "remove",
@@ -128,6 +130,7 @@ class ContainerConfig:
         network: str = "pasta",
         networks: list[dict[str, Any]] | None = None,
         publish: list[Publish] | None = None,
+        expose: list[str] | None = None,
         cap_add: list[str] | None = None,
         cap_drop: list[str] | None = None,
         security_opt: list[str] | None = None,
@@ -180,6 +183,7 @@ class ContainerConfig:
         self.network = network
         self.networks = networks or []
         self.publish = publish or []
+        self.expose = expose
         self.cap_add = cap_add or []
         self.cap_drop = cap_drop or []
         self.security_opt = security_opt or []

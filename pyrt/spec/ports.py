@@ -40,6 +40,24 @@ def parse_publish(text: str) -> list[Publish]:
     ]
 
 
+def parse_expose(text: str) -> list[str]:
+    """`--expose`: `PORT[-PORT][/PROTOCOL]`, as `PORT/PROTOCOL` for each port of a range."""
+    body, slash, protocol = text.partition("/")
+    protocol = protocol.lower() if slash else "tcp"
+    if protocol not in ("tcp", "udp", "sctp"):
+        raise InvalidSpec("--expose", text, f"no protocol {protocol}")
+    first, last = parse_range(text, body, "--expose")
+    return [f"{port}/{protocol}" for port in range(first, last + 1)]
+
+
+def publish_exposed(publish: list[Publish], exposed: list[str]) -> list[Publish]:
+    """What is published, and each exposed port that is not yet on a free port of the host."""
+    known = {(port["container_port"], port["protocol"]) for port in publish}
+    wanted = (port for text in dict.fromkeys(exposed) for port in parse_publish(text))
+    added = [port for port in wanted if (port["container_port"], port["protocol"]) not in known]
+    return [*publish, *added]
+
+
 def split_publish(text: str, body: str) -> tuple[str, str, str]:
     """The address, host ports and container ports of a `-p`, each as text."""
     if body.startswith("["):
@@ -61,20 +79,20 @@ def split_publish(text: str, body: str) -> tuple[str, str, str]:
     return address, host, port
 
 
-def parse_range(text: str, ports: str) -> tuple[int, int]:
+def parse_range(text: str, ports: str, flag: str = FLAG) -> tuple[int, int]:
     """`80` or `80-90` as its first and last port."""
     first, dash, last = ports.partition("-")
-    low = parse_port(text, first)
-    high = parse_port(text, last) if dash else low
+    low = parse_port(text, first, flag)
+    high = parse_port(text, last, flag) if dash else low
     if high < low:
-        raise InvalidSpec(FLAG, text, f"the range {ports} ends before it begins")
+        raise InvalidSpec(flag, text, f"the range {ports} ends before it begins")
     return low, high
 
 
-def parse_port(text: str, port: str) -> int:
+def parse_port(text: str, port: str, flag: str = FLAG) -> int:
     """A port from 1 to 65535."""
     if not (port.isascii() and port.isdecimal()) or not 0 < int(port[:6]) < 65536 or len(port) > 5:
-        raise InvalidSpec(FLAG, text, f"{port or 'nothing'} is not a port from 1 to 65535")
+        raise InvalidSpec(flag, text, f"{port or 'nothing'} is not a port from 1 to 65535")
     return int(port)
 
 

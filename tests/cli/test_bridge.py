@@ -126,6 +126,16 @@ def own_address() -> str:
         return str(probe.getsockname()[0])
 
 
+@pytest.mark.parametrize("network", ["pasta", "bridge"])
+def test_all_that_is_exposed_is_published(pyrt: Pyrt, network: str) -> None:
+    serve(pyrt, "one", "--network", network, "-P", "--expose", "81-82")
+    ports = pyrt("inspect", "one").json[0]["NetworkSettings"]["Ports"]
+    assert sorted(ports) == ["80/tcp", "81/tcp", "82/tcp"]
+    assert fetch(int(ports["80/tcp"][0]["HostPort"])) == "I am one\n"
+    refused = pyrt("run", "--rm", "-P", "--expose", "70000", "demo", "true")
+    assert refused.code == 125 and "--expose" in refused.err
+
+
 def test_datagrams(pyrt: Pyrt, web: str) -> None:
     port = free_port()
     # Debian's busybox has no server of datagrams.

@@ -6,41 +6,14 @@ test_engine_history.py judges.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
-PLACE = Path("/run/guest")
-ROOTFS = PLACE / "rootfs"
-RUNTIME = Path(sys.argv[1])
+sys.path.insert(0, str(Path(__file__).parent))
 
-ENV = {
-    **os.environ,
-    "PYTHONPATH": str(RUNTIME.parents[2]),
-    "XDG_DATA_HOME": str(PLACE / "data"),
-    "HOME": str(PLACE),
-    "PYTHONDONTWRITEBYTECODE": "1",
-}
-
-
-def make_rootfs() -> None:
-    for name in ("bin", "dev", "proc", "sys", "tmp", "run", "etc"):
-        (ROOTFS / name).mkdir(parents=True)
-    shutil.copy(shutil.which("busybox") or "/bin/busybox", ROOTFS / "bin/busybox")
-    for name in ("sh", "sleep", "tail", "head", "true", "dd"):
-        (ROOTFS / "bin" / name).symlink_to("busybox")
-
-
-def pyrt(*argv: str) -> dict[str, Any]:
-    done = subprocess.run(
-        [sys.executable, "-m", "pyrt", *argv],
-        env=ENV, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=60,
-    )  # fmt: skip
-    return {"code": done.returncode, "out": done.stdout, "err": done.stderr}
+from containers import ROOTFS, make_rootfs, pyrt
 
 
 def run(*options: str, command: tuple[str, ...]) -> dict[str, Any]:

@@ -128,8 +128,8 @@ impl<'a> Keeper<'a> {
                 // Of the others only the guard is missed.
                 None => while let Ok(Some(_)) = waitid(WaitId::All, now) {},
             }
-            while self.connect().is_err() {
-                // Bridges work without a way out.
+            if self.connect().is_err() {
+                // Bridges work without a way out; the end of the guard that failed brings us here again.
                 std::thread::sleep(PAUSE);
             }
         }

@@ -124,21 +124,27 @@ struct Member {
     networks: Vec<Attachment>,
     published: Vec<Published>,
     forwarder: Option<OwnedFd>,
+    /// Where its forwarder forwards to.
+    targets: Vec<IpAddr>,
 }
 
 impl Member {
-    /// Starts its forwarder, in place of the one it has.
+    /// Starts its forwarder, in place of one that forwards to where it no longer is.
     fn forward(&mut self) -> Result<()> {
-        if let Some(forwarder) = self.forwarder.take() {
-            end(&forwarder);
-        }
         if self.published.is_empty() {
             return Ok(());
         }
         let first =
             self.networks.iter().find(|network| !network.internal).or(self.networks.first());
         let targets: Vec<IpAddr> = first.map_or(Vec::new(), |network| network.ips().collect());
+        if let Some(forwarder) = &self.forwarder {
+            if targets == self.targets {
+                return Ok(()); // its connections go on
+            }
+            end(forwarder);
+        }
         self.forwarder = Some(forward::start(&self.published, &targets)?);
+        self.targets = targets;
         Ok(())
     }
 }
@@ -253,7 +259,8 @@ impl Supervisor {
                     .map(|(socket, port)| Published { socket, port })
                     .collect();
                 let networks = Vec::new();
-                let member = Member { bundle, netns, networks, published, forwarder: None };
+                let (forwarder, targets) = (None, Vec::new());
+                let member = Member { bundle, netns, networks, published, forwarder, targets };
                 self.clients[index].member = Some(member);
                 self.load(index).inspect_err(|_| self.clients[index].gone = true)?;
             }
@@ -345,6 +352,7 @@ impl Supervisor {
             let mut look = [PollFd::new(forwarder, PollFlags::IN)];
             let now = Timespec { tv_sec: 0, tv_nsec: 0 };
             if poll(&mut look, Some(&now)).is_ok_and(|count| count > 0) {
+                member.forwarder = None;
                 member.forward()?;
             }
         }
