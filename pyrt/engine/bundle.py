@@ -287,6 +287,10 @@ def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) 
     )
     for name, data in build_etc(config, image, machine, passwd, group).items():
         files.write_whole(f"{draft.path}/{name}", data, mode=0o644)
+    if any("O" in mounted["options"] for mounted in config.volumes):
+        from pyrt.engine import overlays
+
+        overlays.renew(layout, config)
     for name in ("upper", "work", "rootfs") if not config.rootfs else ():
         files.make_directory(f"{draft.path}/{name}", mode=0o755)
     files.ensure_directory(layout.seccomp_cache())

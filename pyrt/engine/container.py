@@ -139,6 +139,10 @@ def start(record: Record) -> Launched:
         network.reserve(now.config.publish)
         sweep.remove_runtime(layout, id)
         sweep.empty_cgroup(layout, id)
+        if any("O" in mounted["options"] for mounted in now.config.volumes):
+            from pyrt.engine import overlays
+
+            overlays.renew(layout, now.config)
         lead = launch(layout, now.config)
         try:
             # Its last run's end is history only now that a monitor answers for it: in this order a

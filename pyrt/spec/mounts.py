@@ -7,7 +7,7 @@ from pyrt.spec import userns
 from pyrt.spec.network import has_network_namespace
 from pyrt.spec.process import INIT_PATH
 from pyrt.spec.secrets import secret_mounts
-from pyrt.spec.volumes import ENGINE_OPTIONS, PROPAGATION
+from pyrt.spec.volumes import ENGINE_OPTIONS, OVERLAYS, PROPAGATION, overlay_mount
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -93,7 +93,10 @@ def etc_mounts(bundle: str, etc: dict[str, bytes]) -> list[dict[str, Any]]:
 
 def user_mounts(config: ContainerConfig, host: Host, bundle: str) -> list[dict[str, Any]]:
     """`-v`, `--mount`, `--tmpfs` and `--secret`."""
-    mounts = [volume_mount(volume, host) for volume in config.volumes]
+    mounts = [
+        volume_mount(volume, host, f"{bundle}/{OVERLAYS}/{number}")
+        for number, volume in enumerate(config.volumes)
+    ]
     mounts += [
         tmpfs(place, tmpfs_options(options.split(",") if options else []))
         for place, options in config.tmpfs
@@ -107,8 +110,8 @@ def user_mounts(config: ContainerConfig, host: Host, bundle: str) -> list[dict[s
     return mounts
 
 
-def volume_mount(volume: Volume, host: Host) -> dict[str, Any]:
-    """One `-v` or `--mount` as an OCI mount.
+def volume_mount(volume: Volume, host: Host, scratch: str) -> dict[str, Any]:
+    """One `-v` or `--mount` as an OCI mount; `scratch` is for what is written with `O`.
 
     podman's default is rbind,rprivate. `ro` is recursive unless the bind is not: a writable file
     system below a read-only volume is nobody's wish. SELinux's z and Z ask for a label that lets
@@ -121,6 +124,8 @@ def volume_mount(volume: Volume, host: Host) -> dict[str, Any]:
     source = volume["source"]
     if volume["type"] == "volume":
         source = f"{host.volumes}/{source}/_data"
+    if "O" in volume["options"]:
+        return overlay_mount(volume, source, scratch)
     given = [option for option in volume["options"] if option not in ENGINE_OPTIONS]
     kind = "bind" if "bind" in given else "rbind"
     propagation = next((option for option in given if option in PROPAGATION), "rprivate")

@@ -16,6 +16,8 @@ from pyrt.spec.limits import parse_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from pyrt.spec.config import ContainerConfig, Volume
 
 PROPAGATION = (
@@ -34,12 +36,16 @@ EXCLUSIVE = (
     PROPAGATION,
     ("U",),
     ("nocreate",),
+    ("O",),
 )
 KNOWN = frozenset(option for group in EXCLUSIVE for option in group)
-REFUSED = ("O", "idmap", "upperdir", "workdir")
+REFUSED = ("idmap", "upperdir", "workdir")
 
 ENGINE_OPTIONS = ("z", "Z", "U", "copy", "nocopy", "nocreate")
 """Options that the mount itself does not have."""
+
+OVERLAYS = "overlays"
+"""Directory in the bundle: what is written over volumes with `O`, by their place among them."""
 
 IMAGE_VOLUME = {"": "anonymous", "anonymous": "anonymous", "bind": "anonymous", "tmpfs": "tmpfs",
                 "ignore": "ignore"}  # fmt: skip
@@ -117,6 +123,25 @@ def parse_mount(text: str, cwd: str) -> Volume:
     return {"type": kind, "source": source, "destination": destination, "options": options}
 
 
+def overlay_mount(volume: Volume, source: str, scratch: str) -> dict[str, Any]:
+    """`-v …:O`: an overlay over `source`, what is written going to the directory `scratch`.
+
+    Raises InvalidSpec for paths that overlayfs cannot be told in one mount option (fsconfig(2)
+    takes 255 bytes, and colons and backslashes mean something).
+    """
+    paths = {"lowerdir": source, "upperdir": f"{scratch}/upper", "workdir": f"{scratch}/work"}
+    for path in paths.values():
+        if any(char in path for char in ":\\,") or len(os.fsencode(path)) > 255:
+            reason = "O needs paths of at most 255 bytes without colon, comma and backslash"
+            raise InvalidSpec("--volume", path, reason)
+    return {
+        "destination": volume["destination"],
+        "type": "overlay",
+        "source": "overlay",
+        "options": [*(f"{name}={path}" for name, path in paths.items()), "userxattr"],
+    }
+
+
 def parse_image_volume(text: str) -> str:
     """`--image-volume`: `anonymous`, which podman also calls `bind`, `tmpfs` or `ignore`."""
     if text not in IMAGE_VOLUME:
@@ -176,6 +201,8 @@ def check_options(flag: str, text: str, options: list[str]) -> list[str]:
             raise Unsupported(flag, text, f"option {option} is not supported")
         if option not in KNOWN:
             raise InvalidSpec(flag, text, f"no option {option}")
+    if "O" in given and len(given) > 1:
+        raise InvalidSpec(flag, text, "O cannot be had with other options")
     for group in EXCLUSIVE:
         if sum(option in group for option in given) > 1:
             raise InvalidSpec(flag, text, f"only one of {', '.join(group)}")

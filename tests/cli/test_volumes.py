@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from conftest import Pyrt
 
 NONE = ("--network", "none")
@@ -234,3 +236,43 @@ def test_ramfs_and_devpts(pyrt: Pyrt) -> None:
     for bad in ("type=ramfs,dst=/r,src=x", "type=ramfs,dst=/r,size=1m", "type=devpts,dst=/p,max=x"):
         result = pyrt("run", "--rm", "--mount", bad, "demo", "true")
         assert (result.code, result.err[:14]) == (125, "Error: --mount"), bad
+
+
+@pytest.mark.parametrize("userns", ["", "host", "keep-id"])
+def test_what_is_written_over_a_directory_is_thrown_away(
+    pyrt: Pyrt, tmp_path: Path, userns: str
+) -> None:
+    tmp_path.chmod(0o750)
+    (tmp_path / "kept").write_text("old")
+    (tmp_path / "gone").write_text("old")
+    script = "stat -c %a /d; cat /d/kept; rm /d/gone; echo new >/d/kept; echo x >/d/more; ls /d"
+    mount = ("--userns", userns, "-u", "0", "-v", f"{tmp_path}:/d:O")
+    pyrt.ok("run", "--name", "one", *NONE, *mount, "demo", "sh", "-c", script)
+    expected = "750\nold\nkept\nmore".replace("old\n", "old")
+    assert pyrt.ok("logs", "one") == expected
+    assert pyrt.ok("start", "-a", "one") == expected
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
+        "kept": "old",
+        "gone": "old",
+    }
+
+
+def test_overlays_that_cannot_be(pyrt: Pyrt, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "a,b").mkdir()
+    for text, message in (
+        (f"{tmp_path}:/d:O,ro", f"--volume {tmp_path}:/d:O,ro: O cannot be had with other options"),
+        (f"{tmp_path}/a,b:/d:O", f"--volume {tmp_path}/a,b: O needs paths"),
+        (f"{tmp_path}/file:/d:O", f"--volume {tmp_path}/file: O needs a directory"),
+        (f"{tmp_path}:/d:upperdir=/x", "upperdir=/x is not supported"),
+    ):
+        result = pyrt("run", "--rm", *NONE, "-v", text, "demo", "true")
+        assert result.code == 125, result
+        assert message in result.err
+    assert pyrt.leftovers() == []
+
+
+def test_a_volume_under_an_overlay(pyrt: Pyrt) -> None:
+    sh(pyrt, "echo old >/d/file", "-v", "data:/d")
+    assert sh(pyrt, "echo new >/d/file; cat /d/file", "-v", "data:/d:O") == "new"
+    assert sh(pyrt, "cat /d/file", "-v", "data:/d") == "old"

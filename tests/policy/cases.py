@@ -82,6 +82,7 @@ CASES = {
             parse_volume("/a:/b:ro,bind,rslave,nosuid,Z", "/"),
             parse_volume("/hosts:/etc/hosts", "/"),
             parse_volume("data:/var/data:ro,U", "/"),
+            parse_volume("/src:/over:O", "/"),
             parse_mount("type=ramfs,dst=/ram,mode=0700", "/"),
             parse_mount("type=devpts,dst=/pts,gid=5", "/"),
             parse_mount("type=tmpfs,dst=/dev/shm,tmpfs-size=1g,tmpfs-mode=700", "/"),

@@ -17,6 +17,7 @@ from pyrt.spec import (
     names,
     network,
     ports,
+    secrets,
     security,
     signals,
     subnets,
@@ -274,7 +275,7 @@ def test_volume_refused(text: str) -> None:
         volumes.parse_volume(text, "/")
 
 
-@pytest.mark.parametrize("option", ["O", "idmap", "idmap=uids=0-1-2", "upperdir=/x"])
+@pytest.mark.parametrize("option", ["idmap", "idmap=uids=0-1-2", "upperdir=/x"])
 def test_volume_unsupported(option: str) -> None:
     """What podman has and we do not is said."""
     with pytest.raises(Unsupported):
@@ -351,6 +352,7 @@ PARSERS: list[Callable[[str], object]] = [
     ports.parse_publish, limits.parse_ulimit, signals.parse_signal, names.parse_name,
     names.parse_hostname, names.parse_label, names.parse_detach_keys,
     volumes.parse_tmpfs, parse_capability,
+    secrets.parse_secret,
     lambda text: volumes.parse_volume(text, "/x"),
     lambda text: volumes.parse_mount(text, "/x"),
     lambda text: environment.parse_env(text, {}),
