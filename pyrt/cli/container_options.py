@@ -159,6 +159,9 @@ class ContainerOptions(LimitOptions, PullOptions):
     volume: Annotated[
         list[str], Option("--volume", "-v", help="[DIRECTORY|NAME:]DESTINATION[:OPTIONS]")
     ] = []
+    volumes_from: Annotated[
+        list[str], Option("--volumes-from", help="CONTAINER[:ro|rw|z] whose volumes it has, too")
+    ] = []
     workdir: Annotated[str, Option("--workdir", "-w", help="Working directory inside")] = ""
 
     def configure(self) -> ContainerConfig:

@@ -30,7 +30,9 @@ class Ps(Verb):
     all: Annotated[bool, Option("--all", "-a", help="Those that do not run too")] = False
     filter: Annotated[
         list[str],
-        Option("--filter", "-f", help="KEY=VALUE: ancestor, exited, id, label, name, status"),
+        Option(
+            "--filter", "-f", help="KEY=VALUE: ancestor, exited, id, label, name, status, volume"
+        ),
     ] = []
     format: Annotated[
         str, Option("--format", help="json, or a Go template, with 'table' before it for columns")

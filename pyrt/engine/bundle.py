@@ -108,6 +108,10 @@ def draft(layout: Layout, config: ContainerConfig) -> Draft:
         limits.settle(config, machine)
     image, store = hold_image(layout, config)
     try:
+        if config.volumes_from:
+            from pyrt.engine import volumes
+
+            volumes.borrow(layout, config)
         if image is not None and image.config.volumes:
             config.volumes += image_volumes(config, image.config.volumes)
         roots = find_roots(layout, config, image, machine)

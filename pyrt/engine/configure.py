@@ -26,7 +26,13 @@ from pyrt.spec.ports import parse_expose, parse_publish
 from pyrt.spec.secrets import parse_secret
 from pyrt.spec.signals import parse_signal
 from pyrt.spec.userns import parse_userns
-from pyrt.spec.volumes import parse_image_volume, parse_mount, parse_tmpfs, parse_volume
+from pyrt.spec.volumes import (
+    parse_image_volume,
+    parse_mount,
+    parse_tmpfs,
+    parse_volume,
+    parse_volumes_from,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,6 +106,7 @@ if TYPE_CHECKING:
         user: str
         userns: str
         volume: list[str]
+        volumes_from: list[str]
         workdir: str
 
 
@@ -180,6 +187,7 @@ def configure(wish: Wish) -> ContainerConfig:
         history=check_history(wish.history),
         image_volume=parse_image_volume(wish.image_volume),
         secrets=[parse_secret(text) for text in wish.secret],
+        volumes_from=[parse_volumes_from(text) for text in wish.volumes_from],
         alerts=parse_alerts(wish.alert),
     )
 

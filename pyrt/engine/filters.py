@@ -113,6 +113,12 @@ def has_ancestor(record: Record, value: str) -> bool:
     return value in (image, f"{short}:{tag}") or (tag == "latest" and value in (name, short))
 
 
+def has_volume(record: Record, value: str) -> bool:
+    """A volume's name, or where something is mounted."""
+    mounted = record.document.get("volumes") or ()
+    return any(value in (volume["source"], volume["destination"]) for volume in mounted)
+
+
 TESTS: dict[str, Callable[[Record, str], bool]] = {
     "ancestor": has_ancestor,
     "exited": lambda record, value: record.status == "exited" and record.exit_code == int(value),
@@ -120,6 +126,7 @@ TESTS: dict[str, Callable[[Record, str], bool]] = {
     "label": has_label,
     "name": has_name,
     "status": lambda record, value: record.status == value,
+    "volume": has_volume,
 }
 CHECKS: dict[str, Callable[[str, str], None]] = {
     "exited": check_exited,

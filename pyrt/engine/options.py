@@ -91,6 +91,7 @@ class Options(TypedDict, total=False):
     user: str
     userns: str
     volumes: list[str]
+    volumes_from: list[str]
     workdir: str
 
 
@@ -124,6 +125,7 @@ class CheckedWish:
     secret: list[str]
     tmpfs: list[str]
     volume: list[str]
+    volumes_from: list[str]
 
     def __init__(self, image: str, command: list[str], options: Options) -> None:
         self.image = image
@@ -205,6 +207,7 @@ def take_mounts(wish: CheckedWish, options: Options) -> None:
     wish.secret = options.get("secrets", [])
     wish.tmpfs = options.get("tmpfs", [])
     wish.volume = options.get("volumes", [])
+    wish.volumes_from = options.get("volumes_from", [])
 
 
 def pairs(mapping: dict[str, str] | None) -> list[str]:

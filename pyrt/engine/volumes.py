@@ -20,6 +20,7 @@ from pyrt.engine import events, records, sweep
 from pyrt.engine.clock import format_rfc3339, now
 from pyrt.errors import Conflict, Exists, NotFound
 from pyrt.spec.names import parse_name
+from pyrt.spec.volumes import borrowed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -173,6 +174,13 @@ def hold(layout: Layout) -> int:
     """A lock that keeps volumes from being removed."""
     files.ensure_directory(layout.volumes())
     return files.hold(f"{layout.volumes()}/.lock", shared=True)
+
+
+def borrow(layout: Layout, config: ContainerConfig) -> None:
+    """`--volumes-from`: the volumes of other containers, too. Raises NotFound."""
+    for name, option in config.volumes_from:
+        theirs = records.find(layout, name).config.volumes
+        config.volumes += borrowed(config, theirs, option)
 
 
 def attach(layout: Layout, config: ContainerConfig, made: list[str]) -> None:

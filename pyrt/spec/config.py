@@ -49,6 +49,7 @@ class ContainerConfig:
     `alerts` are those of `spec.alerts`. `cgroup_manager` is `systemd`, `cgroupfs`, or "" for the
     best there is. `image_volume` says what the image's volumes become: `anonymous`, `tmpfs`, or
     `ignore`. `secrets` are those of `spec.secrets`: which, and where, never their data.
+    `volumes_from` holds [container, option].
     """
 
     __slots__ = (
@@ -103,6 +104,7 @@ class ContainerConfig:
         "user",
         "userns",
         "volumes",
+        "volumes_from",
         "workdir",
     )
 
@@ -161,6 +163,7 @@ class ContainerConfig:
         instead: dict[str, Any] | None = None,
         image_volume: str = "anonymous",
         secrets: list[dict[str, Any]] | None = None,
+        volumes_from: list[list[str]] | None = None,
     ) -> None:
         self.id = id
         self.name = name
@@ -214,6 +217,7 @@ class ContainerConfig:
         self.instead = instead or {}
         self.image_volume = image_volume
         self.secrets = secrets or []
+        self.volumes_from = volumes_from or []
 
     def to_dict(self) -> dict[str, Any]:
         """Every field by its name, as container.json stores it."""

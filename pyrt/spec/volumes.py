@@ -151,6 +151,31 @@ def parse_image_volume(text: str) -> str:
     return IMAGE_VOLUME[text]
 
 
+def parse_volumes_from(text: str) -> list[str]:
+    """One `--volumes-from`: `CONTAINER[:ro|rw|z]` to `[container, option]`, "" for as there."""
+    container, _, option = text.partition(":")
+    if not container or option not in ("", "ro", "rw", "z"):
+        raise InvalidSpec("--volumes-from", text, "not CONTAINER[:ro|rw|z]")
+    return [container, option]
+
+
+def borrowed(config: ContainerConfig, theirs: list[Volume], option: str) -> list[Volume]:
+    """Another container's volumes and binds, but for places that are taken."""
+    taken = {volume["destination"] for volume in config.volumes}
+    taken.update(place for place, _ in config.tmpfs)
+    dropped = {"ro": ("ro", "rw"), "rw": ("ro", "rw")}.get(option, ()) + ENGINE_OPTIONS
+    result: list[Volume] = []
+    for volume in theirs:
+        if volume["destination"] in taken or volume["type"] not in ("bind", "volume"):
+            continue
+        options = [word for word in volume["options"] if word not in dropped]
+        options += [option] if option in ("ro", "rw") else []
+        if volume["type"] == "volume":
+            options.append("nocreate")
+        result.append({**volume, "options": options})
+    return result
+
+
 def image_volumes(config: ContainerConfig, volumes: list[str]) -> list[Volume]:
     """What the image's VOLUMEs become, but for places that the user has mounted something at."""
     if config.image_volume == "ignore":

@@ -78,6 +78,8 @@ def test_one_in_use_is_refused(pyrt: Pyrt) -> None:
     result = pyrt("volume", "rm", "data", "none")
     assert result.code == 2
     assert "data is being used by the following container(s): " in result.err
+    assert pyrt.ok("ps", "-a", "--format", "{{.Names}}", "--filter", "volume=data") == "user"
+    assert pyrt.ok("ps", "-aq", "--filter", "volume=/e") == ""
     assert pyrt.ok("volume", "prune", "-f") == ""
     assert pyrt.ok("rm", "-v", "user") == "user"
     assert volumes(pyrt) == ["data"]
@@ -276,3 +278,40 @@ def test_a_volume_under_an_overlay(pyrt: Pyrt) -> None:
     sh(pyrt, "echo old >/d/file", "-v", "data:/d")
     assert sh(pyrt, "echo new >/d/file; cat /d/file", "-v", "data:/d:O") == "new"
     assert sh(pyrt, "cat /d/file", "-v", "data:/d") == "old"
+
+
+def test_another_containers_volumes(pyrt: Pyrt, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("host")
+    mounts = ("-v", "data:/d", "-v", "/e", "-v", f"{tmp_path}:/host:ro", "--tmpfs", "/t")
+    script = "echo d >/d/file; echo e >/e/file"
+    pyrt.ok("run", "--name", "one", *NONE, *mounts, "demo", "sh", "-c", script)
+    look = "cat /d/file /e/file /host/file; touch /d/x 2>&1 | grep -c Read-only"
+    assert pyrt("run", "--rm", *NONE, "--volumes-from", "one", "demo", "sh", "-c", look).out == (
+        "d\ne\nhost0\n"
+    )
+    assert sh(pyrt, look, "--volumes-from", "one:ro") == "d\ne\nhost1"
+    assert len(volumes(pyrt)) == 2
+    assert sh(pyrt, "ls /d /e", "--volumes-from", "one", "-v", "/d") == "/d:\n\n/e:\nfile"
+    for text in ("none", "one:exec", ":ro"):
+        result = pyrt("create", *NONE, "--volumes-from", text, "demo", "true")
+        assert (result.code, pyrt.ok("ps", "-aq").count("\n")) == (125, 0), text
+    pyrt.ok("create", "--name", "two", *NONE, "--volumes-from", "one", "demo", "true")
+    pyrt.ok("rm", "-v", "one")
+    assert len(volumes(pyrt)) == 2
+
+
+def test_a_killed_creator_leaves_no_volume(pyrt: Pyrt) -> None:
+    """container.json is written last: without it, this is what a creator leaves that was killed."""
+    id = pyrt.ok("create", *NONE, "-v", "/d", "-v", "data:/e", "demo", "true")
+    (pyrt.data / "containers" / id / "container.json").unlink()
+    pyrt.ok("ps", "-a")
+    assert volumes(pyrt) == ["data"]
+
+
+def test_a_half_removed_volume_is_none(pyrt: Pyrt) -> None:
+    """volume.json goes first: without it the rest is garbage, on which a new one is made."""
+    sh(pyrt, "echo old >/d/file", "-v", "data:/d")
+    (pyrt.data / "volumes" / "data" / "volume.json").unlink()
+    assert volumes(pyrt) == []
+    assert sh(pyrt, "ls /d", "-v", "data:/d") == ""
+    assert volumes(pyrt) == ["data"]
