@@ -7,6 +7,8 @@ use pyrt_core::paths::read_host;
 use pyrt_core::{Code, Error, Result};
 use serde::Deserialize;
 
+use super::names::{Known, Question};
+
 /// The largest document.
 const DOCUMENT_BYTES: usize = 1 << 20;
 
@@ -82,6 +84,28 @@ impl Attachment {
             )),
         }
     }
+}
+
+/// What is known to the container at `asker`, who sees those that share a network with it: `members` are each container's
+/// networks.
+pub(super) fn lookup(members: &[&[Attachment]], asker: IpAddr, question: &Question) -> Known {
+    let has = |network: &Attachment, address: IpAddr| network.ips().any(|ip| ip == address);
+    // All of its networks, whichever it asks by.
+    let own: Vec<&str> = members
+        .iter()
+        .filter(|networks| networks.iter().any(|network| has(network, asker)))
+        .flat_map(|networks| networks.iter().map(|network| network.name.as_str()))
+        .collect();
+    let attachments = || members.iter().flat_map(|networks| networks.iter());
+    let visible = || attachments().filter(|network| own.contains(&network.name.as_str()));
+    if let Some(address) = question.reversed() {
+        let found = visible().find(|network| has(network, address));
+        let name = found.and_then(|network| network.names.first());
+        return name.map_or(Known::Other, |name| Known::Name(name.clone()));
+    }
+    let named = visible().filter(|network| network.names.contains(&question.name));
+    let addresses: Vec<IpAddr> = named.flat_map(Attachment::ips).collect();
+    if addresses.is_empty() { Known::Other } else { Known::Addresses(addresses) }
 }
 
 /// `ADDRESS/PREFIX`

@@ -19,9 +19,8 @@ use serde::Deserialize;
 
 use super::forward::{self, Port, Published};
 use super::members::{Attachment, Document};
-use super::names::{Known, Question};
 use super::resolver::Resolver;
-use super::{SOCKET, SUPERVISOR, directory, links};
+use super::{SOCKET, SUPERVISOR, directory, links, members};
 use crate::Status;
 use crate::arguments::Arguments;
 
@@ -174,8 +173,9 @@ impl Supervisor {
             }
             self.drop_clients();
             self.revive()?;
-            let clients = &self.clients;
-            self.resolver.work(&|asker, question| lookup(clients, asker, question));
+            let members = self.clients.iter().filter_map(|client| client.member.as_ref());
+            let members: Vec<&[Attachment]> = members.map(|member| &*member.networks).collect();
+            self.resolver.work(&|asker, question| members::lookup(&members, asker, question));
         }
     }
 
@@ -365,34 +365,6 @@ fn device(bundle: &Path, network: &Attachment) -> String {
     let whole =
         [bundle.as_os_str().as_encoded_bytes(), b"\0", network.interface.as_bytes()].concat();
     format!("v{:012x}", links::hash(&whole) & 0xffff_ffff_ffff)
-}
-
-/// What is known to `asker`, who sees those that share a network with it.
-fn lookup(clients: &[Client], asker: IpAddr, question: &Question) -> Known {
-    let attachments = || {
-        clients
-            .iter()
-            .filter_map(|client| client.member.as_ref())
-            .flat_map(|member| &member.networks)
-    };
-    // All of its networks, whichever it asks by.
-    let own: Vec<&str> = clients
-        .iter()
-        .filter_map(|client| client.member.as_ref())
-        .filter(|member| member.networks.iter().any(|network| network.ips().any(|ip| ip == asker)))
-        .flat_map(|member| member.networks.iter().map(|network| network.name.as_str()))
-        .collect();
-    let visible = || attachments().filter(|network| own.contains(&network.name.as_str()));
-    if let Some(address) = question.reversed() {
-        let found = visible().find(|network| network.ips().any(|ip| ip == address));
-        let name = found.and_then(|network| network.names.first());
-        return name.map_or(Known::Other, |name| Known::Name(name.clone()));
-    }
-    let addresses: Vec<IpAddr> = visible()
-        .filter(|network| network.names.contains(&question.name))
-        .flat_map(Attachment::ips)
-        .collect();
-    if addresses.is_empty() { Known::Other } else { Known::Addresses(addresses) }
 }
 
 /// Ends a process that we hold.
