@@ -37,7 +37,7 @@ class Draft:
     stands on.
     """
 
-    __slots__ = ("config", "layout", "lock", "store")
+    __slots__ = ("config", "layout", "lock", "pod", "store")
 
     def __init__(
         self, layout: Layout, config: ContainerConfig, lock: int, store: int | None
@@ -46,6 +46,7 @@ class Draft:
         self.config = config
         self.lock = lock
         self.store = store
+        self.pod: int | None = None
 
     @property
     def path(self) -> str:
@@ -66,7 +67,10 @@ class Draft:
             self.store = None
 
     def unlock(self) -> None:
-        """Let others remove it."""
+        """Let others remove it, and its pod."""
+        if self.pod is not None:
+            files.unlock(self.pod)
+            self.pod = None
         files.unlock(self.lock)
 
     def discard(self) -> None:
@@ -90,6 +94,23 @@ def draft(layout: Layout, config: ContainerConfig) -> Draft:
 
     Raises PyrtError naming what cannot be had; nothing is left then.
     """
+    pod = None
+    if config.pod and not config.infra:
+        from pyrt.engine import pods
+
+        pod = pods.hold(layout, config.pod)
+    try:
+        result = draft_in(layout, config)
+    except BaseException:
+        if pod is not None:
+            files.unlock(pod)
+        raise
+    result.pod = pod
+    return result
+
+
+def draft_in(layout: Layout, config: ContainerConfig) -> Draft:
+    """`draft` with its pod held."""
     machine = host.probe(layout, config.network)
     if config.limits:
         from pyrt.engine import limits
@@ -114,8 +135,10 @@ def draft(layout: Layout, config: ContainerConfig) -> Draft:
 
 
 def hold_image(layout: Layout, config: ContainerConfig) -> tuple[Image | None, int | None]:
-    """The image asked for, and a lock that keeps it in the store; None twice with `--rootfs`."""
-    if config.rootfs:
+    """The image asked for, and a lock that keeps it in the store; None twice with `--rootfs` and
+    where nothing is run.
+    """
+    if config.rootfs or config.infra:
         return None, None
     from pyrt.images import names
 
@@ -155,6 +178,8 @@ def find_roots(
     """The directories that make the root filesystem."""
     from pyrt.images import shifting
 
+    if config.infra:
+        return shifting.Roots([], [], [])
     if image is None:
         if not os.path.isdir(config.rootfs):
             raise NotFound("--rootfs", config.rootfs, "no such directory")
@@ -244,7 +269,16 @@ def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) 
     seccomp = read_seccomp(config)
     if config.init:
         machine.init_path = copy_init(draft)
-    spec = build_spec(config, image, machine, draft.path, passwd, group, seccomp=seccomp)
+    if config.infra:
+        from pyrt.spec.pods import build_infra
+
+        spec = build_infra(config, machine)
+    else:
+        spec = build_spec(config, image, machine, draft.path, passwd, group, seccomp=seccomp)
+    if config.pod and not config.infra:
+        from pyrt.engine import pods
+
+        pods.join_spec(layout, config, spec)
     give_volumes(layout, config, spec)
     document = native.dumps(spec)
     native.validate(document)
@@ -258,16 +292,23 @@ def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) 
         network=connection,
         stdin_once=config.interactive,
         seccomp_cache=layout.seccomp_cache(),
-        receipts=layout.receipts(),
+        receipts="" if config.infra else layout.receipts(),
         events=events.for_monitor(layout, config),
     )
     for name, data in build_etc(config, image, machine, passwd, group).items():
         files.write_whole(f"{draft.path}/{name}", data, mode=0o644)
-    for name in ("upper", "work", "rootfs") if not config.rootfs else ():
+    for name in directories(config):
         files.make_directory(f"{draft.path}/{name}", mode=0o755)
     files.ensure_directory(layout.seccomp_cache())
     files.write_whole(f"{draft.path}/config.json", document)
     files.write_whole(f"{draft.path}/monitor.json", native.dumps(monitor))
+
+
+def directories(config: ContainerConfig) -> tuple[str, ...]:
+    """What its root is made of, in the bundle."""
+    if config.infra:
+        return ("rootfs",)
+    return () if config.rootfs else ("upper", "work", "rootfs")
 
 
 def copy_init(draft: Draft) -> str:
@@ -292,7 +333,7 @@ def connect_network(
     """How the monitor connects the container, whose addresses `machine` is told; None where nothing
     is to be done.
     """
-    if config.network in ("none", "host"):
+    if config.network in ("none", "host", "pod"):
         return None
     if config.network == "bridge":
         from pyrt.engine import bridge

@@ -46,7 +46,9 @@ class ContainerConfig:
     [destination, comma-separated options]. `log_driver` is `k8s-file` or `none`; `log_path` "" is
     the bundle's; `log_max_size_bytes` 0 never rotates. `history` is whether the monitor keeps one;
     `alerts` are those of `spec.alerts`. `cgroup_manager` is `systemd`, `cgroupfs`, or "" for the
-    best there is.
+    best there is. `pod` is the ID of its pod; `infra` the pod's exit policy, of the container that
+    holds the pod's namespaces, and `has_peers` whether others share its pid namespace; `init_ctr`
+    is `once` or `always` for one that runs before the others.
     """
 
     __slots__ = (
@@ -63,12 +65,15 @@ class ContainerConfig:
         "detach_keys",
         "entrypoint",
         "env",
+        "has_peers",
         "history",
         "hostname",
         "id",
         "image",
         "image_id",
+        "infra",
         "init",
+        "init_ctr",
         "instead",
         "interactive",
         "labels",
@@ -81,6 +86,7 @@ class ContainerConfig:
         "name",
         "network",
         "networks",
+        "pod",
         "privileged",
         "publish",
         "read_only",
@@ -153,6 +159,10 @@ class ContainerConfig:
         history: bool = True,
         alerts: list[dict[str, Any]] | None = None,
         instead: dict[str, Any] | None = None,
+        pod: str = "",
+        infra: str = "",
+        init_ctr: str = "",
+        has_peers: bool = False,
     ) -> None:
         self.id = id
         self.name = name
@@ -203,6 +213,7 @@ class ContainerConfig:
         self.history = history
         self.alerts = alerts or []
         self.instead = instead or {}
+        self.pod, self.infra, self.init_ctr, self.has_peers = pod, infra, init_ctr, has_peers
 
     def to_dict(self) -> dict[str, Any]:
         """Every field by its name, as container.json stores it."""
