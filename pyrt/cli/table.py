@@ -174,6 +174,8 @@ TABLE: dict[str, VerbTable] = {
                  "-l": ("latest", "flag"),
                  "--no-trunc": ("no_trunc", "flag"),
                  "--noheading": ("noheading", "flag"),
+                 "--pod": ("pod", "flag"),
+                 "-p": ("pod", "flag"),
                  "--quiet": ("quiet", "flag"),
                  "-q": ("quiet", "flag")},
      "numbers": ("last",),

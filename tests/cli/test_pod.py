@@ -105,6 +105,22 @@ def test_members_come_and_go(pyrt: Pyrt) -> None:
     pyrt.ok("pod", "rm", "-f", "-a")
 
 
+def test_what_is_told(pyrt: Pyrt) -> None:
+    id = make(pyrt, "--name", "box")
+    for name in ("one", "two"):
+        pyrt.ok("run", "--name", name, "--pod", "box", "demo", "echo", f"I am {name}")
+    assert pyrt.ok("pod", "logs", "--names", "box") == "one I am one\ntwo I am two"
+    assert pyrt.ok("pod", "logs", "-c", "two", "-f", "box") == "I am two"
+    for argv in (("-f", "box"), ("-c", "three", "box"), ("box", "box"), ()):
+        assert pyrt("pod", "logs", *argv).code == 125
+    lines = pyrt.ok("ps", "-a", "--pod").splitlines()
+    assert lines[0].split()[-3:] == ["POD", "ID", "PODNAME"]
+    assert [line.split()[-2:] for line in lines[1:]] == [[id[:12], "box"]] * 3
+    told = pyrt("ps", "-a", "--format", "json").json
+    assert [entry["IsInfra"] for entry in told] == [True, False, False]
+    pyrt.ok("pod", "rm", "-f", "box")
+
+
 def test_new(pyrt: Pyrt) -> None:
     pyrt.ok("run", "-d", "--pod", "new:fresh", "--network", "none", "demo", "sleep", "1000")
     assert pyrt.ok("pod", "ps", "-q", "--no-trunc", "--filter", "name=fresh")
