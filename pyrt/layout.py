@@ -94,6 +94,16 @@ class Layout:
         """The symlink that claims `name`."""
         return f"{self.data}/names/{name}"
 
+    # Pods.
+
+    def pods(self) -> str:
+        """The directory of all pods."""
+        return f"{self.data}/pods"
+
+    def pod(self, id: str) -> str:
+        """The directory of the pod with this full ID."""
+        return f"{self.data}/pods/{id}"
+
     # Networks.
 
     def networks(self) -> str:

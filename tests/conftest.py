@@ -129,6 +129,7 @@ class Pyrt:
     def leftovers(self) -> list[str]:
         """What is there that should not be once every container is removed."""
         left = [f"container {name}" for name in names_in(self.data / "containers")]
+        left += [f"pod {name}" for name in names_in(self.data / "pods")]
         left += [f"name {name}" for name in names_in(self.data / "names")]
         left += [f"volume {name}" for name in self.volumes()]
         left += [f"runtime {name}" for name in names_in(self.run_root) if len(name) == 64]
@@ -158,12 +159,18 @@ class Pyrt:
 
         return native.is_locked(str(self.run_root / "holder"))
 
+    def remove_all(self) -> None:
+        """Every pod and every container."""
+        if names_in(self.data / "pods"):
+            self("pod", "rm", "-f", "-a")
+        self("rm", "-f", "-a")
+
     def close(self) -> None:
         """Remove everything, the holder too."""
         from pyrt import native
 
         self.end_started()
-        self("rm", "-f", "-a")
+        self.remove_all()
         for name in ("containers", "volumes", "layers", "content"):
             native.remove_tree(str(self.run_root), str(self.data / name))
         if holder := self.holder():
@@ -245,7 +252,7 @@ def pyrt(session_pyrt: Pyrt) -> Iterator[Pyrt]:
     """
     yield session_pyrt
     session_pyrt.end_started()
-    session_pyrt("rm", "-f", "-a")
+    session_pyrt.remove_all()
     if session_pyrt.volumes():
         session_pyrt("volume", "rm", "-a")
     deadline = time.monotonic() + SETTLE_S

@@ -79,6 +79,9 @@ class ContainerOptions(LimitOptions, PullOptions):
     init: Annotated[bool, Option("--init", help="Run an init that reaps and forwards signals")] = (
         False
     )
+    init_ctr: Annotated[
+        str, Option("--init-ctr", help="Run before the pod's others: once or always")
+    ] = ""
     interactive: Annotated[
         bool, Option("--interactive", "-i", help="Keep stdin open even if not attached")
     ] = False
@@ -112,6 +115,9 @@ class ContainerOptions(LimitOptions, PullOptions):
     ] = ""
     oom_score_adj: Annotated[
         str, Option("--oom-score-adj", help="Who is killed first without memory, -1000 to 1000")
+    ] = ""
+    pod: Annotated[
+        str, Option("--pod", metavar="POD", help="Be in this pod; new:NAME makes one")
     ] = ""
     privileged: Annotated[
         bool,
@@ -189,6 +195,13 @@ class ContainerOptions(LimitOptions, PullOptions):
                 hint="remove it once no container uses it",
             )
         return config
+
+    def join_pod(self, engine: Engine, config: ContainerConfig) -> None:
+        """`--pod`: have the container in it. Raises InvalidSpec for a flag that is the pod's."""
+        if self.pod or self.init_ctr:
+            from pyrt.cli import pod_member
+
+            pod_member.join(self, engine, config)
 
     def with_image(
         self, engine: Engine, config: ContainerConfig, make: Callable[[ContainerConfig], Made]

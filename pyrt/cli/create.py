@@ -19,6 +19,7 @@ class Create(ContainerOptions):
     def __call__(self, engine: Engine) -> int:
         """Write the bundle; no process is made."""
         config = self.configure()
+        self.join_pod(engine, config)
         self.announce(engine, config)
         if self.replace:
             engine.replace(config.name)

@@ -45,6 +45,7 @@ class Ps(Verb):
     ] = False
     no_trunc: Annotated[bool, Option("--no-trunc", help="Whole IDs and commands")] = False
     noheading: Annotated[bool, Option("--noheading", help="No header line")] = False
+    pod: Annotated[bool, Option("--pod", "-p", help="The pod of each, too")] = False
     quiet: Annotated[bool, Option("--quiet", "-q", help="IDs only")] = False
 
     def __call__(self, engine: Engine) -> int:
@@ -61,7 +62,8 @@ class Ps(Verb):
             self.print_template(found)
         else:
             rows = [self.row(record) for record in found]
-            self.print_lines([output.table(rows if self.noheading else [HEADER, *rows])])
+            header = [*HEADER, *(("POD ID", "PODNAME") if self.pod else ())]
+            self.print_lines([output.table(rows if self.noheading else [header, *rows])])
         return 0
 
     def select(self, engine: Engine) -> list[Record]:
@@ -82,7 +84,8 @@ class Ps(Verb):
     def row(self, record: Record) -> list[str]:
         """One line of the default table."""
         fields = listing.template_fields(record, truncate=not self.no_trunc)
-        return [str(fields[column]) for column in COLUMNS]
+        columns = [*COLUMNS, *(("Pod", "PodName") if self.pod else ())]
+        return [str(fields[column]) for column in columns]
 
     def print_template(self, found: list[Record]) -> None:
         """Fill the template for each."""

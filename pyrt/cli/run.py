@@ -44,6 +44,7 @@ class Run(ContainerOptions):
             receipt.check(self.receipt)
             if self.detach:
                 raise InvalidSpec("--receipt", "", "needs to stay until the end: not with --detach")
+        self.join_pod(engine, config)
         self.announce(engine, config)
         if self.replace:
             engine.replace(config.name)

@@ -11,24 +11,18 @@ from __future__ import annotations
 import os
 
 from pyrt import files, native
-from pyrt.engine import accounts, events, host, network, petnames, sweep
+from pyrt.engine import documents, host, network, petnames, sweep
 from pyrt.engine.clock import format_rfc3339, now
-from pyrt.errors import Denied, Exists, InvalidSpec, NotFound, PyrtError, from_os_error
+from pyrt.errors import Exists, NotFound, from_os_error
 from pyrt.spec import userns
-from pyrt.spec.build import build_spec, seccomp_file
-from pyrt.spec.etc import build_etc
-from pyrt.spec.monitor import build_monitor
 from pyrt.spec.ports import publish_exposed
 from pyrt.spec.volumes import image_volumes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
     from pyrt.images.names import Image
     from pyrt.images.shifting import Roots
     from pyrt.layout import Layout
-    from pyrt.oci.image import ImageConfig
     from pyrt.spec.config import ContainerConfig, Host, Volume
 
 NAME_ATTEMPTS = 20
@@ -39,7 +33,7 @@ class Draft:
     stands on, `volumes` its volumes, of which those `made` for it go if it does not come to be.
     """
 
-    __slots__ = ("config", "layout", "lock", "made", "store", "volumes")
+    __slots__ = ("config", "layout", "lock", "made", "pod", "store", "volumes")
 
     def __init__(
         self, layout: Layout, config: ContainerConfig, lock: int, store: int | None
@@ -50,6 +44,7 @@ class Draft:
         self.store = store
         self.volumes: int | None = None
         self.made: list[str] = []
+        self.pod: int | None = None
 
     @property
     def path(self) -> str:
@@ -73,7 +68,10 @@ class Draft:
             self.volumes = None
 
     def unlock(self) -> None:
-        """Let others remove it."""
+        """Let others remove it, and its pod."""
+        if self.pod is not None:
+            files.unlock(self.pod)
+            self.pod = None
         files.unlock(self.lock)
 
     def discard(self) -> None:
@@ -101,6 +99,23 @@ def draft(layout: Layout, config: ContainerConfig) -> Draft:
 
     Raises PyrtError naming what cannot be had; nothing is left then.
     """
+    pod = None
+    if config.pod and not config.infra:
+        from pyrt.engine import pods
+
+        pod = pods.hold(layout, config.pod)
+    try:
+        result = draft_in(layout, config)
+    except BaseException:
+        if pod is not None:
+            files.unlock(pod)
+        raise
+    result.pod = pod
+    return result
+
+
+def draft_in(layout: Layout, config: ContainerConfig) -> Draft:
+    """`draft` with its pod held."""
     machine = host.probe(layout, config.network)
     if config.limits:
         from pyrt.engine import limits
@@ -126,7 +141,7 @@ def draft(layout: Layout, config: ContainerConfig) -> Draft:
             files.unlock(store)
         raise
     try:
-        write(result, machine, roots, image.config if image is not None else None)
+        documents.write(result, machine, roots, image.config if image is not None else None)
     except BaseException:
         result.discard()
         raise
@@ -134,8 +149,10 @@ def draft(layout: Layout, config: ContainerConfig) -> Draft:
 
 
 def hold_image(layout: Layout, config: ContainerConfig) -> tuple[Image | None, int | None]:
-    """The image asked for, and a lock that keeps it in the store; None twice with `--rootfs`."""
-    if config.rootfs:
+    """The image asked for, and a lock that keeps it in the store; None twice with `--rootfs` and
+    where nothing is run.
+    """
+    if config.rootfs or config.infra:
         return None, None
     from pyrt.images import names
 
@@ -175,6 +192,8 @@ def find_roots(
     """The directories that make the root filesystem."""
     from pyrt.images import shifting
 
+    if config.infra:
+        return shifting.Roots([], [], [])
     if image is None:
         if not os.path.isdir(config.rootfs):
             raise NotFound("--rootfs", config.rootfs, "no such directory")
@@ -254,144 +273,3 @@ def claim_or_sweep(layout: Layout, name: str, id: str) -> None:
             sweep.sweep_container(layout, holder)
         sweep.sweep_name(layout, name)
         files.claim_name(path, id)
-
-
-def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) -> None:
-    """Decide what will run and write it: config.json, monitor.json and the files of /etc."""
-    config, layout = draft.config, draft.layout
-    if any(mounted["type"] == "volume" for mounted in config.volumes):
-        from pyrt.engine import volumes
-
-        draft.volumes = volumes.hold(layout)
-        volumes.attach(layout, config, draft.made)
-    connection = connect_network(layout, config, machine)
-    passwd, group = accounts.read_accounts(roots.layers)
-    seccomp = read_seccomp(config)
-    if config.init:
-        machine.init_path = copy_init(draft)
-    spec = build_spec(config, image, machine, draft.path, passwd, group, seccomp=seccomp)
-    if config.secrets:
-        from pyrt.engine import secrets
-
-        secrets.give(layout, draft.path, config.secrets, spec)
-    document = native.dumps(spec)
-    native.validate(document)
-    monitor = build_monitor(
-        config,
-        image,
-        draft.path,
-        layers=roots.lower,
-        data=roots.data,
-        undo=undo_paths(layout, config),
-        network=connection,
-        stdin_once=config.interactive,
-        seccomp_cache=layout.seccomp_cache(),
-        receipts=layout.receipts(),
-        events=events.for_monitor(layout, config),
-    )
-    for name, data in build_etc(config, image, machine, passwd, group).items():
-        files.write_whole(f"{draft.path}/{name}", data, mode=0o644)
-    if any("O" in mounted["options"] for mounted in config.volumes):
-        from pyrt.engine import overlays
-
-        overlays.renew(layout, config)
-    for name in ("upper", "work", "rootfs") if not config.rootfs else ():
-        files.make_directory(f"{draft.path}/{name}", mode=0o755)
-    files.ensure_directory(layout.seccomp_cache())
-    files.write_whole(f"{draft.path}/config.json", document)
-    files.write_whole(f"{draft.path}/monitor.json", native.dumps(monitor))
-    if draft.volumes is not None:
-        volumes.fill(layout, config, draft.lock, owner_of(spec))
-    give_volumes(layout, config, spec)
-
-
-def copy_init(draft: Draft) -> str:
-    """The native binary for `--init`, as a file of this container's own.
-
-    CVE-2019-5736: a container with CAP_SYS_ADMIN can make a read-only bind writable again, and must
-    not find the binary of all others behind it.
-    """
-    path = f"{draft.path}/init"
-    try:
-        with open(native.runtime_path(), "rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise from_os_error(error, "--init", native.runtime_path()) from None
-    files.write_whole(path, data, mode=0o755)
-    return path
-
-
-def connect_network(
-    layout: Layout, config: ContainerConfig, machine: Host
-) -> dict[str, Any] | None:
-    """How the monitor connects the container, whose addresses `machine` is told; None where nothing
-    is to be done.
-    """
-    if config.network in ("none", "host"):
-        return None
-    if config.network == "bridge":
-        from pyrt.engine import bridge
-
-        return bridge.prepare(layout, config, machine)
-    pasta = network.find_pasta()
-    network.check_tun()
-    options = network.features(layout, pasta)
-    machine.address = network.address()
-    machine.dns = network.DNS_FORWARD if "--dns-forward" in options else ""
-    machine.gateway = network.MAP_GUEST_ADDR if "--map-guest-addr" in options else ""
-    command = network.pasta_command(
-        pasta,
-        options,
-        config.network,
-        config.publish,
-        by_descriptor=config.userns == "host" or bool(config.task_limit),
-    )
-    return {"command": command}
-
-
-def read_seccomp(config: ContainerConfig) -> Any:
-    """The parsed file of `--security-opt seccomp=FILE`; None without one."""
-    path = seccomp_file(config.security_opt)
-    if not path:
-        return None
-    try:
-        with open(path, "rb") as file:
-            return native.loads(file.read())
-    except OSError as error:
-        raise from_os_error(error, "seccomp profile", path) from None
-    except InvalidSpec as error:
-        raise InvalidSpec("seccomp profile", path, error.reason) from None
-
-
-def give_volumes(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> None:
-    """`-v …:U`: give the source to the container's user, as far as we may."""
-    for volume in config.volumes:
-        if "U" not in volume["options"]:
-            continue
-        path = volume["source"]
-        if volume["type"] == "volume":
-            path = layout.volume_data(path)
-        try:
-            native.chown_tree(layout.run, path, *owner_of(spec))
-        except PyrtError as error:
-            raise Denied("--volume", volume["source"], f"U: {error}") from None
-
-
-def owner_of(spec: dict[str, Any]) -> tuple[int, int]:
-    """The per-user IDs of the container's user."""
-    user, linux = spec["process"]["user"], spec["linux"]
-    uid, gid = (
-        userns.to_parent(
-            user[key],
-            [(part["containerID"], part["hostID"], part["size"]) for part in linux.get(maps, ())],
-        )
-        for key, maps in (("uid", "uidMappings"), ("gid", "gidMappings"))
-    )
-    return uid, gid
-
-
-def undo_paths(layout: Layout, config: ContainerConfig) -> list[str]:
-    """What `--rm` removes; the bundle last, since through it the rest can still be found."""
-    paths = [config.cidfile] if config.cidfile else []
-    paths += [layout.volume(name) for name in sweep.own_volumes(layout, config.id)]
-    return [*paths, layout.name(config.name), layout.container(config.id)]

@@ -103,6 +103,10 @@ def launch(layout: Layout, config: ContainerConfig) -> _core.Lead:
         bridge.ensure(layout)
         bridge.reclaim(layout, id)
     place = find_place(config)
+    if config.pod:
+        from pyrt.engine import pods
+
+        place = pods.ready(layout, config, place)
     if place.parent is not None:
         sweep.note_cgroup(layout, id, place.parent)
     systemd = "must" if place.systemd and config.resources else place.systemd
@@ -203,6 +207,10 @@ def remove(
     given `timeout_s` seconds. A container that is gone already is no error.
     """
     layout, id = record.layout, record.id
+    if record.document.get("infra"):
+        from pyrt.engine import pods
+
+        pods.check_infra(record)
     if record.status == "running" and not force:
         raise Conflict(
             "cannot remove container",

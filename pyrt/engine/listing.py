@@ -10,6 +10,7 @@ from pyrt.engine.clock import (
     now,
     parse_rfc3339,
 )
+from pyrt.engine.records import read_json
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -71,6 +72,13 @@ def seconds(timestamp: str) -> int:
     return parse_rfc3339(timestamp) // SECOND if timestamp else ZERO_SECONDS
 
 
+def pod_name(record: Record) -> str:
+    """The name of its pod, "" without one."""
+    id = record.document.get("pod")
+    pod = read_json(f"{record.layout.pod(id)}/pod.json") if id else None
+    return str((pod or {}).get("name", ""))
+
+
 def json_fields(record: Record) -> dict[str, Any]:
     """One element of ``ps --format json``."""
     document = record.document
@@ -85,12 +93,14 @@ def json_fields(record: Record) -> dict[str, Any]:
         "Id": record.id,
         "Image": document.get("image") or document.get("rootfs") or "",
         "ImageID": str(document.get("image_id") or "").removeprefix("sha256:"),
-        "IsInfra": False,
+        "IsInfra": bool(document.get("infra")),
         "Labels": document.get("labels") or None,
         "Mounts": [volume["destination"] for volume in document.get("volumes") or ()],
         "Names": [record.name],
         "Networks": [],
         "Pid": record.pid,
+        "Pod": str(document.get("pod") or ""),
+        "PodName": pod_name(record),
         "Ports": publish or None,
         "StartedAt": seconds(record.started_at),
         "State": record.status,
@@ -126,6 +136,8 @@ def template_fields(record: Record, *, truncate: bool) -> dict[str, Any]:
         "Mounts": ",".join(mounts),
         "Networks": str(document.get("network") or "").partition(":")[0],
         "Pid": record.pid,
+        "Pod": str(document.get("pod") or "")[: 12 if truncate else None],
+        "PodName": pod_name(record),
         "ExitCode": record.exit_code,
         "Exited": record.status == "exited",
         "ExitedAt": seconds(record.finished_at),

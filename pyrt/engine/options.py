@@ -150,6 +150,8 @@ class CheckedWish:
         network = options.get("network", [])
         self.network = [network] if isinstance(network, str) else network
         self.network_alias: list[str] = []
+        # A pod's containers are the command line's, until pods are the interface's, too.
+        self.pod = self.init_ctr = ""
         self.ip = self.ip6 = self.mac_address = ""
         self.privileged = options.get("privileged", False)
         self.publish = options.get("publish", [])

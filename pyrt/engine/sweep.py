@@ -74,6 +74,9 @@ def is_garbage(record: Record) -> bool:
     """Whether a container should not be there any more: it has ended, and was to be
     removed then.
     """
+    if record.document.get("infra") and record.status != "running":
+        # A pod's, which was killed half made, or removed.
+        return not os.path.exists(f"{record.layout.pod(record.document['pod'])}/pod.json")
     return record.status == "exited" and bool(record.document.get("remove"))
 
 
@@ -222,5 +225,5 @@ def sweep_names(layout: Layout) -> None:
 def sweep_name(layout: Layout, name: str) -> None:
     """Give a name up if its container is gone."""
     id = files.claimed_by(layout.name(name))
-    if id and not os.path.lexists(layout.container(id)):
+    if id and not any(map(os.path.lexists, (layout.container(id), layout.pod(id)))):
         release(layout, name, id)

@@ -50,6 +50,9 @@ class ContainerConfig:
     best there is. `image_volume` says what the image's volumes become: `anonymous`, `tmpfs`, or
     `ignore`. `secrets` are those of `spec.secrets`: which, and where, never their data.
     `volumes_from` holds [container, option].
+    `pod` is the ID of its pod; `infra` the pod's exit policy, of the container that
+    holds the pod's namespaces, and `has_peers` whether others share its pid namespace; `init_ctr`
+    is `once` or `always` for one that runs before the others.
     """
 
     __slots__ = (
@@ -66,13 +69,16 @@ class ContainerConfig:
         "detach_keys",
         "entrypoint",
         "env",
+        "has_peers",
         "history",
         "hostname",
         "id",
         "image",
         "image_id",
         "image_volume",
+        "infra",
         "init",
+        "init_ctr",
         "instead",
         "interactive",
         "labels",
@@ -85,6 +91,7 @@ class ContainerConfig:
         "name",
         "network",
         "networks",
+        "pod",
         "privileged",
         "publish",
         "expose",
@@ -164,6 +171,10 @@ class ContainerConfig:
         image_volume: str = "anonymous",
         secrets: list[dict[str, Any]] | None = None,
         volumes_from: list[list[str]] | None = None,
+        pod: str = "",
+        infra: str = "",
+        init_ctr: str = "",
+        has_peers: bool = False,
     ) -> None:
         self.id = id
         self.name = name
@@ -218,6 +229,7 @@ class ContainerConfig:
         self.image_volume = image_volume
         self.secrets = secrets or []
         self.volumes_from = volumes_from or []
+        self.pod, self.infra, self.init_ctr, self.has_peers = pod, infra, init_ctr, has_peers
 
     def to_dict(self) -> dict[str, Any]:
         """Every field by its name, as container.json stores it."""

@@ -44,7 +44,7 @@ def build_monitor(
     nobody.
     """
     rootfs = None
-    if not config.rootfs:
+    if not (config.rootfs or config.infra):
         rootfs = {
             "type": "overlay",
             "lower": layers,
@@ -88,6 +88,8 @@ def build_monitor(
         else None,
         "events": events,
         "history": config.history,
+        "infra": config.infra or None,
+        "has_peers": config.has_peers,
         "alerts": for_monitor(config.alerts, config.id, config.name),
     }
 

@@ -77,6 +77,22 @@ pub struct MonitorConfig {
     /// `--alert`.
     #[serde(default)]
     pub alerts: Vec<AlertConfig>,
+    /// It holds a pod's namespaces, and runs nothing.
+    #[serde(default)]
+    pub infra: Option<ExitPolicy>,
+    /// Others share its pid namespace.
+    #[serde(default)]
+    pub has_peers: bool,
+}
+
+/// What a pod does when the last of its containers has ended.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum ExitPolicy {
+    /// Nothing.
+    Continue,
+    /// It ends, too.
+    Stop,
 }
 
 /// A trigger on the pressure of the container's own cgroup.

@@ -28,7 +28,7 @@ pub fn socket() -> Result<OwnedFd, Errno> {
     rustix::net::socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
 }
 
-/// Sends one message with up to three descriptors.
+/// Sends one message with up to five descriptors.
 ///
 /// # Errors
 /// sendmsg(2)'s; EPIPE if the other end is gone (never SIGPIPE).
@@ -50,7 +50,7 @@ fn send_with(
     fds: &[BorrowedFd<'_>],
     flags: SendFlags,
 ) -> Result<(), Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(5))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     if !fds.is_empty() && !control.push(SendAncillaryMessage::ScmRights(fds)) {
         return Err(Errno::INVAL);
@@ -84,7 +84,7 @@ pub fn receive_message(socket: impl AsFd, fds: &mut Vec<OwnedFd>) -> Result<Vec<
 /// # Errors
 /// recvmsg(2)'s; EMSGSIZE if the message was longer than the buffer.
 fn receive(socket: impl AsFd, buffer: &mut [u8], fds: &mut Vec<OwnedFd>) -> Result<usize, Errno> {
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(3))];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(5))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let flags = RecvFlags::CMSG_CLOEXEC;
     let message = {

@@ -63,6 +63,17 @@ pub struct Plan<'a> {
     pub instead: Instead,
     /// `--no-pivot`: the root is moved over the old one, which stays below (a ramfs cannot be pivoted).
     pub pivots: bool,
+    /// There is no program: init stays, to hold a pod's namespaces.
+    pub pause: Option<Pause>,
+}
+
+/// Whether somebody in a pod sees the process that holds its namespaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pause {
+    /// Nobody: its pid namespace is its own.
+    Alone,
+    /// Those with whom it shares that.
+    Seen,
 }
 
 impl Plan<'_> {

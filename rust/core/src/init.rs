@@ -10,7 +10,7 @@ use rustix::io::Errno;
 use rustix::process::{DumpableBehavior, Signal};
 
 use crate::console::Console;
-use crate::create::Plan;
+use crate::create::{Pause, Plan};
 use crate::error::{At, Code, Error, Result};
 use crate::hooks;
 use crate::lsm::{self, Labels};
@@ -59,6 +59,9 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     rootfs::pivot(&root, plan.pivots)?; // after this no host path can be named
     drop(root);
     rootfs::set_propagation(linux)?; // only now: the kernel pivots to no shared root
+    if let Some(pause) = plan.pause {
+        return hold_namespaces(plan, sync, pause); // nothing is ever executed
+    }
     let Some(process) = &spec.process else { return Err(wait_without_program(plan, sync)) };
     take_stdio(console, plan, process)?;
     let labels = Labels::open(host.as_ref(), process)?;
@@ -118,6 +121,23 @@ fn wait_without_program(plan: &Plan<'_>, sync: &Sync) -> Error {
     let missing =
         || Error::new(Code::InvalidSpec, "process", "", "process property must not be empty");
     waited.err().unwrap_or_else(missing)
+}
+
+/// A pod's pause: waits for start, and then for its end, with as little of us as can be.
+fn hold_namespaces(plan: &Plan<'_>, sync: &Sync, pause: Pause) -> Result<Infallible> {
+    sys::files::close_all_but(0, [Some(sync.as_fd())]).at("close_range", "")?;
+    follow_parent(plan)?;
+    set_dumpable(plan.joinable)?;
+    sys::signal::ignore_children().at("sigaction", "SIGCHLD")?; // who shares our pid namespace leaves us orphans
+    wait_for_start(plan, sync, "")?;
+    // CVE-2019-5736: who sees us has an init that is our executable, and is closed to him. The monitor holds our namespaces.
+    set_dumpable(pause == Pause::Alone)?;
+    sys::files::close_all_but(0, []).at("close_range", "")?; // tells that we run
+    sys::memory::trim_heap();
+    sys::memory::trim_stack();
+    loop {
+        sys::signal::pause();
+    }
 }
 
 /// Without a pid namespace of its own above it, a container is tied to its monitor by this signal alone; it is

@@ -72,17 +72,21 @@ fn is_our_user_namespace(path: &Path) -> Result<bool> {
 /// The namespaces by path, opened.
 pub struct Joins {
     files: Vec<(OwnedFd, Kind, String)>,
+    /// All are those of our own pod, and none of it sees us: the pid namespace is another.
+    is_unseen: bool,
     /// Whether the user namespace among them denies setgroups(2); known when it is joined.
     denies_groups: Cell<bool>,
 }
 
 impl Joins {
-    /// Opens them and asks the kernel what they are.
+    /// Opens them and asks the kernel what they are; those that somebody gave us, `held`, are joined as they are, whatever
+    /// the path says.
     ///
     /// # Errors
     /// `not_found`; `invalid_spec` for a file that is no namespace of its kind.
-    pub fn open(spec: &Spec) -> Result<Self> {
+    pub fn open(spec: &Spec, mut held: Vec<OwnedFd>) -> Result<Self> {
         let mut joins = Vec::new();
+        let is_unseen = !held.is_empty() && spec.makes("pid");
         for (kind, flag, _) in NAMESPACES {
             let Some(path) = spec.namespace(kind).and_then(|namespace| namespace.path.as_ref())
             else {
@@ -91,17 +95,23 @@ impl Joins {
             if kind == "user" && is_our_user_namespace(Path::new(path))? {
                 continue;
             }
+            let is_it = |file: &OwnedFd| {
+                sys::files::namespace_type(file.as_fd())
+                    .is_ok_and(|found| found.cast_unsigned() == flag.bits())
+            };
+            if let Some(place) = held.iter().position(is_it) {
+                joins.push((held.swap_remove(place), flag, format!("{kind} namespace")));
+                continue;
+            }
             // NONBLOCK: a FIFO would hold us up for ever.
             let file = open_host(Path::new(path), OFlags::RDONLY | OFlags::NONBLOCK)?;
-            let is_it = sys::files::namespace_type(file.as_fd())
-                .is_ok_and(|found| found.cast_unsigned() == flag.bits());
-            if !is_it {
+            if !is_it(&file) {
                 let message = format!("{path} is no {kind} namespace");
                 return Err(Error::new(Code::InvalidSpec, "linux.namespaces", kind, message));
             }
             joins.push((file, flag, format!("{kind} namespace {path}")));
         }
-        Ok(Self { files: joins, denies_groups: Cell::new(false) })
+        Ok(Self { files: joins, is_unseen, denies_groups: Cell::new(false) })
     }
 
     /// Whether there are none.
@@ -125,7 +135,7 @@ impl Joins {
     /// `kernel`; EPERM for a namespace of a user namespace above.
     pub fn enter(&self) -> Result<()> {
         let has_user = self.files.iter().any(|(_, kind, _)| *kind == Kind::USER);
-        if has_user {
+        if has_user && !self.is_unseen {
             rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
                 .at("set dumpable", "")?;
         }

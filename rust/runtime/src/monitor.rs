@@ -12,6 +12,7 @@ mod end;
 mod events;
 mod history;
 mod log;
+mod pod;
 mod receipt;
 mod scope;
 mod service;

@@ -48,6 +48,24 @@ pub fn restore(mask: &Mask) {
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &raw const mask.0, ptr::null_mut()) };
 }
 
+/// Has the kernel reap our children, those that we are left with included (sigaction(2), `SA_NOCLDWAIT`).
+///
+/// # Errors
+/// None that can be had.
+pub fn ignore_children() -> io::Result<()> {
+    // SAFETY: no handler of ours is installed; to ignore a signal touches nothing of this process.
+    if unsafe { libc::signal(libc::SIGCHLD, libc::SIG_IGN) } == libc::SIG_ERR {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Waits for a signal.
+pub fn pause() {
+    // SAFETY: pause(2) takes nothing and changes nothing.
+    unsafe { libc::pause() };
+}
+
 /// A non-blocking signalfd for `signals`, which the caller has blocked.
 ///
 /// # Errors

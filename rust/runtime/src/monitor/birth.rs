@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use pyrt_core::cgroup::{Cgroup, Resources};
 use pyrt_core::create::{self, Plan};
-use pyrt_core::namespaces::Joins;
 use pyrt_core::paths::{Reserved, open_host, write_whole};
 use pyrt_core::seccomp::{self, Filter};
 use pyrt_core::spec::{IdMapping, Spec};
@@ -23,6 +22,7 @@ use super::container::{Container, Joining};
 use super::control::listen;
 use super::events::Events;
 use super::log::Log;
+use super::pod::{self, Pod};
 use super::receipt::{Held, Meter};
 use super::stdio::Stdio;
 use super::uplink;
@@ -84,7 +84,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
     let cgroup = limit(&Resources::of(&job.spec)?, cgroup)?; // before init is born in it
     let (mut stdio, theirs) = Stdio::pipes(job.config.stdin)?;
     let alerts = Alert::set_all(&job.config.alerts, cgroup.as_ref())?;
-    let joins = Joins::open(&job.spec)?;
+    let (member, joins) = pod::join(&job.spec)?;
     let held = Held::of(cgroup.is_some());
     let plan = Plan {
         spec: &job.spec,
@@ -96,7 +96,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         stdio: Some(theirs),
         kept_fds: 0,
         cgroup: cgroup.as_ref().map(AsFd::as_fd),
-        joinable: job.config.network.is_some(),
+        joinable: job.config.network.is_some() || job.config.infra.is_some(),
         joins: &joins,
         single_id: job.single_id,
         start: None,
@@ -106,12 +106,9 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         task_limit: job.config.task_limit,
         instead: job.config.instead.clone(),
         pivots: true,
+        pause: pod::pause(&job.config),
     };
-    let joining = Joining {
-        namespaces: joined_namespaces(&job.spec),
-        may_set_groups: plan.may_set_groups(),
-        filter: filter.as_ref().map(Filter::to_bytes),
-    };
+    let joining = describe(&plan);
     let beginning = create::begin(&plan)?;
     drop(plan);
     // Init mounts; meanwhile, on another processor, we prepare what does not depend on it.
@@ -133,6 +130,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         stdio.use_terminal(terminal).inspect_err(|_| create::end(created.pidfd.as_fd()))?;
     }
     let ended = |_: &Error| create::end(created.pidfd.as_fd());
+    let pod = Pod::of(&job.config, &job.spec, pid, member).inspect_err(ended)?;
     let bridged = uplink::connect(&job, pid, meter.network()).inspect_err(ended)?;
     Ok(Container {
         id: job.config.id.clone(),
@@ -157,6 +155,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         alerts,
         history: None,
         has_network: job.spec.makes("network"),
+        pod,
     })
 }
 
@@ -226,6 +225,15 @@ fn give_writable_layer(job: &Job) -> Result<()> {
     Ok(())
 }
 
+/// What exec must know.
+fn describe(plan: &Plan<'_>) -> Joining {
+    Joining {
+        namespaces: joined_namespaces(plan.spec),
+        may_set_groups: plan.may_set_groups(),
+        filter: plan.filter.map(Filter::to_bytes),
+    }
+}
+
 /// setns(2)'s mask. The user namespace always: even `--userns=host` is the user's own and not the host's.
 fn joined_namespaces(spec: &Spec) -> u32 {
     let kinds = [
@@ -239,7 +247,7 @@ fn joined_namespaces(spec: &Spec) -> u32 {
     ];
     kinds
         .iter()
-        .filter(|(kind, _)| spec.makes(kind))
+        .filter(|(kind, _)| spec.namespace(kind).is_some())
         .fold(ThreadNameSpaceType::USER, |mask, (_, flag)| mask | *flag)
         .bits()
 }

@@ -37,6 +37,8 @@ pub(crate) struct Client {
     pub(crate) waits: bool,
     /// Is the lead, whose end of file before start undoes the container.
     pub(crate) is_lead: bool,
+    /// The monitor of a container in the pod that is ours.
+    pub(crate) is_member: bool,
     /// To be dropped.
     pub(crate) gone: bool,
 }
@@ -53,6 +55,7 @@ impl Client {
             attached: false,
             waits: is_lead,
             is_lead,
+            is_member: false,
             gone: false,
         }
     }

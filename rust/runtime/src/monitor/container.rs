@@ -21,6 +21,7 @@ use super::clients::{Client, to_json};
 use super::events::Events;
 use super::history::History;
 use super::log::Log;
+use super::pod::Pod;
 use super::receipt::Meter;
 use super::stdio::Stdio;
 
@@ -54,6 +55,7 @@ pub(super) struct Container {
     /// Of one that runs; none if it is not to be kept, or could not be written.
     pub(super) history: Option<History>,
     pub(super) has_network: bool,
+    pub(super) pod: Pod,
 }
 
 /// What exec must know of the container, kept when the document is gone.

@@ -34,6 +34,8 @@ pub(crate) enum Request {
     Join,
     /// What only we can tell of what it uses.
     Usage,
+    /// The namespaces that a pod's containers share; who asks is one of them, until it hangs up.
+    Pod,
 }
 
 impl Request {

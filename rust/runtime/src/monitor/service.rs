@@ -87,6 +87,10 @@ impl Container {
                 self.start()?;
                 self.meter.settle();
             }
+            Request::Pod => {
+                fds = self.pod_namespaces()?;
+                self.clients[index].is_member = true;
+            }
             Request::Usage => reply = self.meter.tell(),
             Request::Join => {
                 fds = self.join_descriptors()?;
@@ -142,6 +146,10 @@ impl Container {
         if self.config.stdin_once && self.clients.iter().any(|client| client.gone && client.feeds) {
             self.stdio.push(b"", true);
         }
+        let loses_member = self.clients.iter().any(|client| client.gone && client.is_member);
         self.clients.retain(|client| !client.gone);
+        if loses_member {
+            self.follow_members();
+        }
     }
 }

@@ -140,7 +140,7 @@ fn make_in(
     let cgroups = Cgroups::make(globals, &spec, directory, record)?;
     cgroups.record(record); // whatever fails from here on, it is taken back
     let start = listens.then(|| listen(directory)).transpose()?;
-    let joins = Joins::open(&spec)?;
+    let joins = Joins::open(&spec, Vec::new())?;
     let plan = Plan {
         spec: &spec,
         id: &order.id,
@@ -161,6 +161,7 @@ fn make_in(
         task_limit: None,
         instead: Instead::default(),
         pivots: order.pivots,
+        pause: None,
     };
     let beginning = create::begin(&plan)?;
     cgroups.record(record);

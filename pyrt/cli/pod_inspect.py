@@ -1,0 +1,108 @@
+"""``pyrt pod inspect`` and ``exists``."""
+
+from __future__ import annotations
+
+from pyrt.cli import output
+from pyrt.cli.verb import Verb
+from pyrt.errors import InvalidSpec, NotFound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated, Any
+
+    from typer import Argument, Option
+
+    from pyrt.engine.api import Engine
+    from pyrt.engine.pods import Pod
+
+
+class PodInspect(Verb):
+    """Display information describing a pod
+
+    One JSON object for one pod, an array for several.
+    """
+
+    pods: Annotated[list[str], Argument(metavar="POD [POD...]", help="Names or IDs")] = []
+    format: Annotated[str, Option("--format", "-f", help="json, or a Go template")] = "json"
+
+    def __call__(self, engine: Engine) -> int:
+        """Print what was found; the exit code is 125 if one was not."""
+        from pyrt.engine import pods
+
+        if not self.pods:
+            raise InvalidSpec("you must provide at least one pod name or id", "", "")
+        found: list[dict[str, Any]] = []
+        errors = []
+        for name in self.pods:
+            try:
+                found.append(describe(pods.find(engine.layout, name)))
+            except NotFound as error:
+                errors.append(error)
+        if self.format == "json":
+            single = len(found) == len(self.pods) == 1
+            output.line(output.indented(found[0] if single else found, "     "))
+        else:
+            from pyrt.cli import template
+
+            for text in template.render_rows(self.format, found):
+                output.line(text)
+        for failure in errors:
+            output.report(failure)
+        return errors[-1].exit_code if errors else 0
+
+
+class PodExists(Verb):
+    """Check if a pod exists
+
+    Prints nothing; the exit code is 0 if it does and 1 if not.
+    """
+
+    name: Annotated[str, Argument(metavar="POD", help="Name or ID")]
+
+    def __call__(self, engine: Engine) -> int:
+        """Look."""
+        from pyrt.engine import pods
+
+        try:
+            pods.find(engine.layout, self.name)
+        except NotFound:
+            return 1
+        return 0
+
+
+def describe(pod: Pod) -> dict[str, Any]:
+    """podman's document."""
+    from pyrt.engine import pods
+
+    containers = pod.containers()
+    document = pod.document
+    infra = next((record for record in containers if record.id == pod.infra), None)
+    config = infra.document if infra is not None else {}
+    ports: dict[str, list[dict[str, str]]] = {}
+    for port in config.get("publish") or ():
+        bindings = ports.setdefault(f"{port['container_port']}/{port['protocol']}", [])
+        bindings.append({"HostIp": port["host_ip"], "HostPort": str(port["host_port"])})
+    result: dict[str, Any] = {
+        "Id": pod.id,
+        "Name": pod.name,
+        "Created": document["created"],
+        "CreateCommand": document["command"],
+        "ExitPolicy": document["exit_policy"],
+        "State": pods.status(containers),
+        "Hostname": document["hostname"],
+        "Labels": document["labels"],
+        "CreateInfra": bool(pod.infra),
+        "InfraContainerID": pod.infra,
+        "InfraConfig": {
+            "PortBindings": ports,
+            "HostNetwork": config.get("network") == "host",
+            "Networks": [network["name"] for network in config.get("networks") or ()],
+            "userns": document["userns"],
+        },
+        "SharedNamespaces": pod.share,
+        "NumContainers": len(containers),
+        "Containers": [
+            {"Id": record.id, "Name": record.name, "State": record.status} for record in containers
+        ],
+    }
+    return result

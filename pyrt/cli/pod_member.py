@@ -1,0 +1,103 @@
+"""``--pod`` of ``run`` and ``create``."""
+
+from __future__ import annotations
+
+from pyrt.errors import InvalidSpec
+from pyrt.spec.names import parse_name
+from pyrt.spec.pods import DEFAULT_SHARE, parse_init, parse_share
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrt.cli.container_options import ContainerOptions
+    from pyrt.engine.api import Engine
+    from pyrt.engine.pods import Pod
+    from pyrt.spec.config import ContainerConfig
+
+NEW = "new:"
+
+
+def join(options: ContainerOptions, engine: Engine, config: ContainerConfig) -> None:
+    """Make `config` that of a container in the pod asked for, which is made with ``new:``.
+
+    Raises NotFound for no such pod, InvalidSpec for a flag that only the pod can have.
+    """
+    from pyrt.engine import pods
+
+    config.init_ctr = parse_init(options.init_ctr)
+    if config.init_ctr and not options.pod:
+        raise InvalidSpec("--init-ctr", options.init_ctr, "is for a container in a pod")
+    if config.init_ctr and not hasattr(options, "detach"):
+        config.remove = False
+    elif config.init_ctr:
+        raise InvalidSpec("--init-ctr", options.init_ctr, "is for create: the pod's start runs it")
+    if options.pod.startswith(NEW):
+        name = parse_name(options.pod.removeprefix(NEW), "--pod")
+        check(options, parse_share(DEFAULT_SHARE), is_new=True)
+        pod = make(engine, name, config)
+    else:
+        pod = pods.find(engine.layout, options.pod)
+        if pod.infra:
+            check(options, pod.share, is_new=False)
+    take(pod, config)
+
+
+def check(options: ContainerOptions, share: list[str], *, is_new: bool) -> None:
+    """Refuse what belongs to the pod."""
+    flags: list[tuple[str, str | list[str]]] = []
+    if not is_new:
+        flags.append(("--userns", options.userns))
+    if "net" in share and not is_new:
+        flags += [
+            ("--network", options.network),
+            ("--publish", options.publish),
+            ("--ip", options.ip),
+            ("--ip6", options.ip6),
+            ("--mac-address", options.mac_address),
+            ("--network-alias", options.network_alias),
+        ]
+    if "uts" in share and not is_new:
+        flags.append(("--hostname", options.hostname))
+    for flag, given in flags:
+        if given:
+            text = given if isinstance(given, str) else given[0]
+            hint = f"give {flag} to `pyrt pod create`"
+            raise InvalidSpec(flag, text, "belongs to the pod", hint=hint)
+
+
+def make(engine: Engine, name: str, config: ContainerConfig) -> Pod:
+    """A new pod with the container's ports, networks, host name and user namespace."""
+    from pyrt.engine import pods
+    from pyrt.spec.config import ContainerConfig
+
+    infra = ContainerConfig(
+        hostname=config.hostname,
+        network=config.network,
+        networks=config.networks,
+        publish=config.publish,
+        userns=config.userns,
+        stop_signal=9,
+        log_driver="none",
+        history=False,
+    )
+    document = {
+        "name": name,
+        "share": parse_share(DEFAULT_SHARE),
+        "exit_policy": "continue",
+        "labels": {},
+        "has_infra": True,
+        "command": ["pyrt", "run", "--pod", f"{NEW}{name}"],
+    }
+    return pods.create(engine.layout, infra, document)
+
+
+def take(pod: Pod, config: ContainerConfig) -> None:
+    """What the container has of the pod."""
+    config.pod = pod.id
+    if not pod.infra:
+        return
+    config.userns = pod.document["userns"]
+    if "net" in pod.share:
+        config.network = "host" if pod.document["network"] == "host" else "pod"
+        config.networks, config.publish = [], []
+    if "uts" in pod.share:
+        config.hostname = pod.document["hostname"]

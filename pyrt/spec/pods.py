@@ -1,0 +1,108 @@
+"""Pods: what containers share, and what that makes of their config.json.
+
+A pod's infra container makes the namespaces and runs nothing. The others name its monitor where the
+runtime-spec has a namespace's path, and get there what they join: no path to a process of whom
+nobody knows whether it is still the same.
+"""
+
+from __future__ import annotations
+
+from pyrt.errors import InvalidSpec, Unsupported
+from pyrt.spec import userns
+from pyrt.spec.network import has_network_namespace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from pyrt.spec.config import ContainerConfig, Host
+
+DEFAULT_SHARE = "ipc,net,uts"
+KINDS = {"ipc": "ipc", "net": "network", "pid": "pid", "uts": "uts"}
+"""podman's words, and the runtime-spec's."""
+
+POLICIES = ("continue", "stop")
+
+SHARED_FILES = {"net": ("/etc/hosts", "/etc/resolv.conf"), "uts": ("/etc/hostname",)}
+"""What is the infra container's file, too."""
+
+
+def parse_share(text: str) -> list[str]:
+    """`--share`: the kinds of namespaces, in podman's words; none for "" and `none`.
+
+    Raises InvalidSpec, Unsupported for a cgroup namespace.
+    """
+    if text in ("", "none"):
+        return []
+    words = (DEFAULT_SHARE + text if text.startswith("+") else text).replace("+", ",").split(",")
+    for word in words:
+        if word in ("cgroup", "user"):
+            raise Unsupported("--share", word, "is not supported: each has its own")
+        if word not in KINDS:
+            raise InvalidSpec("--share", word, "unknown", hint=f"choose {', '.join(KINDS)} or none")
+    if "pid" in words and "net" not in words:
+        raise Unsupported("--share", text, "pid without net is not supported", hint="add net")
+    return sorted(set(words))
+
+
+def parse_exit_policy(text: str) -> str:
+    """`--exit-policy`."""
+    if text not in POLICIES:
+        raise InvalidSpec("--exit-policy", text, "unknown", hint=f"choose {', '.join(POLICIES)}")
+    return text
+
+
+def parse_init(text: str) -> str:
+    """`--init-ctr`."""
+    if text not in ("", "once", "always"):
+        raise InvalidSpec("--init-ctr", text, "unknown", hint="choose once or always")
+    return text
+
+
+def build_infra(config: ContainerConfig, host: Host) -> dict[str, Any]:
+    """config.json of an infra container: namespaces, and an empty root that nobody can write to."""
+    uids, gids = userns.build_maps(config.userns, host)
+    kinds = ["mount", "pid", "ipc", "uts"]
+    sysctl = {}
+    if has_network_namespace(config.network):
+        kinds.append("network")
+        first = min((inside for inside, _, _ in gids), default=0)
+        last = min(userns.last_id(gids, host.gid_count), (1 << 31) - 1)
+        sysctl["net.ipv4.ping_group_range"] = f"{first} {last}"
+    if config.userns != "host":
+        kinds.append("user")
+    linux: dict[str, Any] = {"namespaces": [{"type": kind} for kind in kinds], "sysctl": sysctl}
+    for name, maps in (("uidMappings", uids), ("gidMappings", gids)):
+        if maps:
+            linux[name] = [
+                {"containerID": inside, "hostID": outside, "size": count}
+                for inside, outside, count in maps
+            ]
+    return {
+        "ociVersion": "1.3.0",
+        "root": {"path": "rootfs", "readonly": True},
+        "hostname": config.hostname,
+        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+        "linux": linux,
+    }
+
+
+def join(spec: dict[str, Any], share: list[str], runtime: str, bundle: str) -> None:
+    """Make `spec` that of a container in a pod: it joins what the infra container with this bundle
+    holds, whose monitor's directory is `runtime`.
+
+    The user namespace is always the pod's: it owns the others.
+    """
+    linux = spec["linux"]
+    joined = {KINDS[word] for word in share} | {"user"}
+    for namespace in linux["namespaces"]:
+        if namespace["type"] in joined:
+            namespace["path"] = f"{runtime}/control.sock"
+    if "net" in share:
+        linux["sysctl"] = {}
+    if "uts" in share:
+        spec.pop("hostname", None)
+    shared = {path for word in share for path in SHARED_FILES.get(word, ())}
+    for mount in spec["mounts"]:
+        if mount["destination"] in shared:
+            mount["source"] = f"{bundle}/{mount['destination'].rpartition('/')[2]}"

@@ -1,0 +1,99 @@
+//! A pod's namespaces: held by the monitor of its infra container, handed to the monitors of the others.
+
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::Path;
+
+use pyrt_core::bundle::{ExitPolicy, MonitorConfig};
+use pyrt_core::create::Pause;
+use pyrt_core::namespaces::Joins;
+use pyrt_core::paths::open_host;
+use pyrt_core::spec::Spec;
+use pyrt_core::wire::{self, Frame};
+use pyrt_core::{At, Code, Error, Result, channel};
+use rustix::fs::OFlags;
+use rustix::net::SocketAddrUnix;
+use rustix::process::Signal;
+
+use super::clients::Client;
+use super::container::Container;
+
+/// What a pod's containers may share, and what /proc calls it.
+const SHARED: [(&str, &str); 5] =
+    [("user", "user"), ("ipc", "ipc"), ("uts", "uts"), ("network", "net"), ("pid", "pid")];
+
+/// What a path ends with that names a monitor and not a namespace.
+const SOCKET: &str = "/control.sock";
+
+/// Our part in a pod.
+#[derive(Debug)]
+pub(super) struct Pod {
+    /// The namespaces that we hold for others.
+    held: Vec<OwnedFd>,
+    /// The connection to who holds ours, as long as we live: so it is known there.
+    _member: Option<OwnedFd>,
+}
+
+impl Pod {
+    /// Takes hold of an infra container's namespaces, while its init is open to us.
+    pub(super) fn of(
+        config: &MonitorConfig,
+        spec: &Spec,
+        pid: u32,
+        member: Option<OwnedFd>,
+    ) -> Result<Self> {
+        let mut held = Vec::new();
+        let shared = SHARED.iter().filter(|(kind, _)| config.infra.is_some() && spec.makes(kind));
+        for (_, name) in shared {
+            held.push(open_host(Path::new(&format!("/proc/{pid}/ns/{name}")), OFlags::RDONLY)?);
+        }
+        Ok(Self { held, _member: member })
+    }
+}
+
+/// What init becomes that holds namespaces.
+pub(super) fn pause(config: &MonitorConfig) -> Option<Pause> {
+    config.infra.map(|_| if config.has_peers { Pause::Seen } else { Pause::Alone })
+}
+
+/// The namespaces to join, some from the monitor that the document names; the connection to that.
+pub(super) fn join(spec: &Spec) -> Result<(Option<OwnedFd>, Joins)> {
+    let (member, held) = ask(spec)?;
+    Ok((member, Joins::open(spec, held)?))
+}
+
+fn ask(spec: &Spec) -> Result<(Option<OwnedFd>, Vec<OwnedFd>)> {
+    let is_held = |path: &&String| path.ends_with(SOCKET);
+    let mut paths = spec.namespaces().iter().filter_map(|namespace| namespace.path.as_ref());
+    let Some(path) = paths.find(is_held) else { return Ok((None, Vec::new())) };
+    let directory =
+        open_host(Path::new(path.trim_end_matches(SOCKET)), OFlags::PATH | OFlags::DIRECTORY)
+            .map_err(|error| error.with_hint("start the pod"))?;
+    let connection = channel::socket().at("socket", "pod")?;
+    // By way of the directory's descriptor: a socket's path is short.
+    let address = format!("/proc/self/fd/{}{SOCKET}", directory.as_raw_fd());
+    let address = SocketAddrUnix::new(address).at("connect", path)?;
+    rustix::io::retry_on_intr(|| rustix::net::connect(&connection, &address))
+        .at("connect", path)?;
+    wire::send(&connection, Frame::Request, br#"{"op":"pod"}"#, &[]).at("pod", "send")?;
+    let answer = wire::receive_answer(&connection)?;
+    Ok((Some(connection), answer.fds))
+}
+
+impl Container {
+    /// The namespaces for one of the pod's containers.
+    pub(super) fn pod_namespaces(&self) -> Result<Vec<OwnedFd>> {
+        if self.config.infra.is_none() || self.state.status != "running" {
+            return Err(Error::new(Code::Conflict, "pod", &*self.id, "is no pod that runs"));
+        }
+        self.pod.held.iter().map(|fd| fd.try_clone().at("dup", "namespace")).collect()
+    }
+
+    /// One of the pod's containers has ended: we do, too, if it was the last and the pod is such a one.
+    pub(super) fn follow_members(&self) {
+        let is_last = !self.clients.iter().any(|client: &Client| client.is_member);
+        if is_last && self.config.infra == Some(ExitPolicy::Stop) {
+            // ESRCH: it has ended already.
+            let _ = rustix::process::pidfd_send_signal(&self.created.pidfd, Signal::KILL);
+        }
+    }
+}

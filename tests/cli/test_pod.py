@@ -1,0 +1,281 @@
+"""Pods: what containers in one share, how it is told, and what is left when anything is killed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+import urllib.request
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from conftest import Pyrt
+
+
+def namespace(pyrt: Pyrt, name: str, kind: str) -> str:
+    pid = pyrt.ok("inspect", "-f", "{{.State.Pid}}", name)
+    return os.readlink(f"/proc/{pid}/ns/{kind}")
+
+
+def fetch(url: str) -> str:
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=5) as reply:
+                text: str = reply.read().decode()
+                return text
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def check_nothing_left(pyrt: Pyrt) -> None:
+    deadline = time.monotonic() + 5
+    while left := pyrt.leftovers():
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)
+
+
+def make(pyrt: Pyrt, *options: str) -> str:
+    return pyrt.ok("pod", "create", "--network", "none", *options)
+
+
+def member(pyrt: Pyrt, name: str, *options: str) -> str:
+    return pyrt.ok("run", "-d", "--name", name, *options, "demo", "sleep", "1000")
+
+
+def test_what_is_shared(pyrt: Pyrt) -> None:
+    id = make(pyrt, "--name", "box")
+    assert len(id) == 64
+    assert pyrt.ok("pod", "ps", "--format", "{{.Name}} {{.Status}}") == "box Created"
+    member(pyrt, "one", "--pod", "box")
+    member(pyrt, "two", "--pod", id[:10])
+    for kind in ("net", "ipc", "uts", "user"):
+        assert namespace(pyrt, "one", kind) == namespace(pyrt, "two", kind), kind
+        assert namespace(pyrt, "one", kind) != os.readlink(f"/proc/self/ns/{kind}")
+    for kind in ("pid", "mnt", "cgroup"):
+        assert namespace(pyrt, "one", kind) != namespace(pyrt, "two", kind), kind
+    assert pyrt.ok("exec", "one", "hostname") == "box"
+    assert pyrt.ok("exec", "two", "cat", "/etc/hostname") == "box"
+    assert pyrt.ok("pod", "ps", "--format", "{{.Status}} {{.NumberOfContainers}}") == "Running 3"
+    pyrt.ok("exec", "one", "sh", "-c", "httpd -h /www -p 127.0.0.1:8080")
+    assert "Hello" in pyrt.ok("exec", "two", "wget", "-qO-", "http://127.0.0.1:8080/")
+    assert pyrt.ok("pod", "rm", "-f", "box") == id
+    check_nothing_left(pyrt)
+
+
+def test_the_pid_namespace_is_shared_where_asked(pyrt: Pyrt) -> None:
+    pyrt.ok("pod", "create", "--name", "box", "--network", "none", "--share", "+pid")
+    member(pyrt, "one", "--pod", "box")
+    member(pyrt, "two", "--pod", "box")
+    assert namespace(pyrt, "one", "pid") == namespace(pyrt, "two", "pid")
+    # What is orphaned there is the pause's to reap; and what that executes is nobody's to read.
+    pyrt.ok("exec", "one", "sh", "-c", "(sleep 0.01 &)")
+    assert pyrt.ok("exec", "two", "sh", "-c", "ps | grep -c '[s]leep 1000'") == "2"
+    assert pyrt("exec", "one", "cat", "/proc/1/exe").code != 0
+    pyrt.ok("exec", "one", "sh", "-c", "i=0; while ps | grep -q '[Z] '; do sleep 0.01; done")
+    pyrt.ok("pod", "rm", "-f", "box")
+    check_nothing_left(pyrt)
+
+
+def test_members_come_and_go(pyrt: Pyrt) -> None:
+    make(pyrt, "--name", "box")
+    assert pyrt.ok("run", "--rm", "--pod", "box", "demo", "hostname") == "box"
+    member(pyrt, "one", "--pod", "box")
+    member(pyrt, "two", "--pod", "box")
+    before = namespace(pyrt, "one", "net")
+    pyrt.ok("stop", "-t", "0", "one")
+    assert pyrt.ok("pod", "ps", "--format", "{{.Status}}") == "Degraded"
+    pyrt.ok("start", "one")
+    assert namespace(pyrt, "one", "net") == before
+    pyrt.ok("rm", "-f", "one")
+    assert pyrt.ok("pod", "ps", "--format", "{{.Status}} {{.NumberOfContainers}}") == "Running 2"
+    pyrt.ok("pod", "stop", "-t", "0", "box")
+    assert pyrt.ok("pod", "ps", "--format", "{{.Status}}") == "Exited"
+    pyrt.ok("pod", "start", "box")
+    assert pyrt.ok("pod", "ps", "--format", "{{.Status}}") == "Running"
+    pyrt.ok("pod", "kill", "box")
+    pyrt.wait_until("two", "exited")
+    pyrt.ok("start", "two")
+    assert pyrt.status("two") == "running"
+    pyrt.ok("pod", "rm", "-f", "-a")
+
+
+def test_what_is_told(pyrt: Pyrt) -> None:
+    id = make(pyrt, "--name", "box")
+    for name in ("one", "two"):
+        pyrt.ok("run", "--name", name, "--pod", "box", "demo", "echo", f"I am {name}")
+    assert pyrt.ok("pod", "logs", "--names", "box") == "one I am one\ntwo I am two"
+    assert pyrt.ok("pod", "logs", "-c", "two", "-f", "box") == "I am two"
+    for argv in (("-f", "box"), ("-c", "three", "box"), ("box", "box"), ()):
+        assert pyrt("pod", "logs", *argv).code == 125
+    lines = pyrt.ok("ps", "-a", "--pod").splitlines()
+    assert lines[0].split()[-3:] == ["POD", "ID", "PODNAME"]
+    assert [line.split()[-2:] for line in lines[1:]] == [[id[:12], "box"]] * 3
+    told = pyrt("ps", "-a", "--format", "json").json
+    assert [entry["IsInfra"] for entry in told] == [True, False, False]
+    pyrt.ok("pod", "rm", "-f", "box")
+
+
+def test_new(pyrt: Pyrt) -> None:
+    pyrt.ok("run", "-d", "--pod", "new:fresh", "--network", "none", "demo", "sleep", "1000")
+    assert pyrt.ok("pod", "ps", "-q", "--no-trunc", "--filter", "name=fresh")
+    assert pyrt("run", "--rm", "--pod", "new:fresh", "demo", "true").code == 125
+    pyrt.ok("pod", "rm", "-f", "fresh")
+
+
+def test_without_infra(pyrt: Pyrt) -> None:
+    make_plain = pyrt.ok("pod", "create", "--infra=false", "--name", "plain")
+    member(pyrt, "one", "--pod", "plain", "--network", "none")
+    assert pyrt.ok("pod", "inspect", "-f", "{{.NumContainers}} {{.CreateInfra}}", "plain") in (
+        "1 false",
+        "1 False",
+    )
+    assert pyrt.ok("pod", "rm", "-f", "plain") == make_plain
+
+
+def test_exit_policy(pyrt: Pyrt) -> None:
+    make(pyrt, "--name", "box", "--exit-policy", "stop")
+    pyrt.ok("run", "--name", "one", "--pod", "box", "demo", "true")
+    infra = pyrt.ok("pod", "inspect", "-f", "{{.InfraContainerID}}", "box")
+    pyrt.wait_until(infra, "exited")
+    assert pyrt.ok("pod", "ps", "--format", "{{.Status}}") == "Exited"
+    pyrt.ok("pod", "rm", "box")
+
+
+def test_init_containers(pyrt: Pyrt) -> None:
+    make(pyrt, "--name", "box")
+    pyrt.ok("create", "--name", "first", "--init-ctr", "once", "--pod", "box", "demo", "true")
+    pyrt.ok("create", "--name", "each", "--init-ctr", "always", "--pod", "box", "demo", "false")
+    pyrt.ok("create", "--name", "main", "--pod", "box", "demo", "sleep", "1000")
+    result = pyrt("pod", "start", "box")
+    assert result.code == 125
+    assert "init container each: ended with exit code 1" in result.err
+    assert (pyrt.status("first"), pyrt.status("main")) == ("", "created")
+    pyrt.ok("rm", "each")
+    pyrt.ok("pod", "start", "box")
+    assert pyrt.status("main") == "running"
+    pyrt.ok("pod", "rm", "-f", "box")
+
+
+@pytest.mark.usefixtures("tun")
+def test_ports_are_the_pods(pyrt: Pyrt) -> None:
+    pyrt.ok("pod", "create", "--name", "box", "-p", "80")
+    pyrt.ok("run", "-d", "--pod", "box", "demo", "httpd", "-f", "-h", "/www")
+    bindings = pyrt("pod", "inspect", "box").json["InfraConfig"]["PortBindings"]["80/tcp"]
+    url = f"http://127.0.0.1:{bindings[0]['HostPort']}/"
+    assert "Hello" in fetch(url)
+    pyrt.ok("pod", "restart", "box")
+    assert "Hello" in fetch(url)
+    pyrt.ok("pod", "rm", "-f", "box")
+    check_nothing_left(pyrt)
+
+
+@pytest.mark.usefixtures("tun")
+def test_a_pod_in_a_bridge_network_has_a_name(pyrt: Pyrt) -> None:
+    pyrt.ok("network", "create", "lan")
+    pyrt.ok("pod", "create", "--name", "box", "--network", "lan")
+    pyrt.ok("run", "-d", "--pod", "box", "demo", "httpd", "-f", "-h", "/www")
+    url = "http://box/"
+    assert "Hello" in pyrt.ok("run", "--rm", "--network", "lan", "demo", "wget", "-qO-", url)
+    pyrt.ok("pod", "rm", "-f", "box")
+    pyrt.ok("network", "rm", "lan")
+
+
+@pytest.mark.parametrize("who", ["infra", "one", "init"])
+def test_killed(pyrt: Pyrt, who: str) -> None:
+    """A monitor's death, or the pause's, is told, and the pod can be removed, or started again."""
+    make(pyrt, "--name", "box")
+    member(pyrt, "one", "--pod", "box")
+    infra = pyrt.ok("pod", "inspect", "-f", "{{.InfraContainerID}}", "box")
+    if who == "init":
+        os.kill(int(pyrt.ok("inspect", "-f", "{{.State.Pid}}", infra)), signal.SIGKILL)
+    else:
+        from pyrt import native
+
+        id = infra if who == "infra" else pyrt.ok("inspect", "-f", "{{.Id}}", "one")
+        os.kill(native.is_locked(str(pyrt.run_root / id / "alive")), signal.SIGKILL)
+    pyrt.wait_until("one" if who == "one" else infra, "exited")
+    assert pyrt.ok("pod", "ps", "--format", "{{.Status}}") == "Degraded"
+    assert pyrt.status("one") == ("exited" if who == "one" else "running")
+    pyrt.ok("pod", "start", "box")
+    assert pyrt.ok("pod", "ps", "--format", "{{.Status}}") == "Running"
+    pyrt.ok("pod", "rm", "-f", "box")
+    check_nothing_left(pyrt)
+
+
+def test_half_made_pods_are_swept(pyrt: Pyrt) -> None:
+    pods = pyrt.data / "pods"
+    make(pyrt, "--name", "box")
+    half = pods / ("ab" * 32)
+    half.mkdir()
+    (pyrt.data / "names" / "half").symlink_to("ab" * 32)
+    assert pyrt.ok("pod", "ps", "--format", "{{.Name}}") == "box"
+    assert not half.exists()
+    assert not os.path.lexists(pyrt.data / "names" / "half")
+    # Removed half: its infra container is nobody's.
+    for file in pods.glob("*/pod.json"):
+        file.unlink()
+    assert pyrt.ok("pod", "ps", "-q") == ""
+    assert pyrt.ok("ps", "-aq") == ""
+    check_nothing_left(pyrt)
+
+
+BAD = {
+    ("pod", "create", "--share", "ipc,nothing"): "--share nothing: unknown",
+    ("pod", "create", "--share", "pid"): "--share pid: pid without net is not supported",
+    ("pod", "create", "--share", "ipc", "-p", "80"): "--publish 80: the pod's containers do not",
+    ("pod", "create", "--exit-policy", "x"): "--exit-policy x: unknown",
+    ("pod", "create", "--name", "a/b"): "--name a/b: a name is",
+    ("pod", "create", "--replace"): "--replace: cannot replace a pod without --name",
+    ("pod", "ps", "--filter", "x=y"): "--filter x=y: no such filter",
+    ("pod", "start"): "you must provide at least one pod name or id",
+    ("pod", "inspect", "none"): 'no pod with name or ID "none" found: no such pod',
+    ("run", "--rm", "--pod", "none", "demo"): 'no pod with name or ID "none" found',
+    ("create", "--init-ctr", "once", "demo"): "--init-ctr once: is for a container in a pod",
+    ("pod", "nothing"): "",
+}
+
+
+@pytest.mark.parametrize("argv", BAD, ids=" ".join)
+def test_bad_input(pyrt: Pyrt, argv: tuple[str, ...]) -> None:
+    result = pyrt(*argv)
+    assert result.code == 125
+    assert result.err.startswith(f"Error: {BAD[argv]}")
+
+
+def test_what_is_the_pods_is_refused(pyrt: Pyrt) -> None:
+    make(pyrt, "--name", "box")
+    for flag, value in (("-p", "80"), ("--network", "host"), ("--hostname", "x")):
+        result = pyrt("run", "--rm", "--pod", "box", flag, value, "demo", "true")
+        assert (result.code, "belongs to the pod" in result.err) == (125, True), result
+    assert pyrt("pod", "create", "--name", "box").code == 125
+    infra = pyrt.ok("pod", "inspect", "-f", "{{.InfraContainerID}}", "box")
+    result = pyrt("rm", "-f", infra)
+    assert (result.code, "is the infra container of pod" in result.err) == (2, True)
+    member(pyrt, "one", "--pod", "box")
+    assert pyrt("pod", "rm", "box").code == 125
+    assert pyrt("pod", "rm", "nothing").code == 1
+    assert pyrt("pod", "exists", "box").code == 0
+    assert pyrt("pod", "exists", "nothing").code == 1
+    pyrt.ok("pod", "rm", "-f", "box")
+
+
+def test_memory(pyrt: Pyrt) -> None:
+    """The promise: a pause and two monitors, and the infra container's, in 2 MB."""
+    make(pyrt, "--name", "box")
+    member(pyrt, "one", "--pod", "box")
+    member(pyrt, "two", "--pod", "box")
+    infra = pyrt.ok("pod", "inspect", "-f", "{{.InfraContainerID}}", "box")
+    members = [pyrt.ok("inspect", "-f", "{{.State.Pid}}", name) for name in ("one", "two")]
+    counted = [pid for pid in pyrt.processes() if str(pid) not in members]
+    assert int(pyrt.ok("inspect", "-f", "{{.State.Pid}}", infra)) in counted
+    lines = [Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines() for pid in counted]
+    pss = [int(line.split()[1]) for each in lines for line in each if line.startswith("Pss:")]
+    assert len(pss) == 4
+    assert sum(pss) < 2000, pss
+    pyrt.ok("pod", "rm", "-f", "box")
