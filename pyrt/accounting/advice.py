@@ -31,6 +31,7 @@ WAITING_PERCENT = 10.0
 LEAST_PIDS = 32
 LEAST_CPUS = 0.1
 LEAST_MIB = 16
+LEAST = "the least that is proposed"
 
 
 class Advice:
@@ -103,8 +104,8 @@ def advise_memory(
     if not used:
         why = "where it ran, nothing told what memory it used"
         return Advice("--memory", asked, used, None, why)
-    wanted = grow(used)
-    why = "a quarter more than 99 of 100 peaks"
+    wanted, least = grow(used), LEAST_MIB * MIB
+    why = "a quarter more than 99 of 100 peaks" if wanted >= least else LEAST
     kills = sum(row.was_killed for row in rows) + sum(told(receipts, "oom_kills"))
     waited = held_up(rows, "memory")
     if asked and kills:
@@ -112,7 +113,7 @@ def advise_memory(
     elif asked and waited >= WAITING_PERCENT:
         wanted, why = max(wanted, asked * MORE), f"it waited for memory {waited:.0f} % of the time"
     step = LEAST_MIB if wanted < 512 * MIB else 64
-    proposed = math.ceil(wanted / MIB / step) * step * MIB
+    proposed = max(math.ceil(wanted / MIB / step) * step * MIB, least)
     return Advice("--memory", asked, used, proposed, why)
 
 
@@ -133,7 +134,8 @@ def advise_cpus(
     if not used:
         why = "where it ran, nothing told what CPU time it used"
         return Advice("--cpus", asked, used, None, why)
-    wanted, why = grow(used), "a quarter more than in 99 of 100 spans"
+    wanted = grow(used)
+    why = "a quarter more than in 99 of 100 spans" if wanted >= LEAST_CPUS else LEAST
     throttled = throttled_percent(rows)
     if asked and throttled >= THROTTLED_PERCENT:
         wanted, why = max(wanted, asked * MORE), f"throttled {throttled:.0f} % of the time"
@@ -150,7 +152,8 @@ def advise_pids(
     if not used:
         why = "where it ran, nothing told how many tasks it had"
         return Advice("--pids-limit", asked, used, None, why)
-    wanted, why = max(used) * 2, "twice the most it had"
+    wanted = max(used) * 2
+    why = "twice the most it had" if wanted >= LEAST_PIDS else LEAST
     if asked and sum(told(receipts, "pids_limit_hits")):
         wanted, why = max(wanted, asked * MORE), "it was refused more tasks"
     return Advice("--pids-limit", asked, used, max(math.ceil(wanted), LEAST_PIDS), why)

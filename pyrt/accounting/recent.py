@@ -25,12 +25,12 @@ def pressure_percent(row: Row, kind: str) -> float | None:
     return None if waited is None else waited / row.seconds / 1e4
 
 
-def rates(bundle: str, now: float, cpu_limit: float | None) -> dict[str, float]:
+def rates(bundle: str, now: float, cpu_limit: float | None, *, since: float) -> dict[str, float]:
     """The rates of `engine.usage.compare` by name, as far as the history's last row has them; {}
-    without a fresh one. `cpu_limit` is in CPUs.
+    without a fresh one. `cpu_limit` is in CPUs; what ran before `since` was another life of it.
     """
     row = ring.latest(bundle, now)
-    if row is None:
+    if row is None or row.time < since:
         return {}
     found: dict[str, float] = {}
     percent = cpu_percent(row)

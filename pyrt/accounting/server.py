@@ -9,10 +9,13 @@ import ipaddress
 import os
 import socket
 import socketserver
+import stat
+import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 from pyrt import files
-from pyrt.errors import Conflict, InvalidSpec, from_os_error
+from pyrt.errors import Conflict, InvalidSpec, PyrtError, from_os_error
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,8 +25,11 @@ if TYPE_CHECKING:
 
 PATHS = ("/", "/metrics")
 
-READ_S = 10.0
-"""How long a client may take to ask: there is one at a time."""
+READ_S = 2.0
+"""How long a client may be silent."""
+
+CLIENTS = 32
+"""At once, each with a thread. When one more comes, the one that is there longest has to go."""
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -38,7 +44,11 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if self.path.partition("?")[0] not in PATHS:
             self.send_error(404)
             return
-        kind, text = self.page(self.headers.get("Accept", ""))
+        try:
+            kind, text = self.page(self.headers.get("Accept", ""))
+        except (PyrtError, OSError) as error:
+            self.send_error(500, explain=str(error))
+            return
         data = text.encode()
         self.send_response(200)
         self.send_header("Content-Type", kind)
@@ -54,8 +64,51 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Say nothing: a scraper comes every few seconds."""
 
 
-class UnixServer(socketserver.UnixStreamServer):
+class Threads(socketserver.ThreadingMixIn):
+    """A thread for each client, and no more than `CLIENTS`."""
+
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+
+    def __init__(self, *arguments: Any) -> None:
+        self.slots = threading.Semaphore(CLIENTS)
+        self.clients: dict[Any, None] = {}
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Answer in a thread."""
+        if not self.slots.acquire(blocking=False):
+            for oldest in list(self.clients)[:1]:
+                hang_up(oldest)
+            self.slots.acquire()
+        self.clients[request] = None
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        """The end of a client, however it came."""
+        super().shutdown_request(request)  # type: ignore[misc]
+        if self.clients.pop(request, self) is None:
+            self.slots.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """That a client goes before it has its answer is its own affair."""
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)  # type: ignore[misc]
+
+
+def hang_up(client: socket.socket) -> None:
+    """Have whoever reads from it or writes to it see its end."""
+    try:
+        client.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        return  # it has gone by itself
+
+
+class UnixServer(Threads, socketserver.UnixStreamServer):
     """On a path, which is removed in the end."""
+
+    bound: os.stat_result | None = None
 
     def server_bind(self) -> None:
         """With a mode that lets in nobody else from the beginning."""
@@ -64,14 +117,17 @@ class UnixServer(socketserver.UnixStreamServer):
             super().server_bind()
         finally:
             os.umask(before)
+        self.bound = os.lstat(str(self.server_address))
 
     def server_close(self) -> None:
-        """Closed, and its name taken away."""
+        """Closed, and its name taken away, if it is still ours."""
         super().server_close()
-        files.remove_file(str(self.server_address))
+        path = str(self.server_address)
+        if self.bound and os.path.lexists(path) and os.path.samestat(self.bound, os.lstat(path)):
+            files.remove_file(path)
 
 
-class LoopbackServer(http.server.HTTPServer):
+class LoopbackServer(Threads, http.server.HTTPServer):
     """On an address of IPv4 or IPv6."""
 
     def server_bind(self) -> None:
@@ -103,8 +159,16 @@ def parse_listen(text: str) -> tuple[str, int]:
 
 
 def open_server(where: tuple[str, int], page: Page) -> socketserver.BaseServer:
-    """A server that listens; `serve_forever` serves. Raises Conflict if another does there."""
-    handler = type("PageHandler", (Handler,), {"page": staticmethod(page)})
+    """A server that listens; `serve_forever` serves. One page is made at a time. Raises Conflict if
+    another serves there, InvalidSpec for what is there and is no socket.
+    """
+    lock = threading.Lock()
+
+    def one_page(accept: str) -> tuple[str, str]:
+        with lock:
+            return page(accept)
+
+    handler = type("PageHandler", (Handler,), {"page": staticmethod(one_page)})
     address, port = where
     try:
         if address.startswith("/"):
@@ -114,19 +178,23 @@ def open_server(where: tuple[str, int], page: Page) -> socketserver.BaseServer:
         server = type("Server", (LoopbackServer,), {"address_family": family})
         return server((address, port), handler)  # type: ignore[no-any-return]
     except OSError as error:
-        raise from_os_error(error, "listen", address) from None
+        subject = address if address.startswith("/") else f"{address}:{port}"
+        raise from_os_error(error, "--listen", subject) from None
 
 
 def remove_stale(path: str) -> None:
-    """Remove a socket on which nobody listens any more."""
+    """Remove a socket on which nobody listens any more; nothing else."""
     if not os.path.lexists(path):
         return
+    if not stat.S_ISSOCK(os.lstat(path).st_mode):
+        raise InvalidSpec("--listen", path, "exists and is no socket")
     with socket.socket(socket.AF_UNIX) as client:
+        client.setblocking(False)  # one that has much to do has no room for us, but is there
         try:
             client.connect(path)
         except ConnectionRefusedError:
             files.remove_file(path)
             return
-        except OSError as error:
-            raise from_os_error(error, "listen", path) from None
-    raise Conflict("listen", path, "another serves there")
+        except BlockingIOError:
+            pass
+    raise Conflict("--listen", path, "another serves there")

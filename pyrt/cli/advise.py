@@ -5,7 +5,7 @@ from __future__ import annotations
 from pyrt.accounting import advice, ring
 from pyrt.cli import output
 from pyrt.cli.verb import Verb
-from pyrt.engine import receipts, records
+from pyrt.engine import limits, receipts, records
 from pyrt.engine.clock import describe_duration
 from pyrt.errors import InvalidSpec, NotFound
 from pyrt.spec.limits import parse_size
@@ -30,7 +30,8 @@ class Advise(Verb):
     """Propose limits from what a container has used
 
     From its history, a month at most, and the receipts of all containers that had its name: what it
-    asked for beside what it used, and the command that changes it.
+    asked for beside what it used, and the command that changes it: `pyrt update`, or where that
+    cannot enforce it, `pyrt run --limits best` for a new one.
     """
 
     container: Annotated[str, Argument(metavar="CONTAINER", help="Name or ID")]
@@ -56,16 +57,32 @@ class Advise(Verb):
             raise NotFound("advise", record.name, reason)
         found = advice.advise(rows, ended, asked(record))
         flags = advice.flags(found)
+        wanted = {
+            flag.removeprefix("--").replace("-", "_"): text
+            for flag, text in zip(flags[::2], flags[1::2], strict=True)
+        }
+        lost = limits.out_of_reach(record, wanted)
+        if lost:
+            # A new container is held by whatever there is here instead.
+            image = record.config.rootfs or record.config.image
+            rootfs = ["--rootfs"] if record.config.rootfs else []
+            command = ["pyrt", "run", "--limits", "best", *flags, *rootfs, image]
+        else:
+            command = ["pyrt", "update", *flags, record.name] if flags else []
         if self.format == "json":
             output.line(
-                output.indented(document(record, found, seconds, len(ended), flags), "    ")
+                output.indented(document(record, found, seconds, len(ended), command, lost), "    ")
             )
             return 0
         output.line(output.table([COLUMNS, *(texts(entry) for entry in found)]))
         age = describe_duration(seconds * 1_000_000_000)
-        output.line(f"\nfrom {age} of history and {len(ended)} receipts")
-        command = f"pyrt update {' '.join(flags)} {record.name}"
-        output.line(command if flags else "what it has is what it needs")
+        output.line(f"\nfrom {age} of history and {len(ended)} receipt{'s' * (len(ended) != 1)}")
+        for why in dict.fromkeys(entry["why"] for entry in lost):
+            names = " and ".join(entry["flag"] for entry in lost if entry["why"] == why)
+            output.line(f"pyrt update cannot set {names}: {why}")
+        for fix in dict.fromkeys(entry["fix"] for entry in lost if entry["fix"]):
+            output.line(f"to have it enforced: {fix}")
+        output.line(" ".join(command) if command else "what it has is what it needs")
         return 0
 
 
@@ -99,9 +116,14 @@ def texts(entry: Advice) -> list[str]:
 
 
 def document(
-    record: Record, found: list[Advice], seconds: int, count: int, flags: list[str]
+    record: Record,
+    found: list[Advice],
+    seconds: int,
+    count: int,
+    command: list[str],
+    lost: list[dict[str, Any]],
 ) -> dict[str, Any]:
-    """The same for programs: bytes, CPUs and tasks."""
+    """The same for programs: bytes, CPUs and tasks; and why the command is not `update`."""
     names = ("asked", "p50", "p99", "peak", "proposed", "why")
     return {
         "id": record.id,
@@ -109,5 +131,6 @@ def document(
         "seconds": seconds,
         "receipts": count,
         "advice": {entry.flag: {name: getattr(entry, name) for name in names} for entry in found},
-        "command": ["pyrt", "update", *flags, record.name] if flags else [],
+        "command": command,
+        "unavailable": {entry["flag"]: entry["why"] for entry in lost},
     }

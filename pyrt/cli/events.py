@@ -53,7 +53,11 @@ class Events(Verb):
             follow=self.stream,
         )
         for event in filter(matches, events):
-            output.line(self.show(event))
+            text = self.show(event)
+            try:
+                output.line(text)
+            except BrokenPipeError:
+                break  # whoever reads has seen enough
         return 0
 
     def show(self, event: dict[str, Any]) -> str:

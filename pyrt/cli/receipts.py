@@ -22,8 +22,8 @@ HEADER = ("CONTAINER ID", "NAME", "IMAGE", "ENDED", "EXIT", "WALL", "CPU", "PEAK
 class Receipts(Verb):
     """Show what containers that have ended used
 
-    Every container leaves a receipt, however short it lived, also with --rm. With CONTAINER all its
-    numbers are shown, each with its source.
+    Every container leaves a receipt, however short it lived, also with --rm. With CONTAINER all
+    numbers of that, or of the last that had its name, are shown, each with its source.
     """
 
     container: Annotated[str, Argument(metavar="[CONTAINER]", help="Name or ID")] = ""

@@ -6,12 +6,12 @@ import os
 import sys
 import time
 
-from pyrt.accounting import recent
 from pyrt.cli import output, selection
 from pyrt.cli.receipt import decimal
 from pyrt.cli.stop import is_running
 from pyrt.cli.verb import Verb
 from pyrt.engine import records, usage
+from pyrt.engine.clock import now
 from pyrt.errors import Conflict, InvalidSpec
 
 TYPE_CHECKING = False
@@ -38,6 +38,16 @@ COLUMNS = {
     "AVG CPU %": "AVGCPU",
     "WAITING CPU/MEM/IO": "Pressure",
 }
+
+TITLES = {name: title for title, name in COLUMNS.items()} | {
+    "PIDS": "PIDS",
+    "CPU": "CPU %",
+    "Up": "CPU TIME",
+    "UpTime": "CPU TIME",
+    "AvgCPU": "AVG CPU %",
+    "MemUsageBytes": "MEM USAGE / LIMIT",
+}
+"""Above the columns of a template, by field."""
 
 CLEAR = "\x1b[H\x1b[2J"
 
@@ -85,7 +95,7 @@ class Stats(Verb):
                 used = usage.compare(before.get(look.record.id), look, limit)
                 if look.record.id not in before:
                     # Nobody waits for a second look: the monitor had one.
-                    used |= recent.rates(look.record.bundle, time.time(), limit)
+                    used |= usage.recent_rates(look.record, limit)
                 rows.append(self.row(look, used))
             earlier, shared = shared, usage.Reconciliation(looks)
             self.show(rows, watcher, shared.remainders(earlier) if earlier else {})
@@ -119,10 +129,10 @@ class Stats(Verb):
             fields = [{key: row[key] for key in row if key.islower()} for row in rows]
             output.line(output.indented(fields, "    "))
             return
-        if self.format:
+        if self.format.strip() not in ("", "table"):
             from pyrt.cli import template
 
-            lines = template.render_rows(self.format, rows)
+            lines = template.render_rows(self.format, rows, titles=TITLES)
         else:
             lines = output.table(
                 [list(COLUMNS), *([row[name] for name in COLUMNS.values()] for row in rows)]
@@ -177,7 +187,8 @@ class Stats(Verb):
             "CPUTime": time_text,
             "AVGCPU": average,
             "Pressure": pressure,
-        }
+        } | podman_numbers(look, used)
+        texts |= {"PIDS": texts["PIDs"], "Up": time_text, "UpTime": time_text}
         fields = {
             "id": id,
             "name": record.name,
@@ -192,3 +203,33 @@ class Stats(Verb):
             "usage": {name: measure.to_dict() for name, measure in look.values.items()},
         }
         return texts | fields
+
+
+def podman_numbers(look: usage.Look, used: dict[str, Any]) -> dict[str, Any]:
+    """podman's fields that are plain numbers: bytes, nanoseconds, percent of a CPU."""
+    cpu_ns = used["cpu_time_usec"] * 1000
+    system_usec = look.number("cpu_system_usec")
+    sizes = (used["memory_bytes"], used["memory_limit_bytes"])
+    return {
+        "CPU": used["cpu_percent"],
+        "AvgCPU": used["cpu_average_percent"],
+        "CPUNano": cpu_ns,
+        "Duration": cpu_ns,
+        "CPUSystemNano": None if system_usec is None else system_usec * 1000,
+        "SystemNano": now(),
+        "MemLimit": used["memory_limit_bytes"],
+        "MemUsageBytes": " / ".join(binary(size) for size in sizes),
+        "NetInput": used["network_receive_bytes"],
+        "NetOutput": used["network_transmit_bytes"],
+        "BlockInput": used["io_read_bytes"],
+        "BlockOutput": used["io_write_bytes"],
+    }
+
+
+def binary(size_bytes: float) -> str:
+    """`1.7MiB`: powers of 1024, as podman's MemUsageBytes."""
+    for prefix in ("", "Ki", "Mi", "Gi", "Ti"):
+        if size_bytes < 1024 or prefix == "Ti":
+            break
+        size_bytes /= 1024
+    return f"{size_bytes:.4g}{prefix}B"

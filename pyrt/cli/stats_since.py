@@ -63,10 +63,11 @@ def show(engine: Engine, names: list[str], since: str, format: str, is_whole: bo
         for record in found
         for row in ring.merge(history[record.id], span(history[record.id]))
     ]
-    if format:
+    if format.strip() not in ("", "table"):
         from pyrt.cli import template
 
-        output.line("\n".join(template.render_rows(format, rows)))
+        titles = {name: title for title, name in COLUMNS.items() if title}
+        output.line("\n".join(template.render_rows(format, rows, titles=titles)))
     else:
         table = [list(COLUMNS), *([row[name] for name in COLUMNS.values()] for row in rows)]
         output.line(output.table(table))

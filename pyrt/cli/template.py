@@ -78,7 +78,12 @@ def title(node: Pipeline | Branch, titles: Mapping[str, str]) -> str:
     name = names[0].rpartition(".")[2] if names else ""
     if name in titles:
         return titles[name]
-    return "".join(f" {char}" if char.isupper() else char for char in name).strip().upper()
+    # Two capitals belong together, unless a word begins with the second: NetIO, CPUPerc.
+    text = ""
+    for before, char, after in zip(f" {name}", name, f"{name[1:]} ", strict=False):
+        begins = char.isupper() and (not before.isupper() or after.islower())
+        text += f" {char}" if begins else char
+    return text.strip().upper()
 
 
 def parse(template: str) -> list[Node]:

@@ -142,7 +142,7 @@ class Board:
             used = usage.compare(self.before.get(id), look, limit)
             if id not in self.cpu:
                 self.remember(look.record)
-                used |= recent.rates(look.record.bundle, time.time(), limit)
+                used |= usage.recent_rates(look.record, limit)
             used |= {"id": id, "name": look.record.name}
             for points, value in ((self.cpu, "cpu_percent"), (self.memory, "memory_bytes")):
                 points[id] = [*points[id], used[value]][-POINTS:]

@@ -27,17 +27,30 @@ def read(
     """Events from `since` up to `until` (nanoseconds; 0: no limit), in the order of telling.
 
     With `from_start` false only those that are told from now on. With `follow` there is no end but
-    `until`. What a full disk or a crash has cut short is left out.
+    `until`. What a full disk or a crash has cut short, and what is no event, is left out.
     """
     for line in read_lines(layout.events(), from_start, follow, until):
         try:
             event = native.loads(line)
         except InvalidSpec:
             continue
+        if not is_event(event):
+            continue
         if until and event["time"] > until:
             return
         if event["time"] >= since:
             yield event
+
+
+def is_event(document: Any) -> bool:
+    """Whether it has what every event has, of the right kind."""
+    return (
+        isinstance(document, dict)
+        and isinstance(document.get("time"), int)
+        and all(isinstance(document.get(name), str) for name in ("type", "status", "id", "name"))
+        and isinstance(document.get("image", ""), str)
+        and isinstance(document.get("attributes") or {}, dict)
+    )
 
 
 def read_lines(path: str, from_start: bool, follow: bool, until: int) -> Iterator[bytes]:
@@ -114,7 +127,7 @@ def is_image(event: dict[str, Any], wanted: str) -> bool:
     if event["type"] == "image":
         names = (event["name"], event["id"].removeprefix("sha256:"))
     else:
-        names = (event["image"], "")
+        names = (event.get("image", ""), "")
     return any(
         name == wanted or name.rpartition(":")[0] == wanted or (id_ and name.startswith(wanted))
         for name, id_ in zip(names, (False, True), strict=True)

@@ -135,6 +135,14 @@ def update(record: Record, asked: dict[str, Any], policy: str) -> None:
         files.unlock(lock)
 
 
+def out_of_reach(record: Record, wanted: dict[str, str]) -> list[dict[str, Any]]:
+    """Those of these limits, as `resources.resolve` tells of them, that `update` could not set."""
+    host = Host(is_birth=False)
+    find_controllers(record.config, host)
+    resolved = resources.resolve(wanted, record.config, host)
+    return [entry for entry in resolved if entry["mechanism"] == instead.UNAVAILABLE]
+
+
 def find_controllers(config: ContainerConfig, host: Host) -> None:
     """Tell policy which controllers a container's cgroup gets here, or why it has none."""
     host.oom_score_adj = int(read_text("/proc/self/oom_score_adj").strip() or 0)

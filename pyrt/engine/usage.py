@@ -10,8 +10,9 @@ import os
 import time
 
 from pyrt import native
+from pyrt.accounting import recent
 from pyrt.engine import stats
-from pyrt.engine.clock import now, parse_rfc3339
+from pyrt.engine.clock import SECOND, now, parse_rfc3339
 from pyrt.engine.host import read_text
 from pyrt.engine.stats import Measure
 
@@ -131,6 +132,12 @@ def cpu_limit(directory: str) -> float | None:
     """How many CPUs cpu.max allows; None for no limit."""
     quota, _, period = read_text(f"{directory}/cpu.max").strip().partition(" ")
     return int(quota) / int(period) if directory and quota.isdigit() and period else None
+
+
+def recent_rates(record: Record, limit: float | None) -> dict[str, float]:
+    """What the history tells of the last seconds of this life, by `compare`'s names."""
+    since = parse_rfc3339(record.started_at) / SECOND
+    return recent.rates(record.bundle, time.time(), limit, since=since)
 
 
 def compare(before: Look | None, after: Look, limit: float | None) -> dict[str, Any]:

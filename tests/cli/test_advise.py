@@ -11,6 +11,7 @@ from typing import Any
 
 from pyrt.accounting import ring
 
+IMAGE = "localhost/demo:latest"
 MIB = 1 << 20
 
 
@@ -44,9 +45,14 @@ def test_a_limit_is_proposed_with_its_command(pyrt: Any) -> None:
     rows = [{"cpu_usage_usec": 1_024_000, "memory_peak_bytes": 100 * MIB, "pids_current": 3}] * 30
     write_history(pyrt, "roomy", rows)
     out = pyrt.ok("advise", "roomy")
-    assert "pyrt update --memory 128m --cpus 0.3 --pids-limit 32 roomy" in out
     told = json.loads(pyrt.ok("advise", "--format", "json", "roomy"))
-    assert told["command"][:2] == ["pyrt", "update"]
+    limits = "--memory 128m --cpus 0.3 --pids-limit 32"
+    commands = (f"pyrt update {limits} roomy", f"pyrt run --limits best {limits} {IMAGE}")
+    assert out.splitlines()[-1] == commands[bool(told["unavailable"])]
+    assert told["command"] == out.splitlines()[-1].split()
+    assert out.count("0 receipts") == 1
+    # What is proposed can be done, whatever this machine has.
+    pyrt.ok(*told["command"][1:])
     assert told["advice"]["--cpus"] | {"why": ""} == {
         "asked": 4, "p50": 0.2048, "p99": 0.2048, "peak": 0.2048, "proposed": 0.3, "why": "",
     }  # fmt: skip
@@ -59,3 +65,13 @@ def test_a_minute_is_the_least(pyrt: Any) -> None:
     assert refused.code == 125 and "seconds" in refused.err
     assert pyrt("advise", "nobody").code == 125
     assert pyrt("advise", "--format", "yaml", "hasty").code == 125
+
+
+def test_without_a_cgroup_no_update_is_proposed(pyrt: Any) -> None:
+    pyrt.ok("run", "--name", "bare", "--network", "none", "--cgroups=disabled", "demo", "true")
+    write_history(pyrt, "bare", [{"memory_peak_bytes": MIB}] * 30)
+    out = pyrt.ok("advise", "bare")
+    assert "pyrt update cannot set --memory: the container has no cgroup" in out
+    assert out.splitlines()[-1] == f"pyrt run --limits best --memory 16m {IMAGE}"
+    assert "and 1 receipt\n" in out and "the least that is proposed" in out
+    pyrt.ok(*out.splitlines()[-1].split()[1:])

@@ -135,3 +135,12 @@ def test_a_cut_line_hides_no_other_and_the_file_is_put_away_when_full(fresh_pyrt
     assert path.stat().st_size < size * 3
     assert path.with_name("events.1").stat().st_size <= (1 << 20) + size
     assert statuses(pyrt, "two") == statuses(pyrt, "three")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(pyrt: Any) -> None:
+    pyrt.ok("run", "--rm", "--network", "none", "demo", "true")
+    reading, writing = os.pipe()
+    os.close(reading)
+    events = pyrt.start("events", "--stream=false", stdout=writing)
+    os.close(writing)
+    assert events.wait(timeout=10) == 0

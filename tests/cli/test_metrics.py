@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import os
 import re
 import signal
 import socket
 import stat
+import struct
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as parse_prometheus
 
 from pyrt.accounting.exposition import Family, Sample, render
-from pyrt.accounting.server import parse_listen
+from pyrt.accounting.server import CLIENTS, parse_listen
 from pyrt.errors import InvalidSpec
 
 Samples = dict[str, list[Any]]
@@ -146,6 +148,57 @@ def test_the_loopback_is_served_and_no_other_address(pyrt: Any, box: str) -> Non
             assert kind.startswith("text/plain; version=0.0.4")
             assert samples(parse_prometheus(text))["container_threads"]
         connection.close()
+
+
+def test_only_a_socket_that_nobody_serves_is_taken_over(pyrt: Any) -> None:
+    directory = pyrt.root / "taken"
+    directory.mkdir()
+    (directory / "file").write_text("precious")
+    (directory / "link").symlink_to("file")
+    (directory / "directory").mkdir()
+    for name in ("file", "link", "directory"):
+        path = directory / name
+        refused = pyrt("metrics", "--listen", f"unix:{path}")
+        assert refused.code == 125
+        assert refused.err == f"Error: --listen {path}: exists and is no socket\n"
+    assert (directory / "file").read_text() == "precious"
+    assert (directory / "link").is_symlink() and (directory / "directory").is_dir()
+    packets = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    packets.bind(str(directory / "packets"))
+    for path in (directory / "packets", "/nope/x.sock"):
+        refused = pyrt("metrics", "--listen", f"unix:{path}")
+        assert refused.code == 125 and refused.err.startswith(f"Error: --listen {path}: ")
+    packets.close()
+    assert (directory / "packets").is_socket()
+
+
+def test_nobody_holds_up_another_and_none_leaves_a_trace(pyrt: Any) -> None:
+    process, where = serve(pyrt, "127.0.0.1:0")
+    host, _, port = where.rpartition(":")
+
+    def ask() -> int:
+        connection = http.client.HTTPConnection(host, int(port), timeout=1)
+        connection.request("GET", "/metrics")
+        status = connection.getresponse().status
+        connection.close()
+        return status
+
+    # Each would be waited for in its turn; and there are more than may be there at once.
+    idle = [socket.create_connection((host, int(port))) for _ in range(CLIENTS + 3)]
+    assert ask() == 200
+    for data in (b"", b"GET / HTTP/1.0\r\n\r\n", b"GET /" + b"x" * 70_000 + b" HTTP/1.0\r\n\r\n"):
+        for client in (idle.pop(), socket.create_connection((host, int(port)))):
+            # Closed with a reset.
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            with contextlib.suppress(ConnectionError):
+                client.sendall(data)
+            client.close()
+    assert ask() == 200
+    for client in idle:
+        client.close()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=10) == 130
+    assert process.stderr.read() == b""
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -231,3 +232,27 @@ def test_a_cgroup_that_is_no_more_tells_nothing(pyrt: Any) -> None:
     assert set(meter.sample(full=True)[0]) == {None}
     with pytest.raises(_core.CoreError):
         _core.Meter([str(cgroup)])
+
+
+def test_podmans_placeholders_are_known(pyrt: Any) -> None:
+    start(pyrt, "box", "demo", "sleep", "100")
+    numbers = (
+        "PIDS CPU AvgCPU CPUNano SystemNano Duration MemLimit BlockInput BlockOutput NetInput "
+        "NetOutput"
+    ).split()
+    texts = ["Up", "UpTime", "CPUSystemNano", "MemUsageBytes"]
+    form = "|".join(f"{{{{.{name}}}}}" for name in (*numbers, *texts))
+    told = pyrt.ok("stats", "--no-stream", "--format", form, "box").split("|")
+    named = dict(zip((*numbers, *texts), told, strict=True))
+    for name in numbers:
+        assert float(named[name].lstrip("~")) >= 0, (name, named)
+    assert named["CPUNano"] == named["Duration"]
+    assert abs(int(named["SystemNano"]) / 1e9 - time.time()) < 3600
+    assert named["Up"] == named["UpTime"] and named["Up"].endswith("s")
+    assert "iB / " in named["MemUsageBytes"]
+    form = "table {{.ID}}\\t{{.PIDS}}\\t{{.PIDs}}\\t{{.CPUPerc}}\\t{{.NetIO}}\\t{{.UpTime}}"
+    table = pyrt.ok("stats", "--no-stream", "--format", form, "box")
+    columns = ["ID", "PIDS", "PIDS", "CPU %", "NET IO", "CPU TIME"]
+    assert re.split("  +", table.splitlines()[0]) == columns
+    plain = pyrt.ok("stats", "--no-stream", "--format", "table", "box").splitlines()
+    assert plain[0].startswith("ID ") and "MEM USAGE / LIMIT" in plain[0] and len(plain) == 2

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,18 @@ HEAD = "| number |"
 WORLDS = ("all controllers", "no controllers", "no cgroup", "no cgroup, `--init`")
 
 
+TABLE = re.compile(rf"^{re.escape(HEAD)}.*(?:\n\|.*)*", re.M)
+"""The head and what follows it line by line; the document has other tables."""
+
+
 def read_table() -> dict[str, dict[str, str]]:
     """World to number to what is told of it."""
-    lines = [line for line in DOCUMENT.read_text().splitlines() if line.startswith("|")]
-    start = next(at for at, line in enumerate(lines) if line.startswith(HEAD))
-    worlds = [cell.strip() for cell in lines[start].strip("|").split("|")][1:]
+    found = TABLE.search(DOCUMENT.read_text())
+    assert found, f"no table in {DOCUMENT}"
+    head, _, *lines = found[0].splitlines()
+    worlds = [cell.strip() for cell in head.strip("|").split("|")][1:]
     table: dict[str, dict[str, str]] = {world: {} for world in worlds}
-    for line in lines[start + 2 :]:
+    for line in lines:
         name, *cells = [cell.strip() for cell in line.strip("|").split("|")]
         for world, cell in zip(worlds, cells, strict=True):
             table[world][name.strip("`")] = cell
@@ -42,9 +48,7 @@ def write_table(table: dict[str, dict[str, str]]) -> None:
         f"| `{name}` | {' | '.join(column.get(name, '') for column in table.values())} |"
         for name in names
     ]
-    text = DOCUMENT.read_text()
-    table_text = re.compile(re.escape(HEAD) + r".*?(?=\n\n|\Z)", re.S)
-    DOCUMENT.write_text(table_text.sub(lambda _: "\n".join(rows), text))
+    DOCUMENT.write_text(TABLE.sub(lambda _: "\n".join(rows), DOCUMENT.read_text()))
 
 
 def tell(usage: dict[str, Any]) -> dict[str, str]:
@@ -97,3 +101,17 @@ def test_every_world_is_in_the_table() -> None:
     table = read_table()
     assert tuple(table) == WORLDS
     assert len({tuple(column) for column in table.values()}) == 1, "the same numbers in each"
+
+
+def test_the_rest_of_the_document_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = DOCUMENT.read_text()
+    copy = tmp_path / DOCUMENT.name
+    copy.write_text(text)
+    monkeypatch.setattr(sys.modules[__name__], "DOCUMENT", copy)
+    write_table(read_table())
+    assert copy.read_text() == text
+    write_table(read_table() | {"no cgroup": {"wall_usec": "another"}})
+    assert read_table()["no cgroup"] == {"wall_usec": "another"} | {
+        name: "" for name in read_table()["no controllers"] if name != "wall_usec"
+    }
+    assert text.partition("\n## ")[2] in copy.read_text()

@@ -9,13 +9,12 @@ use crate::error::{At, Result};
 use crate::paths::write_all;
 
 /// Appends whole lines. A file that would grow beyond `max_size_bytes` becomes `<path>.1`, in the place of the one before, so
-/// that both have a bound.
+/// that both have a bound. What a crash has left without an end gets one, so that it spoils no line but itself.
 ///
 /// # Errors
 /// `kernel`.
 pub fn append(path: &Path, max_size_bytes: u64, lines: &[u8]) -> Result<()> {
-    let flags =
-        OFlags::WRONLY | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::APPEND | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     loop {
         let file = rustix::fs::open(path, flags, Mode::from_raw_mode(0o600)).at("open", path)?;
         rustix::fs::flock(&file, FlockOperation::LockExclusive).at("lock", path)?;
@@ -33,7 +32,13 @@ pub fn append(path: &Path, max_size_bytes: u64, lines: &[u8]) -> Result<()> {
             rustix::fs::rename(path, &old).at("rotate", path)?;
             continue;
         }
-        let written = write_all(&file, lines).at("write", path);
+        let mut last = [b'\n'];
+        if size > 0 {
+            rustix::io::pread(&file, &mut last, size - 1).at("read", path)?;
+        }
+        let end: &[u8] = if last == [b'\n'] { b"" } else { b"\n" };
+        let written =
+            write_all(&file, end).and_then(|()| write_all(&file, lines)).at("write", path);
         if written.is_err() {
             // Half a line would spoil the next one; a disk too full for the rest lets itself be cut.
             let _ = rustix::fs::ftruncate(&file, size);
@@ -60,5 +65,16 @@ mod tests {
             ("line 8\nline 9\n", "line 6\nline 7\n")
         );
         std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_torn_line_spoils_no_other() {
+        let path = std::env::temp_dir().join(format!("pyrt-torn-{}", std::process::id()));
+        std::fs::write(&path, "whole\nto").unwrap();
+        append(&path, 100, b"next\n").unwrap();
+        append(&path, 100, b"last\n").unwrap();
+        let read = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(read, "whole\nto\nnext\nlast\n");
+        std::fs::remove_file(&path).unwrap();
     }
 }

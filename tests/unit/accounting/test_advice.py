@@ -88,3 +88,12 @@ def test_no_limit_is_below_what_was_used(peaks: list[int], asked: int) -> None:
 @pytest.mark.parametrize(("share", "expected"), [(0, 1), (0.5, 2), (0.75, 3), (0.99, 4), (1, 4)])
 def test_quantiles_are_values(share: float, expected: int) -> None:
     assert advice.quantile([4, 1, 3, 2], share) == expected
+
+
+def test_the_least_is_said_to_be_what_decides() -> None:
+    little = advice.advise([row(memory_peak_bytes=MIB, cpu_usage_usec=9, pids_current=1)], [], {})
+    assert [(found.proposed, found.why) for found in little] == [
+        (16 * MIB, advice.LEAST), (0.1, advice.LEAST), (32, advice.LEAST),
+    ]  # fmt: skip
+    assert memory([row(memory_peak_bytes=0)]).proposed == 16 * MIB
+    assert memory([row(memory_peak_bytes=14 * MIB)]).why != advice.LEAST

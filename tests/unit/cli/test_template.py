@@ -91,5 +91,8 @@ def test_table_has_a_header_and_columns() -> None:
     assert render_rows("table {{.ID}} {{.CreatedAt}}", rows, titles=titles) == [
         "IMAGE ID     CREATED AT\n1            now\n22222222222  then"
     ]
+    assert render_rows("table {{.PIDS}}\\t{{.NetIO}}\\t{{.CPUPercOfHost}}", []) == [
+        "PIDS        NET IO      CPU PERC OF HOST"
+    ]
     assert render_rows("table {{.ID}}", []) == ["CONTAINER ID"]
     assert render_rows("{{.ID}}", []) == []
