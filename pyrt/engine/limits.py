@@ -7,10 +7,10 @@ import stat
 
 from pyrt import files, native
 from pyrt.engine import cgroup, stats
-from pyrt.engine.host import read_text
+from pyrt.engine.host import probe, read_text
 from pyrt.errors import Denied, InvalidSpec, NotFound, Unsupported
 from pyrt.spec import instead, resources
-from pyrt.spec.config import ContainerConfig, Host
+from pyrt.spec.config import ContainerConfig
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyrt.engine.records import Record
+    from pyrt.spec.config import Host
 
 DELEGATE = (
     "sudo mkdir -p /etc/systemd/system/user@.service.d && "
@@ -66,7 +67,7 @@ def settle(config: ContainerConfig, host: Host) -> None:
     that can be enforced `config.resources`.
 
     Raises Denied, with the table of all, if one cannot be and `--limits` is strict; InvalidSpec for
-    what no machine can do.
+    what no host can do.
     """
     if not config.limits:
         return
@@ -98,8 +99,9 @@ def settle(config: ContainerConfig, host: Host) -> None:
         config.task_limit = {"uid": uid, "tasks": int(config.limits["pids_limit"])}
 
 
-def update(record: Record, asked: dict[str, Any], policy: str) -> None:
-    """Change limits of a container: at once if it runs, and for its next start.
+def update(record: Record, asked: dict[str, Any], policy: str) -> list[dict[str, Any]]:
+    """Change limits of a container: at once if it runs, and for its next start. What becomes of
+    each.
 
     Raises as `settle`; the old limits are in force then.
     """
@@ -111,14 +113,17 @@ def update(record: Record, asked: dict[str, Any], policy: str) -> None:
     try:
         now = records.find(layout, id)
         config = now.config
+        check_fixed(config, asked)
         if "memory_swap" in asked and "memory" in config.limits:
             asked = {"memory": config.limits["memory"], **asked}
         changes = ContainerConfig.from_dict(config.to_dict() | {"limits": asked})
         changes.limits_policy = policy
         # What is not by its cgroup, as the namespace that counts tasks, is settled at its birth.
-        settle(changes, Host(is_birth=False))
+        machine = probe(layout, config.network)
+        machine.is_birth = False
+        settle(changes, machine)
         config.limits = {**config.limits, **asked}
-        changed = {entry["flag"] for entry in changes.limits_resolved}
+        changed = set(map(resources.flag_of, asked))
         kept = [entry for entry in config.limits_resolved if entry["flag"] not in changed]
         config.limits_resolved = kept + changes.limits_resolved
         for kind, values in changes.resources.items():
@@ -131,8 +136,25 @@ def update(record: Record, asked: dict[str, Any], policy: str) -> None:
         document["linux"]["resources"] = config.resources
         files.write_whole(f"{now.bundle}/config.json", native.dumps(document))
         files.write_whole(f"{now.bundle}/container.json", native.dumps(config.to_dict()))
+        return changes.limits_resolved
     finally:
         files.unlock(lock)
+
+
+def check_fixed(config: ContainerConfig, asked: dict[str, Any]) -> None:
+    """Whether only limits of its cgroup are to be changed. Raises Denied naming another, whatever
+    `--limits` says: the container would stay limited as it is.
+    """
+    for entry in config.limits_resolved:
+        name = entry["flag"].removeprefix("--").replace("-", "_")
+        if name in asked and entry["source"] in instead.FIXED:
+            raise Denied(
+                entry["flag"],
+                str(asked[name]),
+                f"cannot be enforced: {entry['source']} holds {entry['requested']} for as long as "
+                "the container exists",
+                hint="make the container anew",
+            )
 
 
 def find_controllers(config: ContainerConfig, host: Host) -> None:

@@ -157,6 +157,31 @@ def test_an_update_that_cannot_be_changes_nothing(pyrt: Any) -> None:
     pyrt.ok("rm", "-f", "fixed")
 
 
+@pytest.mark.parametrize("limit", ["-1", "0", "20"])
+@pytest.mark.parametrize("policy", ["strict", "best", "report"])
+def test_the_limit_of_a_birth_is_not_taken_away(pyrt: Any, limit: str, policy: str) -> None:
+    pyrt.ok("create", "--name", "born", "--network", "none", "--cgroups=disabled", "--pids-limit",
+            "4", "demo", "true")  # fmt: skip
+    done = pyrt("update", f"--limits={policy}", "--pids-limit", limit, "born")
+    assert (done.code, done.out) == (125, ""), done
+    assert f"--pids-limit {limit}: cannot be enforced: RLIMIT_NPROC" in done.err
+    config = pyrt("inspect", "born").json[0]["HostConfig"]
+    assert [entry["requested"] for entry in config["Limits"]] == ["4"]
+    pyrt.ok("rm", "-f", "born")
+
+
+def test_an_update_says_what_a_birth_could(pyrt: Any) -> None:
+    pyrt.ok("create", "--name", "free", "--network", "none", "--cgroups=disabled", "demo", "true")
+    done = pyrt("update", "--pids-limit", "7", "free")
+    assert done.code == 125 and "only from the container's making" in done.err, done
+    assert "hint: make the container anew" in done.err
+    done = pyrt("update", "--limits=best", "-m", "64m", "free")
+    assert done.code == 0 and "Warning: --memory 64m is not enforced" in done.err, done
+    done = pyrt("update", "--limits=report", "-m", "64m", "free")
+    assert done.code == 0 and "ENFORCED BY" in done.err, done
+    pyrt.ok("rm", "-f", "free")
+
+
 def verified(pyrt: Any, name: str) -> dict[str, tuple[str, str]]:
     """Flag to mechanism and what the kernel says."""
     limits = pyrt("inspect", name).json[0]["HostConfig"]["Limits"]
