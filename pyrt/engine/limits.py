@@ -83,7 +83,7 @@ def settle(config: ContainerConfig, host: Host) -> None:
             f"cannot be enforced: {first['why']}",
             hint=first["fix"] or "give --limits=best to run without it",
         )
-        error.details = table(resolved) if len(resolved) > 1 else ""
+        error.details = table(resolved)
         raise error
     config.limits_resolved = resolved
     kept = resources.of_cgroups(config.limits, resolved)
@@ -92,11 +92,26 @@ def settle(config: ContainerConfig, host: Host) -> None:
         # podman-run(1), --memory-swap: double the memory, if it is not said.
         config.resources["memory"]["swap"] = 2 * config.resources["memory"]["limit"]
     config.instead = instead.build(resolved)
+    if "affinity" in config.instead:
+        check_processors(config.instead["affinity"])
     config.task_limit = {}
     if any(entry["source"] == instead.TASK_LIMIT for entry in resolved):
         # Nobody else runs as it: one of some 65536, chosen anew for each container.
         uid = 1 + int.from_bytes(os.urandom(4)) % (host.uid_count - 1)
         config.task_limit = {"uid": uid, "tasks": int(config.limits["pids_limit"])}
+
+
+def check_processors(text: str) -> None:
+    """Whether some of `--cpuset-cpus` are there: sched_setaffinity(2) passes over others. Raises
+    InvalidSpec.
+    """
+    online = read_text("/sys/devices/system/cpu/online").strip()
+    if online and not any(
+        first <= there and here <= last
+        for here, there in resources.ranges(online)
+        for first, last in resources.ranges(text)
+    ):
+        raise InvalidSpec("--cpuset-cpus", text, f"none of these is here, which has {online}")
 
 
 def update(record: Record, asked: dict[str, Any], policy: str) -> list[dict[str, Any]]:
@@ -255,11 +270,8 @@ def table(resolved: list[dict[str, Any]]) -> str:
     """What became of each limit, one a line."""
     rows = [("LIMIT", "REQUESTED", "ENFORCED BY", "WHY NOT")]
     rows += [(entry["flag"], entry["requested"], shown(entry), entry["why"]) for entry in resolved]
-    widths = [max(len(row[column]) for row in rows) + 2 for column in range(3)]
-    return "\n".join(
-        "".join(map(str.ljust, row[:3], widths)).rstrip() + (f"  {row[3]}" if row[3] else "")
-        for row in rows
-    )
+    widths = [*(max(len(row[column]) for row in rows) + 2 for column in range(3)), 0]
+    return "\n".join("".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
 def shown(entry: dict[str, Any]) -> str:

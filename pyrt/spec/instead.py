@@ -71,9 +71,12 @@ def limit_tasks(text: str, config: ContainerConfig, host: Host) -> dict[str, Any
     """A user namespace of its own can count a container's tasks: if there is an ID to make it with;
     and the namespace's maker is a task until the container has its first.
     """
-    if host.uid_count > 1 and config.userns != "host" and int(text) >= 2:
-        return enforced(CONTAINER, "container", TASK_LIMIT)
-    return {}
+    if host.uid_count <= 1 or config.userns == "host" or int(text) < 2:
+        return {}
+    if 0 <= host.max_nproc < int(text):
+        most = f"{host.max_nproc}, this user's hard limit of processes"
+        return {"why": f"without a controller it cannot be above {most}"}
+    return enforced(CONTAINER, "container", TASK_LIMIT)
 
 
 def weigh(text: str, config: ContainerConfig, host: Host) -> dict[str, Any]:

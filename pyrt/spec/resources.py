@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 PERIOD_USEC = 100_000
 """The kernel's own period of cpu.max."""
 
+MOST_TASKS = 1 << 22
+"""No kernel has more (PID_MAX_LIMIT), nor takes a greater limit."""
+
 NUMBERS = {
     "cpu_shares": ("cpu", "shares", 2, 262144),
     "cpu_period": ("cpu", "period", 1000, 1_000_000),
@@ -89,6 +92,7 @@ def numbers(limits: Mapping[str, Any]) -> Iterator[tuple[str, str, object]]:
             yield kind, field, value
     if text := limits.get("pids_limit"):
         pids = parse_number("--pids-limit", str(text))
+        check_range("--pids-limit", pids, -1, MOST_TASKS)
         yield "pids", "limit", pids if pids > 0 else -1
 
 
@@ -163,12 +167,19 @@ def parse_cpus(text: str) -> int:
 
 def parse_set(flag: str, text: str) -> str:
     """`0-3,7`."""
-    if not all(
-        part and all(number.isdecimal() for number in part.split("-")) and part.count("-") < 2
-        for part in text.split(",")
-    ):
+    try:
+        is_list = all(0 <= first <= last for first, last in ranges(text))
+    except ValueError:
+        is_list = False
+    if not is_list or set(text) - set("0123456789-,"):
         raise InvalidSpec(flag, text, "not a list as 0-3,7")
     return text
+
+
+def ranges(text: str) -> list[tuple[int, int]]:
+    """The first and the last of each part of `0-3,7`. Raises ValueError."""
+    parts = (part.partition("-") for part in text.split(","))
+    return [(int(first), int(last if dash else first)) for first, dash, last in parts]
 
 
 def parse_rate(flag: str, text: str, locate: Locate) -> dict[str, int]:

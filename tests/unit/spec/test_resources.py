@@ -88,6 +88,7 @@ def test_without_one_there_is_sometimes_something_else() -> None:
     [
         ("pids_limit", "1", {}, {}),
         ("pids_limit", "9", {"uid_count": 1}, {}),
+        ("pids_limit", "9", {"max_nproc": 8}, {}),
         ("pids_limit", "9", {}, {"userns": "host"}),
         ("cpu_shares", "2048", {"has_autogroup": True}, {}),
         ("cpu_shares", "512", {"has_autogroup": False}, {}),
