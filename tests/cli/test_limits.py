@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -24,7 +25,12 @@ WRONG = [
     ("--cpu-shares=1", "--cpu-shares 1: not between 2 and 262144"),
     ("--cpu-quota=abc", "--cpu-quota abc: not an integer"),
     ("--cpuset-cpus=0-", "--cpuset-cpus 0-: not a list"),
+    ("--cpuset-cpus=3-1", "--cpuset-cpus 3-1: not a list"),
+    ("--cpuset-cpus=0-1-2", "--cpuset-cpus 0-1-2: not a list"),
     ("--pids-limit=x", "--pids-limit x: not an integer"),
+    ("--pids-limit=-5", "--pids-limit -5: not between -1 and 4194304"),
+    ("--pids-limit=9223372036854775807", "--pids-limit 9223372036854775807: not between -1 and"),
+    ("--pids-limit=99999999999999999999", "--pids-limit 99999999999999999999: not between -1"),
     ("--blkio-weight=5", "--blkio-weight 5: not between 10 and 1000"),
     ("--device-read-bps=/dev/null:1m", "--device-read-bps /dev/null: not a block device"),
     ("--device-write-iops=/no/such:5", "--device-write-iops /no/such: No such file"),
@@ -54,6 +60,16 @@ def test_without_a_cgroup_a_limit_is_refused_with_the_fix(pyrt: Any) -> None:
     assert "hint: leave --cgroups=disabled away" in done.err
     # The table has both.
     assert "--pids-limit" in done.err and "ENFORCED BY" in done.err
+
+
+def test_one_limit_that_is_refused_is_tabled(pyrt: Any) -> None:
+    argv = ("--cgroups=disabled", "-m", "64m", "demo", "true")
+    done = pyrt("run", "--rm", "--network", "none", *argv)
+    assert done.code == 125, done
+    head, row, *_ = done.err.splitlines()
+    assert head.split()[:2] == ["LIMIT", "REQUESTED"] and row.split()[:2] == ["--memory", "64m"]
+    assert head.index("WHY NOT") == row.index("the container has no cgroup"), done.err
+    assert head.index("ENFORCED BY") == row.index("nothing"), done.err
 
 
 def test_best_goes_on_and_says_what_is_not_enforced(pyrt: Any) -> None:
@@ -124,6 +140,24 @@ def test_a_namespace_inside_does_not_get_around_the_limit(pyrt: Any) -> None:
     assert "can't fork" in done.err
 
 
+def test_no_more_tasks_than_the_user_may_have(pyrt: Any) -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    if not 0 < hard < 1 << 22:
+        pytest.skip("this user may have as many tasks as the kernel")
+    argv = ("--network", "none", "--cgroups=disabled", f"--pids-limit={hard + 1}", "demo", "true")
+    done = pyrt("run", "--rm", *argv)
+    assert done.code == 125 and f"--pids-limit {hard + 1}: cannot be enforced: " in done.err, done
+    assert f"cannot be above {hard}, this user's hard limit" in done.err
+    done = pyrt("run", "--rm", "--limits=best", *argv)
+    assert done.code == 0 and f"Warning: --pids-limit {hard + 1} is not enforced" in done.err, done
+
+
+def test_a_ulimit_above_the_limit_of_tasks_names_that(pyrt: Any) -> None:
+    argv = ("--network", "none", "--cgroups=disabled", "--ulimit", "nproc=50", "--pids-limit", "5")
+    done = pyrt("run", "--rm", *argv, "demo", "true")
+    assert done.code == 125 and "--ulimit nproc: 50 is above --pids-limit 5" in done.err, done
+
+
 def test_two_limited_containers_do_not_share_their_limit(pyrt: Any) -> None:
     for name in ("one", "two"):
         pyrt.ok(
@@ -136,6 +170,14 @@ def test_two_limited_containers_do_not_share_their_limit(pyrt: Any) -> None:
         # The parent of what is exec'd is one, too: it has joined the namespaces.
         assert pyrt.ok("exec", name, "echo", "room") == "room"
         pyrt.ok("rm", "-f", name)
+
+
+def test_an_exec_without_room_names_the_limit(pyrt: Any) -> None:
+    argv = ("--network", "none", "--cgroups=disabled", "--pids-limit", "2")
+    pyrt.ok("run", "-d", "--name", "tight", *argv, "demo", "sleep", "60")
+    done = pyrt("exec", "tight", "true")
+    assert done.code != 0 and "limit of tasks (--pids-limit) leaves no room" in done.err, done
+    pyrt.ok("rm", "-f", "tight")
 
 
 def test_create_says_what_is_not_enforced_too(pyrt: Any) -> None:
@@ -216,6 +258,9 @@ def test_processors_are_advice_without_a_controller(pyrt: Any) -> None:
     done = pyrt(*argv, "--limits=best", *show)
     assert done.code == 0 and done.out.split() == ["Cpus_allowed_list:", "0"], done
     assert "only a beginning" in done.err
+    argv = ("--cgroups=disabled", "--limits=best", "--cpuset-cpus", "9999", "demo", "true")
+    done = pyrt("run", "--rm", "--network", "none", *argv)
+    assert done.code == 125 and "--cpuset-cpus 9999: none of these is here" in done.err, done
 
 
 @pytest.mark.parametrize("ending", ["orderly", "lost"])
