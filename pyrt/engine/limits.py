@@ -10,7 +10,7 @@ from pyrt.engine import cgroup, stats
 from pyrt.engine.host import probe, read_text
 from pyrt.errors import Denied, InvalidSpec, NotFound, Unsupported
 from pyrt.spec import instead, resources
-from pyrt.spec.config import ContainerConfig
+from pyrt.spec.config import ContainerConfig, Host
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyrt.engine.records import Record
-    from pyrt.spec.config import Host
 
 DELEGATE = (
     "sudo mkdir -p /etc/systemd/system/user@.service.d && "
@@ -88,7 +87,8 @@ def settle(config: ContainerConfig, host: Host) -> None:
     config.limits_resolved = resolved
     kept = resources.of_cgroups(config.limits, resolved)
     config.resources = resources.build_resources(kept, locate)
-    if host.is_birth and "memory" in kept and "memory_swap" not in config.limits and has_swap():
+    asks_no_swap = str(config.limits.get("memory_swap", 0)) == "0"
+    if host.is_birth and "memory" in config.resources and asks_no_swap and has_swap():
         # podman-run(1), --memory-swap: double the memory, if it is not said.
         config.resources["memory"]["swap"] = 2 * config.resources["memory"]["limit"]
     config.instead = instead.build(resolved)
@@ -137,10 +137,10 @@ def update(record: Record, asked: dict[str, Any], policy: str) -> list[dict[str,
         machine = probe(layout, config.network)
         machine.is_birth = False
         settle(changes, machine)
-        config.limits = {**config.limits, **asked}
-        changed = set(map(resources.flag_of, asked))
-        kept = [entry for entry in config.limits_resolved if entry["flag"] not in changed]
-        config.limits_resolved = kept + changes.limits_resolved
+        lifted = resources.lift(config.limits_resolved, asked)
+        keep(config, asked, changes.limits_resolved)
+        for kind, values in lifted.items():
+            changes.resources[kind] = {**values, **changes.resources.get(kind, {})}
         for kind, values in changes.resources.items():
             config.resources[kind] = {**config.resources.get(kind, {}), **values}
         if now.status == "running":
@@ -154,6 +154,23 @@ def update(record: Record, asked: dict[str, Any], policy: str) -> list[dict[str,
         return changes.limits_resolved
     finally:
         files.unlock(lock)
+
+
+def keep(config: ContainerConfig, asked: dict[str, Any], resolved: list[dict[str, Any]]) -> None:
+    """Write down what is asked of the container now, beside what was and is not changed."""
+    gone = resources.lifted_files(asked)
+    flags = set(map(resources.flag_of, asked))
+    config.limits = {
+        name: text
+        for name, text in {**config.limits, **asked}.items()
+        if resources.FILES.get(name, ("",))[0] not in gone
+    }
+    kept = [
+        entry
+        for entry in config.limits_resolved
+        if entry["flag"] not in flags and entry["source"] not in gone
+    ]
+    config.limits_resolved = kept + resolved
 
 
 def check_fixed(config: ContainerConfig, asked: dict[str, Any]) -> None:
@@ -178,7 +195,12 @@ def find_controllers(config: ContainerConfig, host: Host) -> None:
     host.has_autogroup = has_autogroup(config)
     if config.cgroups == "disabled":
         host.limits_problem = "the container has no cgroup (--cgroups=disabled)"
-        host.limits_fix = "leave --cgroups=disabled away"
+        enabled = Host()
+        find_controllers(ContainerConfig(cgroup_manager=config.cgroup_manager), enabled)
+        # A cgroup that gives nothing would lead to the next refusal.
+        host.limits_fix = (
+            "leave --cgroups=disabled away" if enabled.controllers else enabled.limits_fix
+        )
         return
     place = find_place(config)
     host.limits_fix = FREE_VERSION_1 if is_version_1() else DELEGATE

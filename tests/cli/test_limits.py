@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from pyrt import native
-from pyrt.engine import cgroup
+from pyrt.engine import cgroup, limits
+from pyrt.spec.config import ContainerConfig, Host
 
 WRONG = [
     ("--memory=64x", "--memory 64x: not a size"),
@@ -57,7 +58,11 @@ def test_without_a_cgroup_a_limit_is_refused_with_the_fix(pyrt: Any) -> None:
     done = pyrt("run", "--rm", "--network", "none", *argv)
     assert (done.code, done.out) == (125, ""), done
     assert "--memory 64m: cannot be enforced: the container has no cgroup" in done.err
-    assert "hint: leave --cgroups=disabled away" in done.err
+    # The hint is what helps: with a cgroup there may be no limit, either.
+    machine = Host()
+    limits.find_controllers(ContainerConfig(), machine)
+    assert ("hint: leave --cgroups=disabled away" in done.err) == bool(machine.controllers)
+    assert f"hint: {machine.limits_fix}" in done.err or machine.controllers
     # The table has both.
     assert "--pids-limit" in done.err and "ENFORCED BY" in done.err
 
@@ -89,12 +94,40 @@ def test_report_tables_all(pyrt: Any) -> None:
     ]
 
 
-def test_no_limit_is_none(pyrt: Any) -> None:
-    """-1 asks for nothing, wherever it runs."""
-    pyrt.ok(
-        "run", "--rm", "--network", "none", "--cgroups=disabled", "--pids-limit", "-1", "demo",
-        "true",
-    )  # fmt: skip
+@pytest.mark.parametrize("by", ["--cgroups", "--cgroup-manager"])
+def test_no_cgroup_has_no_parent(pyrt: Any, by: str) -> None:
+    verb = ("run", "--rm", "--network", "none", "--cgroup-parent", "/x")
+    argv = (by, "disabled", *verb) if by == "--cgroup-manager" else (*verb, by, "disabled")
+    done = pyrt(*argv, "demo", "true")
+    assert done.code == 125, done
+    assert f"--cgroup-parent /x: cannot be set together with {by} disabled" in done.err
+
+
+def test_a_cgroup_that_was_asked_for_is_made_or_refused(pyrt: Any) -> None:
+    done = pyrt("--cgroup-manager", "cgroupfs", "run", "--rm", "--network", "none", "demo", "true")
+    if cgroup.find_parent() is not None:
+        assert done.code == 0, done
+        return
+    assert done.code == 125 and "--cgroup-manager cgroupfs: no cgroup is delegated" in done.err
+    assert pyrt.ok("ps", "-aq") == ""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--pids-limit=-1", "--pids-limit=0"),
+        ("-m", "0"),
+        ("--memory-swap=0",),
+        ("--memory-swap=-1",),
+        ("--memory-reservation=0", "--cpus=0", "--cpu-shares=0", "--blkio-weight=0"),
+        ("--cpu-quota=0", "--cpu-period=0"),
+        ("--cpu-quota=-1",),
+    ],
+    ids=" ".join,
+)
+def test_no_limit_is_none(pyrt: Any, options: tuple[str, ...]) -> None:
+    """What podman documents so asks for nothing, wherever it runs."""
+    pyrt.ok("run", "--rm", "--network", "none", "--cgroups=disabled", *options, "demo", "true")
 
 
 def test_a_container_without_a_cgroup_is_in_its_callers(pyrt: Any) -> None:
@@ -209,6 +242,7 @@ def test_the_limit_of_a_birth_is_not_taken_away(pyrt: Any, limit: str, policy: s
     assert f"--pids-limit {limit}: cannot be enforced: RLIMIT_NPROC" in done.err
     config = pyrt("inspect", "born").json[0]["HostConfig"]
     assert [entry["requested"] for entry in config["Limits"]] == ["4"]
+    assert config["PidsLimit"] == 4, "what was asked, whatever enforces it"
     pyrt.ok("rm", "-f", "born")
 
 
