@@ -214,7 +214,7 @@ def limit_fields(record: Record, config: ContainerConfig) -> dict[str, Any]:
     cpu = asked.get("cpu") or {}
     quota, period = cpu.get("quota", 0), cpu.get("period", 0)
     fields = {
-        "Memory": memory.get("limit", 0),
+        "Memory": max(memory.get("limit", 0), 0),
         "MemorySwap": memory.get("swap", 0),
         "MemoryReservation": memory.get("reservation", 0),
         "CpuShares": cpu.get("shares", 0),
