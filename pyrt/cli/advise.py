@@ -100,7 +100,7 @@ def asked(record: Record) -> dict[str, float]:
     if "cpus" in limits:
         found["cpus"] = float(limits["cpus"])
     elif "cpu_quota" in limits:
-        found["cpus"] = int(limits["cpu_quota"]) / int(limits.get("cpu_period", 100_000))
+        found["cpus"] = int(limits["cpu_quota"]) / (int(limits.get("cpu_period", 0)) or 100_000)
     if int(limits.get("pids_limit", 0)) > 0:
         found["pids"] = int(limits["pids_limit"])
     return {name: number for name, number in found.items() if number > 0}

@@ -225,23 +225,6 @@ class ContainerOptions(LimitOptions, PullOptions):
         config.image = image.names[0] if image.names else image.id
         engine.tell("pull", image, config.image)
 
-    def tell_limits(self, config: ContainerConfig) -> None:
-        """With `--limits=best` and `report`: what cannot be enforced, or the table of all."""
-        if self.limits == "strict" or not config.limits_resolved:
-            return
-        from pyrt.cli.output import complain
-        from pyrt.engine.limits import table
-
-        if self.limits == "report":
-            complain(table(config.limits_resolved))
-            return
-        for entry in config.limits_resolved:
-            limit = f"{entry['flag']} {entry['requested']}"
-            if entry["mechanism"] == "unavailable":
-                warn(f"{limit} is not enforced: {entry['why']}", entry["fix"])
-            elif entry["mechanism"] == "advisory":
-                warn(f"{limit} is only a beginning: {entry['scope']}", "")
-
     def announce(self, engine: Engine, config: ContainerConfig) -> None:
         """Say once what this machine does not give: more than one ID, layers that share data."""
         for notice in (engine.single_id_notice(), engine.copies_notice(config.userns)):

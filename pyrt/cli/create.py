@@ -24,6 +24,6 @@ class Create(ContainerOptions):
         if self.replace:
             engine.replace(config.name)
         id = self.with_image(engine, config, engine.create_from)
-        self.tell_limits(config)
+        self.tell_limits(config.limits_resolved)
         output.line(id)
         return 0

@@ -6,7 +6,7 @@ from pyrt.cli.verb import Verb
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Annotated
+    from typing import Annotated, Any
 
     from typer import Option
 
@@ -49,3 +49,20 @@ class LimitOptions(Verb):
         str, Option("--memory-swap", help="Limit of memory and swap together, -1 for none")
     ] = ""
     pids_limit: Annotated[str, Option("--pids-limit", help="Most tasks, -1 for no limit")] = ""
+
+    def tell_limits(self, resolved: list[dict[str, Any]]) -> None:
+        """With `--limits=best` and `report`: what cannot be enforced, or the table of all."""
+        if self.limits == "strict" or not resolved:
+            return
+        from pyrt.cli.output import complain, warn
+        from pyrt.engine.limits import table
+
+        if self.limits == "report":
+            complain(table(resolved))
+            return
+        for entry in resolved:
+            limit = f"{entry['flag']} {entry['requested']}"
+            if entry["mechanism"] == "unavailable":
+                warn(f"{limit} is not enforced: {entry['why']}", entry["fix"])
+            elif entry["mechanism"] == "advisory":
+                warn(f"{limit} is only a beginning: {entry['scope']}", "")

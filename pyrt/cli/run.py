@@ -49,7 +49,7 @@ class Run(ContainerOptions):
         if self.replace:
             engine.replace(config.name)
         launched = self.with_image(engine, config, engine.launch)
-        self.tell_limits(config)
+        self.tell_limits(config.limits_resolved)
         if self.detach:
             launched.lead.close()
             output.line(launched.id)

@@ -33,7 +33,7 @@ class Update(LimitOptions):
             raise InvalidSpec("update", self.container, "names no limit to change")
         policy = check_policy(self.limits)
         record = records.find(engine.layout, self.container)
-        limits.update(record, asked, policy)
+        self.tell_limits(limits.update(record, asked, policy))
         events.tell_of(record, "update")
         output.line(record.id)
         return 0

@@ -14,7 +14,7 @@ import time
 
 from pyrt import files, native
 from pyrt.engine import bundle, cgroup, control, events, network, records, sweep
-from pyrt.errors import Conflict, InvalidSpec, NotFound, PyrtError, from_os_error
+from pyrt.errors import Conflict, Denied, InvalidSpec, NotFound, PyrtError, from_os_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,7 +79,10 @@ def run(layout: Layout, config: ContainerConfig) -> Launched:
 
 
 def choose_manager(config: ContainerConfig, manager: str) -> None:
-    """`--cgroup-manager`, for this container, also when it is started again. Raises InvalidSpec."""
+    """`--cgroup-manager`, for this container, also when it is started again.
+
+    Raises InvalidSpec; Conflict for a parent of a cgroup that there is not.
+    """
     if manager == "disabled":
         config.cgroups = "disabled"
     elif manager in ("systemd", "cgroupfs"):
@@ -87,6 +90,11 @@ def choose_manager(config: ContainerConfig, manager: str) -> None:
     elif manager:
         raise InvalidSpec(
             "--cgroup-manager", manager, "unknown", hint="choose systemd, cgroupfs or disabled"
+        )
+    if config.cgroups == "disabled" and config.cgroup_parent:
+        flag = "--cgroup-manager" if manager == "disabled" else "--cgroups"
+        raise Conflict(
+            "--cgroup-parent", config.cgroup_parent, f"cannot be set together with {flag} disabled"
         )
 
 
@@ -116,9 +124,18 @@ def launch(layout: Layout, config: ContainerConfig) -> _core.Lead:
 def find_place(config: ContainerConfig) -> cgroup.Place:
     """Where the container's cgroup is made."""
     if config.cgroups == "enabled" and not config.cgroup_parent:
-        return cgroup.find_place(config.cgroup_manager)
+        place = cgroup.find_place(config.cgroup_manager)
+        if config.cgroup_manager != "cgroupfs" or place.parent is not None:
+            return place
     from pyrt.engine import limits
 
+    if config.cgroups == "enabled" and not config.cgroup_parent:
+        raise Denied(
+            "--cgroup-manager",
+            "cgroupfs",
+            "no cgroup is delegated to this user",
+            hint=limits.missing_delegation("cgroupfs"),
+        )
     return limits.find_place(config)
 
 

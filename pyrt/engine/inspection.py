@@ -220,11 +220,12 @@ def limit_fields(record: Record, config: ContainerConfig) -> dict[str, Any]:
     """What it may use, by podman's names, and of each limit what enforces it and what the kernel
     says of it now.
     """
-    memory = config.resources.get("memory") or {}
-    cpu = config.resources.get("cpu") or {}
+    asked = asked_resources(config)
+    memory = asked.get("memory") or {}
+    cpu = asked.get("cpu") or {}
     quota, period = cpu.get("quota", 0), cpu.get("period", 0)
     fields = {
-        "Memory": memory.get("limit", 0),
+        "Memory": max(memory.get("limit", 0), 0),
         "MemorySwap": memory.get("swap", 0),
         "MemoryReservation": memory.get("reservation", 0),
         "CpuShares": cpu.get("shares", 0),
@@ -233,8 +234,8 @@ def limit_fields(record: Record, config: ContainerConfig) -> dict[str, Any]:
         "NanoCpus": quota * 1_000_000_000 // period if quota > 0 and period else 0,
         "CpusetCpus": cpu.get("cpus", ""),
         "CpusetMems": cpu.get("mems", ""),
-        "PidsLimit": (config.resources.get("pids") or {}).get("limit", 0),
-        "BlkioWeight": (config.resources.get("blockIO") or {}).get("weight", 0),
+        "PidsLimit": (asked.get("pids") or {}).get("limit", 0),
+        "BlkioWeight": (asked.get("blockIO") or {}).get("weight", 0),
         "Cgroups": config.cgroups,
         "CgroupParent": config.cgroup_parent,
         "Limits": [],
@@ -247,6 +248,25 @@ def limit_fields(record: Record, config: ContainerConfig) -> dict[str, Any]:
             limits.verify(entry, directory, record.pid) for entry in config.limits_resolved
         ]
     return fields
+
+
+def asked_resources(config: ContainerConfig) -> dict[str, Any]:
+    """The cgroup's limits, and what was asked for and is enforced by other means, as
+    `linux.resources`.
+    """
+    others = [entry for entry in config.limits_resolved if not entry["why"]]
+    if not others:
+        return config.resources
+    from pyrt.spec import instead, resources
+
+    names = {entry["flag"] for entry in others if entry["source"] in instead.FIXED}
+    limits = {
+        name: text for name, text in config.limits.items() if resources.flag_of(name) in names
+    }
+    found = resources.build_resources(limits, lambda flag, path: (0, 0))
+    for kind, values in config.resources.items():
+        found[kind] = {**found.get(kind, {}), **values}
+    return found
 
 
 def inspect_image(layout: Layout, image: Image) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import stat
 
 from pyrt import files, native
 from pyrt.engine import cgroup, stats
-from pyrt.engine.host import read_text
+from pyrt.engine.host import probe, read_text
 from pyrt.errors import Denied, InvalidSpec, NotFound, Unsupported
 from pyrt.spec import instead, resources
 from pyrt.spec.config import ContainerConfig, Host
@@ -66,7 +66,7 @@ def settle(config: ContainerConfig, host: Host) -> None:
     that can be enforced `config.resources`.
 
     Raises Denied, with the table of all, if one cannot be and `--limits` is strict; InvalidSpec for
-    what no machine can do.
+    what no host can do.
     """
     if not config.limits:
         return
@@ -82,15 +82,18 @@ def settle(config: ContainerConfig, host: Host) -> None:
             f"cannot be enforced: {first['why']}",
             hint=first["fix"] or "give --limits=best to run without it",
         )
-        error.details = table(resolved) if len(resolved) > 1 else ""
+        error.details = table(resolved)
         raise error
     config.limits_resolved = resolved
     kept = resources.of_cgroups(config.limits, resolved)
     config.resources = resources.build_resources(kept, locate)
-    if host.is_birth and "memory" in kept and "memory_swap" not in config.limits and has_swap():
+    asks_no_swap = str(config.limits.get("memory_swap", 0)) == "0"
+    if host.is_birth and "memory" in config.resources and asks_no_swap and has_swap():
         # podman-run(1), --memory-swap: double the memory, if it is not said.
         config.resources["memory"]["swap"] = 2 * config.resources["memory"]["limit"]
     config.instead = instead.build(resolved)
+    if "affinity" in config.instead:
+        check_processors(config.instead["affinity"])
     config.task_limit = {}
     if any(entry["source"] == instead.TASK_LIMIT for entry in resolved):
         # Nobody else runs as it: one of some 65536, chosen anew for each container.
@@ -98,8 +101,22 @@ def settle(config: ContainerConfig, host: Host) -> None:
         config.task_limit = {"uid": uid, "tasks": int(config.limits["pids_limit"])}
 
 
-def update(record: Record, asked: dict[str, Any], policy: str) -> None:
-    """Change limits of a container: at once if it runs, and for its next start.
+def check_processors(text: str) -> None:
+    """Whether some of `--cpuset-cpus` are there: sched_setaffinity(2) passes over others. Raises
+    InvalidSpec.
+    """
+    online = read_text("/sys/devices/system/cpu/online").strip()
+    if online and not any(
+        first <= there and here <= last
+        for here, there in resources.ranges(online)
+        for first, last in resources.ranges(text)
+    ):
+        raise InvalidSpec("--cpuset-cpus", text, f"none of these is here, which has {online}")
+
+
+def update(record: Record, asked: dict[str, Any], policy: str) -> list[dict[str, Any]]:
+    """Change limits of a container: at once if it runs, and for its next start. What becomes of
+    each.
 
     Raises as `settle`; the old limits are in force then.
     """
@@ -111,16 +128,19 @@ def update(record: Record, asked: dict[str, Any], policy: str) -> None:
     try:
         now = records.find(layout, id)
         config = now.config
+        check_fixed(config, asked)
         if "memory_swap" in asked and "memory" in config.limits:
             asked = {"memory": config.limits["memory"], **asked}
         changes = ContainerConfig.from_dict(config.to_dict() | {"limits": asked})
         changes.limits_policy = policy
         # What is not by its cgroup, as the namespace that counts tasks, is settled at its birth.
-        settle(changes, Host(is_birth=False))
-        config.limits = {**config.limits, **asked}
-        changed = {entry["flag"] for entry in changes.limits_resolved}
-        kept = [entry for entry in config.limits_resolved if entry["flag"] not in changed]
-        config.limits_resolved = kept + changes.limits_resolved
+        machine = probe(layout, config.network)
+        machine.is_birth = False
+        settle(changes, machine)
+        lifted = resources.lift(config.limits_resolved, asked)
+        keep(config, asked, changes.limits_resolved)
+        for kind, values in lifted.items():
+            changes.resources[kind] = {**values, **changes.resources.get(kind, {})}
         for kind, values in changes.resources.items():
             config.resources[kind] = {**config.resources.get(kind, {}), **values}
         if now.status == "running":
@@ -131,8 +151,42 @@ def update(record: Record, asked: dict[str, Any], policy: str) -> None:
         document["linux"]["resources"] = config.resources
         files.write_whole(f"{now.bundle}/config.json", native.dumps(document))
         files.write_whole(f"{now.bundle}/container.json", native.dumps(config.to_dict()))
+        return changes.limits_resolved
     finally:
         files.unlock(lock)
+
+
+def keep(config: ContainerConfig, asked: dict[str, Any], resolved: list[dict[str, Any]]) -> None:
+    """Write down what is asked of the container now, beside what was and is not changed."""
+    gone = resources.lifted_files(asked)
+    flags = set(map(resources.flag_of, asked))
+    config.limits = {
+        name: text
+        for name, text in {**config.limits, **asked}.items()
+        if resources.FILES.get(name, ("",))[0] not in gone
+    }
+    kept = [
+        entry
+        for entry in config.limits_resolved
+        if entry["flag"] not in flags and entry["source"] not in gone
+    ]
+    config.limits_resolved = kept + resolved
+
+
+def check_fixed(config: ContainerConfig, asked: dict[str, Any]) -> None:
+    """Whether only limits of its cgroup are to be changed. Raises Denied naming another, whatever
+    `--limits` says: the container would stay limited as it is.
+    """
+    for entry in config.limits_resolved:
+        name = entry["flag"].removeprefix("--").replace("-", "_")
+        if name in asked and entry["source"] in instead.FIXED:
+            raise Denied(
+                entry["flag"],
+                str(asked[name]),
+                f"cannot be enforced: {entry['source']} holds {entry['requested']} for as long as "
+                "the container exists",
+                hint="make the container anew",
+            )
 
 
 def out_of_reach(record: Record, wanted: dict[str, str]) -> list[dict[str, Any]]:
@@ -149,7 +203,12 @@ def find_controllers(config: ContainerConfig, host: Host) -> None:
     host.has_autogroup = has_autogroup(config)
     if config.cgroups == "disabled":
         host.limits_problem = "the container has no cgroup (--cgroups=disabled)"
-        host.limits_fix = "leave --cgroups=disabled away"
+        enabled = Host()
+        find_controllers(ContainerConfig(cgroup_manager=config.cgroup_manager), enabled)
+        # A cgroup that gives nothing would lead to the next refusal.
+        host.limits_fix = (
+            "leave --cgroups=disabled away" if enabled.controllers else enabled.limits_fix
+        )
         return
     place = find_place(config)
     host.limits_fix = FREE_VERSION_1 if is_version_1() else DELEGATE
@@ -241,11 +300,8 @@ def table(resolved: list[dict[str, Any]]) -> str:
     """What became of each limit, one a line."""
     rows = [("LIMIT", "REQUESTED", "ENFORCED BY", "WHY NOT")]
     rows += [(entry["flag"], entry["requested"], shown(entry), entry["why"]) for entry in resolved]
-    widths = [max(len(row[column]) for row in rows) + 2 for column in range(3)]
-    return "\n".join(
-        "".join(map(str.ljust, row[:3], widths)).rstrip() + (f"  {row[3]}" if row[3] else "")
-        for row in rows
-    )
+    widths = [*(max(len(row[column]) for row in rows) + 2 for column in range(3)), 0]
+    return "\n".join("".join(map(str.ljust, row, widths)).rstrip() for row in rows)
 
 
 def shown(entry: dict[str, Any]) -> str:

@@ -228,12 +228,12 @@ def add_settings(add: Add, look: Look, labels: dict[str, str], begun: float) -> 
     add("container_last_seen", "gauge", "When it was seen.", Sample(labels, now() // SECOND))
     resources = look.record.config.resources
     memory = (resources.get("memory") or {}).get("limit")
-    if memory:
+    if memory and memory > 0:
         name = "container_spec_memory_limit_bytes"
         add(name, "gauge", "Memory limit.", Sample(labels, memory))
     cpu = resources.get("cpu") or {}
     for key, help in (("quota", "CPU quota."), ("period", "Its period."), ("shares", "Weight.")):
-        if cpu.get(key):
+        if (cpu.get(key) or 0) > 0:
             add(f"container_spec_cpu_{key}", "gauge", help, Sample(labels, cpu[key]))
 
 

@@ -36,6 +36,9 @@ SHAPER = "tbf"
 OOM_SCORE = "oom_score_adj"
 """proc(5)."""
 
+FIXED = (TASK_LIMIT, AUTOGROUP, AFFINITY, SHAPER, OOM_SCORE)
+"""What is settled when a container is made, and stays."""
+
 OTHERS = ("network_rate", "oom_score_adj")
 """Limits that no cgroup knows."""
 
@@ -49,8 +52,14 @@ def find(name: str, text: str, config: ContainerConfig, host: Host) -> dict[str,
     """What changes in the entry of a limit for which there is no controller; {} if nothing does.
     Raises InvalidSpec for a value that can never be.
     """
-    look = LOOKS.get(name) if host.is_birth else None
-    return look(text, config, host) if look else {}
+    look = LOOKS.get(name)
+    found = look(text, config, host) if look else {}
+    if host.is_birth or not found.get("mechanism"):
+        return found
+    return {
+        "why": f"without a controller {found['source']} does it, only from the container's making",
+        "fix": "make the container anew, with it",
+    }
 
 
 def enforced(mechanism: str, scope: str, source: str) -> dict[str, Any]:
@@ -62,9 +71,12 @@ def limit_tasks(text: str, config: ContainerConfig, host: Host) -> dict[str, Any
     """A user namespace of its own can count a container's tasks: if there is an ID to make it with;
     and the namespace's maker is a task until the container has its first.
     """
-    if host.uid_count > 1 and config.userns != "host" and int(text) >= 2:
-        return enforced(CONTAINER, "container", TASK_LIMIT)
-    return {}
+    if host.uid_count <= 1 or config.userns == "host" or int(text) < 2:
+        return {}
+    if 0 <= host.max_nproc < int(text):
+        most = f"{host.max_nproc}, this user's hard limit of processes"
+        return {"why": f"without a controller it cannot be above {most}"}
+    return enforced(CONTAINER, "container", TASK_LIMIT)
 
 
 def weigh(text: str, config: ContainerConfig, host: Host) -> dict[str, Any]:

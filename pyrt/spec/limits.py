@@ -98,9 +98,9 @@ def build_rlimits(
         hard = clamp(UNLIMITED, top) if ulimit["hard"] == -1 else ulimit["hard"]
         soft = clamp(UNLIMITED, top) if ulimit["soft"] == -1 else ulimit["soft"]
         if top != -1 and hard > top:
-            raise Denied(
-                "--ulimit", ulimit["type"], f"{hard} is above this user's hard limit of {top}"
-            )
+            is_asked = ulimit["type"] == "nproc" and top != host.max_nproc
+            whose = f"--pids-limit {top}" if is_asked else f"this user's hard limit of {top}"
+            raise Denied("--ulimit", ulimit["type"], f"{hard} is above {whose}")
         limits[ulimit["type"]] = (soft, hard)
     return [
         {"type": f"RLIMIT_{name.upper()}", "soft": soft, "hard": hard}

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 PERIOD_USEC = 100_000
 """The kernel's own period of cpu.max."""
 
+MOST_TASKS = 1 << 22
+"""No kernel has more (PID_MAX_LIMIT), nor takes a greater limit."""
+
 NUMBERS = {
     "cpu_shares": ("cpu", "shares", 2, 262144),
     "cpu_period": ("cpu", "period", 1000, 1_000_000),
@@ -30,6 +33,22 @@ NUMBERS = {
     "blkio_weight": ("blockIO", "weight", 10, 1000),
 }
 """Attribute to the object and property of `linux.resources`, the least and the greatest."""
+
+NO_LIMIT: dict[str, tuple[int, ...]] = {
+    **dict.fromkeys(("memory", "memory_reservation", "cpus", "cpu_period"), (0,)),
+    **dict.fromkeys(("cpu_shares", "blkio_weight"), (0,)),
+    **dict.fromkeys(("memory_swap", "cpu_quota", "pids_limit"), (0, -1)),
+}
+"""Attribute to the numbers that ask for no limit (podman-run(1))."""
+
+LIFTED = {
+    "memory.max": ("memory", {"limit": -1, "swap": -1}),
+    "memory.low": ("memory", {"reservation": 0}),
+    "memory.swap.max": ("memory", {"swap": -1}),
+    "cpu.max": ("cpu", {"quota": -1}),
+    "pids.max": ("pids", {"limit": -1}),
+}
+"""The file of a limit to what takes it away, as `linux.resources`."""
 
 SIZES = {"memory": "limit", "memory_reservation": "reservation", "memory_swap": "swap"}
 SETS = {"cpuset_cpus": "cpus", "cpuset_mems": "mems"}
@@ -68,6 +87,8 @@ def build_resources(limits: Mapping[str, Any], locate: Locate) -> dict[str, Any]
     texts. What says nothing is left out. Raises InvalidSpec or Unsupported naming the flag.
     """
     resources: dict[str, Any] = {}
+    check_pids(limits)
+    limits = {name: asked for name, asked in limits.items() if says(name, asked, limits)}
     for kind, field, value in (*numbers(limits), *sizes(limits), *cpu_times(limits)):
         resources.setdefault(kind, {})[field] = value
     check_memory(limits, resources.get("memory", {}))
@@ -81,15 +102,61 @@ def build_resources(limits: Mapping[str, Any], locate: Locate) -> dict[str, Any]
 
 
 def numbers(limits: Mapping[str, Any]) -> Iterator[tuple[str, str, object]]:
-    """(object, property, value) of the limits that are integers; 0 says nothing."""
+    """(object, property, value) of the limits that are integers."""
     for name, (kind, field, least, most) in NUMBERS.items():
         value = parse_number(flag_of(name), str(limits.get(name) or 0))
         if value:
             check_range(flag_of(name), value, least, most)
             yield kind, field, value
     if text := limits.get("pids_limit"):
-        pids = parse_number("--pids-limit", str(text))
-        yield "pids", "limit", pids if pids > 0 else -1
+        yield "pids", "limit", int(text)
+
+
+def check_pids(limits: Mapping[str, Any]) -> None:
+    """`--pids-limit`, also one that is no limit."""
+    if text := limits.get("pids_limit"):
+        check_range("--pids-limit", parse_number("--pids-limit", str(text)), -1, MOST_TASKS)
+
+
+def is_none(name: str, asked: object) -> bool:
+    """Whether a limit's text asks for none."""
+    try:
+        return float(str(asked)) in NO_LIMIT.get(name, ())
+    except ValueError:
+        return False
+
+
+def says(name: str, asked: object, limits: Mapping[str, Any]) -> bool:
+    """Whether a text is more than no limit; that there is none of swap, where there is one of
+    memory, is: it would be double that.
+    """
+    if name == "memory_swap" and str(asked) == "-1":
+        return bool(limits.get("memory")) and not is_none("memory", limits["memory"])
+    return not is_none(name, asked)
+
+
+def lifted_files(asked: Mapping[str, Any]) -> set[str]:
+    """The files of `FILES` in which no limit shall stand: a period alone is none, and swap has
+    none without one of memory.
+    """
+    names = (name for name, text in asked.items() if name != "cpu_period" and is_none(name, text))
+    files = {FILES[name][0] for name in names}
+    return files | {"memory.swap.max"} if "memory.max" in files else files
+
+
+def lift(resolved: list[dict[str, Any]], asked: Mapping[str, Any]) -> dict[str, Any]:
+    """`linux.resources` without the limits of those that are `resolved`, for which now none is
+    asked. Raises InvalidSpec naming a weight, which there always is.
+    """
+    lost: dict[str, Any] = {}
+    enforced = {entry["source"]: entry for entry in resolved if not entry["why"]}
+    for file in lifted_files(asked) & enforced.keys():
+        if file not in LIFTED:
+            entry = enforced[file]
+            raise InvalidSpec(entry["flag"], "0", "takes no weight away", hint="give another")
+        kind, values = LIFTED[file]
+        lost.setdefault(kind, {}).update(values)
+    return lost
 
 
 def sizes(limits: Mapping[str, Any]) -> Iterator[tuple[str, str, object]]:
@@ -163,12 +230,19 @@ def parse_cpus(text: str) -> int:
 
 def parse_set(flag: str, text: str) -> str:
     """`0-3,7`."""
-    if not all(
-        part and all(number.isdecimal() for number in part.split("-")) and part.count("-") < 2
-        for part in text.split(",")
-    ):
+    try:
+        is_list = all(0 <= first <= last for first, last in ranges(text))
+    except ValueError:
+        is_list = False
+    if not is_list or set(text) - set("0123456789-,"):
         raise InvalidSpec(flag, text, "not a list as 0-3,7")
     return text
+
+
+def ranges(text: str) -> list[tuple[int, int]]:
+    """The first and the last of each part of `0-3,7`. Raises ValueError."""
+    parts = (part.partition("-") for part in text.split(","))
+    return [(int(first), int(last if dash else first)) for first, dash, last in parts]
 
 
 def parse_rate(flag: str, text: str, locate: Locate) -> dict[str, int]:
@@ -198,7 +272,7 @@ def resolve(limits: Mapping[str, Any], config: ContainerConfig, host: Host) -> l
     resolved = []
     for name, (file, controller) in FILES.items():
         for text in values(limits.get(name)):
-            if name == "pids_limit" and int(text) <= 0:
+            if is_none(name, text):
                 continue
             entry = of_cgroup(flag_of(name), text, file, controller, host)
             if entry["why"]:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import time
 from pathlib import Path
@@ -14,7 +15,8 @@ from typing import Any
 import pytest
 
 from pyrt import native
-from pyrt.engine import cgroup
+from pyrt.engine import cgroup, limits
+from pyrt.spec.config import ContainerConfig, Host
 
 WRONG = [
     ("--memory=64x", "--memory 64x: not a size"),
@@ -24,7 +26,12 @@ WRONG = [
     ("--cpu-shares=1", "--cpu-shares 1: not between 2 and 262144"),
     ("--cpu-quota=abc", "--cpu-quota abc: not an integer"),
     ("--cpuset-cpus=0-", "--cpuset-cpus 0-: not a list"),
+    ("--cpuset-cpus=3-1", "--cpuset-cpus 3-1: not a list"),
+    ("--cpuset-cpus=0-1-2", "--cpuset-cpus 0-1-2: not a list"),
     ("--pids-limit=x", "--pids-limit x: not an integer"),
+    ("--pids-limit=-5", "--pids-limit -5: not between -1 and 4194304"),
+    ("--pids-limit=9223372036854775807", "--pids-limit 9223372036854775807: not between -1 and"),
+    ("--pids-limit=99999999999999999999", "--pids-limit 99999999999999999999: not between -1"),
     ("--blkio-weight=5", "--blkio-weight 5: not between 10 and 1000"),
     ("--device-read-bps=/dev/null:1m", "--device-read-bps /dev/null: not a block device"),
     ("--device-write-iops=/no/such:5", "--device-write-iops /no/such: No such file"),
@@ -51,9 +58,23 @@ def test_without_a_cgroup_a_limit_is_refused_with_the_fix(pyrt: Any) -> None:
     done = pyrt("run", "--rm", "--network", "none", *argv)
     assert (done.code, done.out) == (125, ""), done
     assert "--memory 64m: cannot be enforced: the container has no cgroup" in done.err
-    assert "hint: leave --cgroups=disabled away" in done.err
+    # The hint is what helps: with a cgroup there may be no limit, either.
+    machine = Host()
+    limits.find_controllers(ContainerConfig(), machine)
+    assert ("hint: leave --cgroups=disabled away" in done.err) == bool(machine.controllers)
+    assert f"hint: {machine.limits_fix}" in done.err or machine.controllers
     # The table has both.
     assert "--pids-limit" in done.err and "ENFORCED BY" in done.err
+
+
+def test_one_limit_that_is_refused_is_tabled(pyrt: Any) -> None:
+    argv = ("--cgroups=disabled", "-m", "64m", "demo", "true")
+    done = pyrt("run", "--rm", "--network", "none", *argv)
+    assert done.code == 125, done
+    head, row, *_ = done.err.splitlines()
+    assert head.split()[:2] == ["LIMIT", "REQUESTED"] and row.split()[:2] == ["--memory", "64m"]
+    assert head.index("WHY NOT") == row.index("the container has no cgroup"), done.err
+    assert head.index("ENFORCED BY") == row.index("nothing"), done.err
 
 
 def test_best_goes_on_and_says_what_is_not_enforced(pyrt: Any) -> None:
@@ -73,12 +94,40 @@ def test_report_tables_all(pyrt: Any) -> None:
     ]
 
 
-def test_no_limit_is_none(pyrt: Any) -> None:
-    """-1 asks for nothing, wherever it runs."""
-    pyrt.ok(
-        "run", "--rm", "--network", "none", "--cgroups=disabled", "--pids-limit", "-1", "demo",
-        "true",
-    )  # fmt: skip
+@pytest.mark.parametrize("by", ["--cgroups", "--cgroup-manager"])
+def test_no_cgroup_has_no_parent(pyrt: Any, by: str) -> None:
+    verb = ("run", "--rm", "--network", "none", "--cgroup-parent", "/x")
+    argv = (by, "disabled", *verb) if by == "--cgroup-manager" else (*verb, by, "disabled")
+    done = pyrt(*argv, "demo", "true")
+    assert done.code == 125, done
+    assert f"--cgroup-parent /x: cannot be set together with {by} disabled" in done.err
+
+
+def test_a_cgroup_that_was_asked_for_is_made_or_refused(pyrt: Any) -> None:
+    done = pyrt("--cgroup-manager", "cgroupfs", "run", "--rm", "--network", "none", "demo", "true")
+    if cgroup.find_parent() is not None:
+        assert done.code == 0, done
+        return
+    assert done.code == 125 and "--cgroup-manager cgroupfs: no cgroup is delegated" in done.err
+    assert pyrt.ok("ps", "-aq") == ""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--pids-limit=-1", "--pids-limit=0"),
+        ("-m", "0"),
+        ("--memory-swap=0",),
+        ("--memory-swap=-1",),
+        ("--memory-reservation=0", "--cpus=0", "--cpu-shares=0", "--blkio-weight=0"),
+        ("--cpu-quota=0", "--cpu-period=0"),
+        ("--cpu-quota=-1",),
+    ],
+    ids=" ".join,
+)
+def test_no_limit_is_none(pyrt: Any, options: tuple[str, ...]) -> None:
+    """What podman documents so asks for nothing, wherever it runs."""
+    pyrt.ok("run", "--rm", "--network", "none", "--cgroups=disabled", *options, "demo", "true")
 
 
 def test_a_container_without_a_cgroup_is_in_its_callers(pyrt: Any) -> None:
@@ -124,6 +173,24 @@ def test_a_namespace_inside_does_not_get_around_the_limit(pyrt: Any) -> None:
     assert "can't fork" in done.err
 
 
+def test_no_more_tasks_than_the_user_may_have(pyrt: Any) -> None:
+    hard = resource.getrlimit(resource.RLIMIT_NPROC)[1]
+    if not 0 < hard < 1 << 22:
+        pytest.skip("this user may have as many tasks as the kernel")
+    argv = ("--network", "none", "--cgroups=disabled", f"--pids-limit={hard + 1}", "demo", "true")
+    done = pyrt("run", "--rm", *argv)
+    assert done.code == 125 and f"--pids-limit {hard + 1}: cannot be enforced: " in done.err, done
+    assert f"cannot be above {hard}, this user's hard limit" in done.err
+    done = pyrt("run", "--rm", "--limits=best", *argv)
+    assert done.code == 0 and f"Warning: --pids-limit {hard + 1} is not enforced" in done.err, done
+
+
+def test_a_ulimit_above_the_limit_of_tasks_names_that(pyrt: Any) -> None:
+    argv = ("--network", "none", "--cgroups=disabled", "--ulimit", "nproc=50", "--pids-limit", "5")
+    done = pyrt("run", "--rm", *argv, "demo", "true")
+    assert done.code == 125 and "--ulimit nproc: 50 is above --pids-limit 5" in done.err, done
+
+
 def test_two_limited_containers_do_not_share_their_limit(pyrt: Any) -> None:
     for name in ("one", "two"):
         pyrt.ok(
@@ -136,6 +203,14 @@ def test_two_limited_containers_do_not_share_their_limit(pyrt: Any) -> None:
         # The parent of what is exec'd is one, too: it has joined the namespaces.
         assert pyrt.ok("exec", name, "echo", "room") == "room"
         pyrt.ok("rm", "-f", name)
+
+
+def test_an_exec_without_room_names_the_limit(pyrt: Any) -> None:
+    argv = ("--network", "none", "--cgroups=disabled", "--pids-limit", "2")
+    pyrt.ok("run", "-d", "--name", "tight", *argv, "demo", "sleep", "60")
+    done = pyrt("exec", "tight", "true")
+    assert done.code != 0 and "limit of tasks (--pids-limit) leaves no room" in done.err, done
+    pyrt.ok("rm", "-f", "tight")
 
 
 def test_create_says_what_is_not_enforced_too(pyrt: Any) -> None:
@@ -155,6 +230,32 @@ def test_an_update_that_cannot_be_changes_nothing(pyrt: Any) -> None:
     limits = pyrt("inspect", "fixed").json[0]["HostConfig"]["Limits"]
     assert [(entry["requested"], entry["verified"]) for entry in limits] == [("9", "9")]
     pyrt.ok("rm", "-f", "fixed")
+
+
+@pytest.mark.parametrize("limit", ["-1", "0", "20"])
+@pytest.mark.parametrize("policy", ["strict", "best", "report"])
+def test_the_limit_of_a_birth_is_not_taken_away(pyrt: Any, limit: str, policy: str) -> None:
+    pyrt.ok("create", "--name", "born", "--network", "none", "--cgroups=disabled", "--pids-limit",
+            "4", "demo", "true")  # fmt: skip
+    done = pyrt("update", f"--limits={policy}", "--pids-limit", limit, "born")
+    assert (done.code, done.out) == (125, ""), done
+    assert f"--pids-limit {limit}: cannot be enforced: RLIMIT_NPROC" in done.err
+    config = pyrt("inspect", "born").json[0]["HostConfig"]
+    assert [entry["requested"] for entry in config["Limits"]] == ["4"]
+    assert config["PidsLimit"] == 4, "what was asked, whatever enforces it"
+    pyrt.ok("rm", "-f", "born")
+
+
+def test_an_update_says_what_a_birth_could(pyrt: Any) -> None:
+    pyrt.ok("create", "--name", "free", "--network", "none", "--cgroups=disabled", "demo", "true")
+    done = pyrt("update", "--pids-limit", "7", "free")
+    assert done.code == 125 and "only from the container's making" in done.err, done
+    assert "hint: make the container anew" in done.err
+    done = pyrt("update", "--limits=best", "-m", "64m", "free")
+    assert done.code == 0 and "Warning: --memory 64m is not enforced" in done.err, done
+    done = pyrt("update", "--limits=report", "-m", "64m", "free")
+    assert done.code == 0 and "ENFORCED BY" in done.err, done
+    pyrt.ok("rm", "-f", "free")
 
 
 def verified(pyrt: Any, name: str) -> dict[str, tuple[str, str]]:
@@ -191,6 +292,9 @@ def test_processors_are_advice_without_a_controller(pyrt: Any) -> None:
     done = pyrt(*argv, "--limits=best", *show)
     assert done.code == 0 and done.out.split() == ["Cpus_allowed_list:", "0"], done
     assert "only a beginning" in done.err
+    argv = ("--cgroups=disabled", "--limits=best", "--cpuset-cpus", "9999", "demo", "true")
+    done = pyrt("run", "--rm", "--network", "none", *argv)
+    assert done.code == 125 and "--cpuset-cpus 9999: none of these is here" in done.err, done
 
 
 @pytest.mark.parametrize("ending", ["orderly", "lost"])

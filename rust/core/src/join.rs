@@ -118,6 +118,11 @@ fn explain_clone(error: Error) -> Error {
         Some(libc::EACCES) => error.with_hint(
             "run it where the container's cgroup is delegated, as by `systemd-run --user --scope`",
         ),
+        // Once we have joined, we are a task of the container, too.
+        Some(libc::EAGAIN) => error.with_hint(
+            "the container's limit of tasks (--pids-limit) leaves no room: while exec runs a program, its parent \
+             is one task more",
+        ),
         _ => error,
     }
 }

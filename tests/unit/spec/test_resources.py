@@ -88,6 +88,7 @@ def test_without_one_there_is_sometimes_something_else() -> None:
     [
         ("pids_limit", "1", {}, {}),
         ("pids_limit", "9", {"uid_count": 1}, {}),
+        ("pids_limit", "9", {"max_nproc": 8}, {}),
         ("pids_limit", "9", {}, {"userns": "host"}),
         ("cpu_shares", "2048", {"has_autogroup": True}, {}),
         ("cpu_shares", "512", {"has_autogroup": False}, {}),
@@ -154,3 +155,27 @@ def test_what_is_done_instead() -> None:
         "network_rate": 1 << 20,
         "oom_score_adj": 7,
     }
+
+
+def test_no_limit_takes_away_the_one_there_is() -> None:
+    limits = {"memory": "64m", "cpus": "1", "pids_limit": "9", "blkio_weight": "50"}
+    host = Host(controllers=ALL)
+    resolved = resources.resolve(limits, ContainerConfig(limits=limits), host)
+    asked = {"memory": "0", "cpu_quota": "-1", "pids_limit": "-1", "memory_reservation": "0"}
+    assert resources.lift(resolved, asked) == {
+        "memory": {"limit": -1, "swap": -1},
+        "cpu": {"quota": -1},
+        "pids": {"limit": -1},
+    }
+    assert resources.lift([], asked) == {}
+    assert resources.build_resources(asked, lambda flag, path: (0, 0)) == {}
+    with pytest.raises(InvalidSpec, match="--blkio-weight"):
+        resources.lift(resolved, {"blkio_weight": "0"})
+
+
+def test_a_period_that_is_none_takes_no_quota_away() -> None:
+    limits = {"cpu_quota": "5000", "memory": "64m", "memory_swap": "96m"}
+    host = Host(controllers=ALL)
+    resolved = resources.resolve(limits, ContainerConfig(limits=limits), host)
+    assert resources.lift(resolved, {"cpu_period": "0"}) == {}
+    assert resources.lifted_files({"memory": "0"}) == {"memory.max", "memory.swap.max"}
