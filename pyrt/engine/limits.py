@@ -87,10 +87,11 @@ def settle(config: ContainerConfig, host: Host) -> None:
     config.limits_resolved = resolved
     kept = resources.of_cgroups(config.limits, resolved)
     config.resources = resources.build_resources(kept, locate)
+    memory = config.resources.get("memory", {})
     asks_no_swap = str(config.limits.get("memory_swap", 0)) == "0"
-    if host.is_birth and "memory" in config.resources and asks_no_swap and has_swap():
+    if host.is_birth and memory.get("limit") and asks_no_swap and has_swap():
         # podman-run(1), --memory-swap: double the memory, if it is not said.
-        config.resources["memory"]["swap"] = 2 * config.resources["memory"]["limit"]
+        memory["swap"] = 2 * memory["limit"]
     config.instead = instead.build(resolved)
     if "affinity" in config.instead:
         check_processors(config.instead["affinity"])
