@@ -100,7 +100,7 @@ def test_since_and_until_bound_what_is_told(pyrt: Any) -> None:
     names = {event["Name"] for event in told(pyrt, "--since", middle)}
     assert "late" in names and "early" not in names
     # Without =false too: an end in the past is an end.
-    past = pyrt.ok("events", "--format", "{{.Name}}", "--until", middle)
+    past = pyrt.ok("events", "--format", "{{.Name}}", "--until", middle).splitlines()
     assert "early" in past and "late" not in past
 
 
