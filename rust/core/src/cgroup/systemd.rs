@@ -243,8 +243,11 @@ fn limits(
     }
     for (file, text) in &resources.unified {
         if let Some((_, name)) = UNIFIED.iter().find(|(known, _)| known == file) {
-            let number = text.trim().parse().ok();
-            set(name, number.unwrap_or(u64::MAX)); // max; what else it may be the kernel refuses
+            match (text.trim(), text.trim().parse()) {
+                ("max", _) => set(name, u64::MAX),
+                (_, Ok(number)) => set(name, number),
+                _ => {} // `64M`, say: for the kernel alone, which is given the text afterwards
+            }
         }
     }
     for (name, list) in [("AllowedCPUs", &cpu.cpus), ("AllowedMemoryNodes", &cpu.mems)] {

@@ -51,6 +51,7 @@ pub(super) struct History {
 impl History {
     /// Begins with the program's start.
     pub(super) fn begin(cgroup: Option<BorrowedFd<'_>>, pid: u32, has_network: bool) -> Self {
+        // What cannot be opened, for want of descriptors, say, is estimated or absent in the rows, which say so.
         let owned = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().ok();
         let peak = cgroup.and_then(|dir| open(dir, "memory.peak"));
         let path = format!("/proc/{pid}/net/dev");
