@@ -14,7 +14,7 @@ import time
 
 from pyrt import files, native
 from pyrt.engine import bundle, cgroup, control, events, network, records, sweep
-from pyrt.errors import Conflict, Denied, InvalidSpec, NotFound, PyrtError, from_os_error
+from pyrt.errors import Conflict, Denied, NotFound, PyrtError, from_os_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -81,16 +81,12 @@ def run(layout: Layout, config: ContainerConfig) -> Launched:
 def choose_manager(config: ContainerConfig, manager: str) -> None:
     """`--cgroup-manager`, for this container, also when it is started again.
 
-    Raises InvalidSpec; Conflict for a parent of a cgroup that there is not.
+    Raises Conflict for a parent of a cgroup that there is not.
     """
     if manager == "disabled":
         config.cgroups = "disabled"
-    elif manager in ("systemd", "cgroupfs"):
+    else:
         config.cgroup_manager = manager
-    elif manager:
-        raise InvalidSpec(
-            "--cgroup-manager", manager, "unknown", hint="choose systemd, cgroupfs or disabled"
-        )
     if config.cgroups == "disabled" and config.cgroup_parent:
         flag = "--cgroup-manager" if manager == "disabled" else "--cgroups"
         raise Conflict(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pyrt.errors import InvalidSpec
 from pyrt.layout import Layout
 
 TYPE_CHECKING = False
@@ -13,6 +14,10 @@ if TYPE_CHECKING:
     from pyrt.images.names import Image
 
 
+MANAGERS = ("", "systemd", "cgroupfs", "disabled")
+"""Who makes the cgroups of new containers."""
+
+
 class ImageStore:
     """One user's images, below two roots (see `pyrt.layout`)."""
 
@@ -22,8 +27,11 @@ class ImageStore:
         """``root`` holds what is durable, ``runroot`` what a reboot ends; None: the user's own.
 
         ``cgroup_manager`` makes the cgroups of new containers: ``systemd``, ``cgroupfs`` (we, where
-        we may), ``disabled``; "": the best there is.
+        we may), ``disabled``; "": the best there is. Raises InvalidSpec for another.
         """
+        if cgroup_manager not in MANAGERS:
+            hint = "choose systemd, cgroupfs or disabled"
+            raise InvalidSpec("--cgroup-manager", cgroup_manager, "unknown", hint=hint)
         self.root = root
         self.runroot = runroot
         self.cgroup_manager = cgroup_manager

@@ -103,6 +103,12 @@ def test_no_cgroup_has_no_parent(pyrt: Any, by: str) -> None:
     assert f"--cgroup-parent /x: cannot be set together with {by} disabled" in done.err
 
 
+def test_an_unknown_manager_is_refused_by_every_verb(pyrt: Any) -> None:
+    for verb in ("ps", "images"):
+        refused = pyrt("--cgroup-manager", "nope", verb)
+        assert refused.code == 125 and "--cgroup-manager nope: unknown" in refused.err, refused
+
+
 def test_a_cgroup_that_was_asked_for_is_made_or_refused(pyrt: Any) -> None:
     done = pyrt("--cgroup-manager", "cgroupfs", "run", "--rm", "--network", "none", "demo", "true")
     if cgroup.find_parent() is not None:
