@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from pyrt.cli.limit_options import LimitOptions
+from pyrt.cli.network_options import NetworkOptions
 from pyrt.cli.output import warn
 from pyrt.cli.pull_options import PullOptions
 from pyrt.engine.configure import configure
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 PULL_POLICIES = ("missing", "never", "always", "newer")
 
 
-class ContainerOptions(LimitOptions, PullOptions):
+class ContainerOptions(LimitOptions, NetworkOptions, PullOptions):
     """What a new container shall be."""
 
     image: Annotated[
@@ -85,8 +86,6 @@ class ContainerOptions(LimitOptions, PullOptions):
     interactive: Annotated[
         bool, Option("--interactive", "-i", help="Keep stdin open even if not attached")
     ] = False
-    ip: Annotated[str, Option("--ip", help="IPv4 address in its bridge network")] = ""
-    ip6: Annotated[str, Option("--ip6", help="IPv6 address in its bridge network")] = ""
     label: Annotated[list[str], Option("--label", "-l", help="Label (key=value)")] = []
     log_driver: Annotated[
         str, Option("--log-driver", help="k8s-file, json-file (the same) or none")
@@ -94,22 +93,10 @@ class ContainerOptions(LimitOptions, PullOptions):
     log_opt: Annotated[
         list[str], Option("--log-opt", help="path=FILE, or max-size=SIZE to rotate at")
     ] = []
-    mac_address: Annotated[
-        str, Option("--mac-address", help="Hardware address in its bridge network")
-    ] = ""
     mount: Annotated[
         list[str], Option("--mount", help="type=volume|bind|tmpfs|ramfs|devpts,src=...,dst=...")
     ] = []
     name: Annotated[str, Option("--name", help="Name of the container")] = ""
-    network: Annotated[
-        list[str],
-        Option(
-            "--network", "--net", help="pasta[:OPTIONS], none, host, bridge or NAME[:ip=...,...]"
-        ),
-    ] = []
-    network_alias: Annotated[
-        list[str], Option("--network-alias", help="Another DNS name in its bridge network")
-    ] = []
     network_rate: Annotated[
         str, Option("--network-rate", metavar="RATE", help="Bytes per second that it sends, as 1m")
     ] = ""
@@ -125,9 +112,6 @@ class ContainerOptions(LimitOptions, PullOptions):
             "--privileged", help="All capabilities of the user's namespace, no masks, no seccomp"
         ),
     ] = False
-    publish: Annotated[
-        list[str], Option("--publish", "-p", help="[[IP:][HOSTPORT]:]PORT[/PROTOCOL]")
-    ] = []
     publish_all: Annotated[
         bool, Option("--publish-all", "-P", help="Publish what is exposed on free ports")
     ] = False

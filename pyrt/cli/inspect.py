@@ -8,6 +8,7 @@ from pyrt.errors import InvalidSpec, NotFound, PyrtError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Annotated, Any
 
     from typer import Argument, Option
@@ -53,15 +54,32 @@ def show(engine: Engine, names: list[str], format: str, kind: str) -> int:
     """Print what was found and then what was not; the exit code."""
     if not names:
         raise InvalidSpec("no names or ids specified", "", "")
+    return show_each(names, lambda name: engine.inspect(name, kind=kind), format)
+
+
+def show_each(
+    names: list[str],
+    find: Callable[[str], dict[str, Any]],
+    format: str,
+    *,
+    indent: str = INDENT,
+    single: bool = False,
+) -> int:
+    """Print the document that `find` has for each name, then an error for each that it has none of.
+
+    One JSON array, or with `single` a lone document as it is; or a line of the template for each.
+    The exit code.
+    """
     found: list[dict[str, Any]] = []
     errors: list[PyrtError] = []
     for name in names:
         try:
-            found.append(engine.inspect(name, kind=kind))
-        except NotFound as error:
+            found.append(find(name))
+        except PyrtError as error:
             errors.append(error)
     if format == "json":
-        output.line(output.indented(found, INDENT))
+        is_lone = single and len(names) == len(found) == 1
+        output.line(output.indented(found[0] if is_lone else found, indent))
     else:
         from pyrt.cli import template
 
@@ -70,3 +88,12 @@ def show(engine: Engine, names: list[str], format: str, kind: str) -> int:
     for failure in errors:
         output.report(failure)
     return errors[-1].exit_code if errors else 0
+
+
+def exists(find: Callable[[str], object], name: str) -> int:
+    """0 if `find` finds it, 1 if not: the exit code of `exists`, which prints nothing."""
+    try:
+        find(name)
+    except NotFound:
+        return 1
+    return 0

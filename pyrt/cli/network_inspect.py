@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pyrt.cli import output
+from pyrt.cli import inspect
 from pyrt.cli.verb import Verb
-from pyrt.errors import InvalidSpec, NotFound
+from pyrt.errors import InvalidSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,23 +27,11 @@ class NetworkInspect(Verb):
 
         if not self.names:
             raise InvalidSpec("no networks specified", "", "")
-        found: list[dict[str, Any]] = []
-        errors = []
-        for name in self.names:
-            try:
-                found.append(describe(engine, networks.find(engine.layout, name)))
-            except NotFound as error:
-                errors.append(error)
-        if self.format == "json":
-            output.line(output.indented(found, "     "))
-        else:
-            from pyrt.cli import template
-
-            for text in template.render_rows(self.format, found):
-                output.line(text)
-        for failure in errors:
-            output.report(failure)
-        return errors[-1].exit_code if errors else 0
+        return inspect.show_each(
+            self.names,
+            lambda name: describe(engine, networks.find(engine.layout, name)),
+            self.format,
+        )
 
 
 class NetworkExists(Verb):
@@ -58,11 +46,7 @@ class NetworkExists(Verb):
         """Look."""
         from pyrt.engine import networks
 
-        try:
-            networks.find(engine.layout, self.name)
-        except NotFound:
-            return 1
-        return 0
+        return inspect.exists(lambda name: networks.find(engine.layout, name), self.name)
 
 
 def describe(engine: Engine, network: dict[str, Any]) -> dict[str, Any]:

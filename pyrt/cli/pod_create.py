@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from pyrt.cli import output
-from pyrt.cli.verb import Verb
+from pyrt.cli.network_options import NetworkOptions
 from pyrt.errors import Conflict, Exists, InvalidSpec, NotFound, Unsupported
 from pyrt.spec import pods as policy
 from pyrt.spec.names import parse_hostname, parse_label, parse_name
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pyrt.spec.config import ContainerConfig
 
 
-class PodCreate(Verb):
+class PodCreate(NetworkOptions):
     """Create a new empty pod
 
     Prints the pod's ID. Its namespaces are held by a process of pyrt's own; no image is pulled.
@@ -32,28 +32,11 @@ class PodCreate(Verb):
     hostname: Annotated[str, Option("--hostname", help="Host name; default: the pod's name")] = ""
     infra: Annotated[bool, Option("--infra", help="Have a container that holds namespaces")] = True
     infra_name: Annotated[str, Option("--infra-name", help="Name of that container")] = ""
-    ip: Annotated[str, Option("--ip", help="IPv4 address in its bridge network")] = ""
-    ip6: Annotated[str, Option("--ip6", help="IPv6 address in its bridge network")] = ""
     label: Annotated[list[str], Option("--label", "-l", help="Label (key=value)")] = []
-    mac_address: Annotated[
-        str, Option("--mac-address", help="Hardware address in its bridge network")
-    ] = ""
     name: Annotated[str, Option("--name", "-n", help="The pod's name")] = ""
-    network: Annotated[
-        list[str],
-        Option(
-            "--network", "--net", help="pasta[:OPTIONS], none, host, bridge or NAME[:ip=...,...]"
-        ),
-    ] = []
-    network_alias: Annotated[
-        list[str], Option("--network-alias", help="Another DNS name in its bridge network")
-    ] = []
     pod_id_file: Annotated[
         str, Option("--pod-id-file", metavar="PATH", help="Write the pod's ID to this file")
     ] = ""
-    publish: Annotated[
-        list[str], Option("--publish", "-p", help="[[IP:][HOSTPORT]:]PORT[/PROTOCOL]")
-    ] = []
     replace: Annotated[bool, Option("--replace", help="Remove the pod that has the name")] = False
     share: Annotated[
         str, Option("--share", help="Namespaces to share: ipc, net, pid, uts, or none")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pyrt.cli import output
+from pyrt.cli import inspect
 from pyrt.cli.verb import Verb
-from pyrt.errors import InvalidSpec, NotFound
+from pyrt.errors import InvalidSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,24 +31,12 @@ class PodInspect(Verb):
 
         if not self.pods:
             raise InvalidSpec("you must provide at least one pod name or id", "", "")
-        found: list[dict[str, Any]] = []
-        errors = []
-        for name in self.pods:
-            try:
-                found.append(describe(pods.find(engine.layout, name)))
-            except NotFound as error:
-                errors.append(error)
-        if self.format == "json":
-            single = len(found) == len(self.pods) == 1
-            output.line(output.indented(found[0] if single else found, "     "))
-        else:
-            from pyrt.cli import template
-
-            for text in template.render_rows(self.format, found):
-                output.line(text)
-        for failure in errors:
-            output.report(failure)
-        return errors[-1].exit_code if errors else 0
+        return inspect.show_each(
+            self.pods,
+            lambda name: describe(pods.find(engine.layout, name)),
+            self.format,
+            single=True,
+        )
 
 
 class PodExists(Verb):
@@ -63,11 +51,7 @@ class PodExists(Verb):
         """Look."""
         from pyrt.engine import pods
 
-        try:
-            pods.find(engine.layout, self.name)
-        except NotFound:
-            return 1
-        return 0
+        return inspect.exists(lambda name: pods.find(engine.layout, name), self.name)
 
 
 def describe(pod: Pod) -> dict[str, Any]:

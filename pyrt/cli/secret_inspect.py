@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pyrt.cli import output
+from pyrt.cli import inspect
 from pyrt.cli.verb import Verb
-from pyrt.errors import InvalidSpec, NotFound, PyrtError
+from pyrt.errors import InvalidSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Annotated
+    from typing import Annotated, Any
 
     from typer import Argument, Option
 
@@ -28,29 +28,16 @@ class SecretInspect(Verb):
 
         if not self.names:
             raise InvalidSpec("no secrets specified", "", "")
-        found = []
-        errors: list[PyrtError] = []
-        for name in self.names:
-            try:
-                secret = secrets.find(engine.layout, name)
-            except PyrtError as error:
-                errors.append(error)
-                continue
+
+        def find(name: str) -> dict[str, Any]:
+            secret = secrets.find(engine.layout, name)
             document = secrets.describe(secret)
             if self.showsecret:
-                text = bytes.fromhex(secret["data"]).decode("utf-8", "replace")
-                document["SecretData"] = text
-            found.append(document)
-        if self.format == "json":
-            output.line(output.indented(found, "    "))
-        else:
-            from pyrt.cli import template
+                data = bytes.fromhex(secret["data"])
+                document["SecretData"] = data.decode("utf-8", "replace")
+            return document
 
-            for text in template.render_rows(self.format, found):
-                output.line(text)
-        for failure in errors:
-            output.report(failure)
-        return errors[-1].exit_code if errors else 0
+        return inspect.show_each(self.names, find, self.format, indent="    ")
 
 
 class SecretExists(Verb):
@@ -65,8 +52,4 @@ class SecretExists(Verb):
         """Look."""
         from pyrt.engine import secrets
 
-        try:
-            secrets.find(engine.layout, self.name)
-        except NotFound:
-            return 1
-        return 0
+        return inspect.exists(lambda name: secrets.find(engine.layout, name), self.name)

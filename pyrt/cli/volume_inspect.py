@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pyrt.cli import output
+from pyrt.cli import inspect
 from pyrt.cli.verb import Verb
-from pyrt.errors import InvalidSpec, NotFound, PyrtError
+from pyrt.errors import InvalidSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Annotated, Any
+    from typing import Annotated
 
     from typer import Argument, Option
 
@@ -30,24 +30,14 @@ class VolumeInspect(Verb):
             raise InvalidSpec("provide only volume names or --all, not both", "", "")
         if not (self.all or self.names):
             raise InvalidSpec("provide one or more volume names, or use --all", "", "")
-        found: list[dict[str, Any]] = volumes.list_all(engine.layout) if self.all else []
-        errors: list[PyrtError] = []
-        for name in self.names:
-            try:
-                found.append(volumes.find(engine.layout, name))
-            except PyrtError as error:
-                errors.append(error)
-        documents = [volumes.describe(engine.layout, volume) for volume in found]
-        if self.format == "json":
-            output.line(output.indented(documents, "     "))
-        else:
-            from pyrt.cli import template
-
-            for text in template.render_rows(self.format, documents):
-                output.line(text)
-        for failure in errors:
-            output.report(failure)
-        return errors[-1].exit_code if errors else 0
+        names = self.names
+        if self.all:
+            names = [volume["name"] for volume in volumes.list_all(engine.layout)]
+        return inspect.show_each(
+            names,
+            lambda name: volumes.describe(engine.layout, volumes.find(engine.layout, name)),
+            self.format,
+        )
 
 
 class VolumeExists(Verb):
@@ -62,8 +52,4 @@ class VolumeExists(Verb):
         """Look."""
         from pyrt.engine import volumes
 
-        try:
-            volumes.find(engine.layout, self.name)
-        except NotFound:
-            return 1
-        return 0
+        return inspect.exists(lambda name: volumes.find(engine.layout, name), self.name)

@@ -65,7 +65,6 @@ def create(
     subnets: list[dict[str, str]] | None = None,
     ipv6: bool = False,
     internal: bool = False,
-    dns: bool = True,
     labels: dict[str, str] | None = None,
     interface: str = "",
 ) -> dict[str, Any]:
@@ -102,7 +101,7 @@ def create(
             "subnets": chosen,
             "ipv6_enabled": any(":" in entry["subnet"] for entry in chosen),
             "internal": internal,
-            "dns_enabled": dns,
+            "dns_enabled": True,
             "labels": labels or {},
             "ipam_options": {"driver": "host-local"},
         }
