@@ -53,11 +53,16 @@ class ContainerConfig:
     `pod` is the ID of its pod; `infra` the pod's exit policy, of the container that
     holds the pod's namespaces, and `has_peers` whether others share its pid namespace; `init_ctr`
     is `once` or `always` for one that runs before the others.
+    `restart` is {policy, max_retries}, empty for never; `timeout_s` how long it may run, 0 without
+    an end; `probes` what the monitor asks while it runs, and `hooks` what it does after the start
+    and before the stop, {post_start, pre_stop}. `balance` are of a service's pod the ports
+    {port, target, protocol} that it hands on to the pods that carry the alias `endpoints`.
     """
 
     __slots__ = (
         "alerts",
         "annotations",
+        "balance",
         "cap_add",
         "cap_drop",
         "cgroup_manager",
@@ -67,10 +72,12 @@ class ContainerConfig:
         "command",
         "created",
         "detach_keys",
+        "endpoints",
         "entrypoint",
         "env",
         "has_peers",
         "history",
+        "hooks",
         "hostname",
         "id",
         "image",
@@ -93,12 +100,14 @@ class ContainerConfig:
         "networks",
         "pod",
         "privileged",
+        "probes",
         "publish",
         "expose",
         "read_only",
         "read_only_tmpfs",
         "remove",
         "resources",
+        "restart",
         "rootfs",
         "secrets",
         "security_opt",
@@ -106,6 +115,7 @@ class ContainerConfig:
         "stop_timeout_s",
         "task_limit",
         "terminal",
+        "timeout_s",
         "tmpfs",
         "ulimits",
         "user",
@@ -175,6 +185,12 @@ class ContainerConfig:
         infra: str = "",
         init_ctr: str = "",
         has_peers: bool = False,
+        restart: dict[str, Any] | None = None,
+        timeout_s: float = 0,
+        probes: list[dict[str, Any]] | None = None,
+        hooks: dict[str, Any] | None = None,
+        balance: list[dict[str, Any]] | None = None,
+        endpoints: str = "",
     ) -> None:
         self.id = id
         self.name = name
@@ -230,6 +246,9 @@ class ContainerConfig:
         self.secrets = secrets or []
         self.volumes_from = volumes_from or []
         self.pod, self.infra, self.init_ctr, self.has_peers = pod, infra, init_ctr, has_peers
+        self.restart, self.timeout_s = restart or {}, timeout_s
+        self.probes, self.hooks = probes or [], hooks or {}
+        self.balance, self.endpoints = balance or [], endpoints
 
     def to_dict(self) -> dict[str, Any]:
         """Every field by its name, as container.json stores it."""
