@@ -18,8 +18,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def fetch(port: int, address: str = "127.0.0.1") -> str:
-    with urllib.request.urlopen(f"http://{address}:{port}/", timeout=10) as reply:
+def fetch(port: int, address: str = "127.0.0.1", path: str = "") -> str:
+    with urllib.request.urlopen(f"http://{address}:{port}/{path}", timeout=10) as reply:
         text: str = reply.read().decode()
         return text
 
