@@ -34,6 +34,10 @@ if TYPE_CHECKING:
         hard: int
 
 
+SHM_BYTES = 64 << 20
+"""Of /dev/shm, where nothing is said."""
+
+
 class ContainerConfig:
     """One container as it was asked for; container.json holds exactly `to_dict()`.
 
@@ -57,9 +61,14 @@ class ContainerConfig:
     an end; `probes` what the monitor asks while it runs, and `hooks` what it does after the start
     and before the stop, {post_start, pre_stop}. `balance` are of a service's pod the ports
     {port, target, protocol} that it hands on to the pods that carry the alias `endpoints`.
+    `dns` is {} or {servers, searches, options}; servers `none` leave the image's file alone.
+    `add_hosts` holds [address or `host-gateway`, name…], and `no_hosts` leaves the image's file.
+    `shm_size_bytes` is the most that /dev/shm holds, 0 for no limit. All five are the pod's where
+    they concern a namespace that its containers share.
     """
 
     __slots__ = (
+        "add_hosts",
         "alerts",
         "annotations",
         "balance",
@@ -72,6 +81,7 @@ class ContainerConfig:
         "command",
         "created",
         "detach_keys",
+        "dns",
         "endpoints",
         "entrypoint",
         "env",
@@ -98,6 +108,7 @@ class ContainerConfig:
         "name",
         "network",
         "networks",
+        "no_hosts",
         "pod",
         "privileged",
         "probes",
@@ -111,8 +122,10 @@ class ContainerConfig:
         "rootfs",
         "secrets",
         "security_opt",
+        "shm_size_bytes",
         "stop_signal",
         "stop_timeout_s",
+        "sysctls",
         "task_limit",
         "terminal",
         "timeout_s",
@@ -191,6 +204,11 @@ class ContainerConfig:
         hooks: dict[str, Any] | None = None,
         balance: list[dict[str, Any]] | None = None,
         endpoints: str = "",
+        dns: dict[str, list[str]] | None = None,
+        add_hosts: list[list[str]] | None = None,
+        no_hosts: bool = False,
+        sysctls: dict[str, str] | None = None,
+        shm_size_bytes: int = SHM_BYTES,
     ) -> None:
         self.id = id
         self.name = name
@@ -249,6 +267,8 @@ class ContainerConfig:
         self.restart, self.timeout_s = restart or {}, timeout_s
         self.probes, self.hooks = probes or [], hooks or {}
         self.balance, self.endpoints = balance or [], endpoints
+        self.dns, self.add_hosts, self.no_hosts = dns or {}, add_hosts or [], no_hosts
+        self.sysctls, self.shm_size_bytes = sysctls or {}, shm_size_bytes
 
     def to_dict(self) -> dict[str, Any]:
         """Every field by its name, as container.json stores it."""
