@@ -297,7 +297,7 @@ class Meter:
     def measure(self, full: bool = False) -> list[dict[str, tuple[int | None, str, str, str]]]:
         """The same by name, with what is known of each: (value, source, quality, reason)."""
 
-def ensure_networks(binary: str, run_root: str, uplink: list[str]) -> None:
+def ensure_networks(binary: str, runtime: str, run_root: str, uplink: list[str]) -> None:
     """Make sure that the user's bridge networks are kept, by the network binary; `uplink` is pasta's command line, in which
     `{netns}` stands for the networks' namespace.
     """

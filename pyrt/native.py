@@ -31,7 +31,7 @@ def runtime_path() -> str:
 def ensure_networks(run_root: str, uplink: list[str]) -> None:
     """See `_core.ensure_networks`."""
     binary = os.path.join(os.path.dirname(__file__), "_bin", _core.NETWORK_NAME)
-    call(_core.ensure_networks, binary, run_root, uplink)
+    call(_core.ensure_networks, binary, runtime_path(), run_root, uplink)
 
 
 def reload_networks(run_root: str, bundle: str) -> None:

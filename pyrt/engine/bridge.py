@@ -43,7 +43,7 @@ def prepare(layout: Layout, config: ContainerConfig, machine: Host) -> dict[str,
     What the monitor needs to know.
     """
     attachments = [attach(layout, config, wish) for wish in order(layout, config.networks)]
-    write(layout, config.id, attachments)
+    write(layout, config, attachments)
     first = attachments[0]
     machine.address = first["addresses"][0].partition("/")[0]
     machine.dns = first["gateways"][0].partition("/")[0]
@@ -58,10 +58,12 @@ def order(layout: Layout, wishes: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(wishes, key=lambda wish: bool(networks.find(layout, wish["name"])["internal"]))
 
 
-def write(layout: Layout, id: str, attachments: list[dict[str, Any]]) -> None:
+def write(layout: Layout, config: ContainerConfig, attachments: list[dict[str, Any]]) -> None:
     """Write a container's `network.json`."""
-    document = {"version": VERSION, "networks": attachments}
-    files.write_whole(f"{layout.container(id)}/network.json", native.dumps(document))
+    document: dict[str, Any] = {"version": VERSION, "networks": attachments}
+    if config.balance:
+        document["service"] = {"ports": config.balance, "endpoints": config.endpoints}
+    files.write_whole(f"{layout.container(config.id)}/network.json", native.dumps(document))
 
 
 def read(layout: Layout, id: str) -> list[dict[str, Any]]:
@@ -186,7 +188,7 @@ def connect(layout: Layout, config: ContainerConfig, wish: dict[str, Any], runni
     devices = {attached["interface"] for attached in before}
     index = next(number for number in range(len(before) + 1) if f"eth{number}" not in devices)
     attached = attach(layout, config, wish, index)
-    change(layout, config.id, before, [*before, attached], running)
+    change(layout, config, before, [*before, attached], running)
 
 
 def disconnect(layout: Layout, config: ContainerConfig, name: str, running: bool) -> None:
@@ -195,7 +197,7 @@ def disconnect(layout: Layout, config: ContainerConfig, name: str, running: bool
     after = [attached for attached in before if attached["name"] != name]
     if len(after) == len(before):
         raise InvalidSpec("network disconnect", name, f"container {config.name} is not in it")
-    change(layout, config.id, before, after, running)
+    change(layout, config, before, after, running)
     for attached in before:
         if attached["name"] == name:
             release(layout, attached, config.id)
@@ -203,22 +205,22 @@ def disconnect(layout: Layout, config: ContainerConfig, name: str, running: bool
 
 def change(
     layout: Layout,
-    id: str,
+    config: ContainerConfig,
     before: list[dict[str, Any]],
     after: list[dict[str, Any]],
     running: bool,
 ) -> None:
     """Write what shall be, and have it made so; what was, if that fails."""
-    write(layout, id, after)
+    write(layout, config, after)
     if not running:
         return
     try:
-        native.reload_networks(layout.run, layout.container(id))
+        native.reload_networks(layout.run, layout.container(config.id))
     except PyrtError:
-        write(layout, id, before)
+        write(layout, config, before)
         for attached in after:
             if attached not in before:
-                release(layout, attached, id)
+                release(layout, attached, config.id)
         raise
 
 

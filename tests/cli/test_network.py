@@ -8,6 +8,7 @@ import urllib.request
 from typing import TYPE_CHECKING
 
 import pytest
+from webs import free_port
 
 from pyrt.engine import network
 
@@ -16,12 +17,6 @@ if TYPE_CHECKING:
 
 
 pytestmark = pytest.mark.usefixtures("tun")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def fetch(url: str) -> str:

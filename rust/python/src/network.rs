@@ -11,22 +11,25 @@ use rustix::net::SocketAddrUnix;
 
 use crate::error::detached;
 use crate::monitor::{reap, start};
+use crate::worker::ensure_holder;
 
 /// See `_core.pyi`.
 #[pyfunction]
 pub(crate) fn ensure_networks(
     py: Python<'_>,
     binary: PathBuf,
+    runtime: PathBuf,
     run_root: PathBuf,
     uplink: Vec<String>,
 ) -> PyResult<()> {
-    detached(py, || ensure(&binary, &run_root, &uplink))
+    detached(py, || ensure(&binary, &runtime, &run_root, &uplink))
 }
 
-fn ensure(binary: &Path, run_root: &Path, uplink: &[String]) -> Result<()> {
+fn ensure(binary: &Path, runtime: &Path, run_root: &Path, uplink: &[String]) -> Result<()> {
     if lock_holder(&run_root.join("network/keeper"))?.is_some() {
         return Ok(());
     }
+    ensure_holder(runtime, run_root)?; // the keeper lives in its namespace, and cannot become it
     let mut words: Vec<(&str, &OsStr)> = vec![("--run-root", run_root.as_os_str())];
     words.extend(uplink.iter().map(|word| ("--uplink", OsStr::new(word))));
     let started = start(binary, &["keeper"], "--report", &words, [None; 3], &[])?;

@@ -9,11 +9,13 @@
 //! on the host are the monitors' own, so a port stays taken, and who connects meanwhile waits, while we are made anew.
 //! All of it goes when no container has been there for a while.
 
+mod balance;
 mod forward;
 mod keeper;
 mod links;
 mod members;
 mod names;
+mod registered;
 mod resolver;
 mod supervisor;
 

@@ -26,7 +26,9 @@ const BACKLOG: i32 = 1024;
 /// What is told of the container.
 pub(super) struct Bridged {
     socket: PathBuf,
-    request: Vec<u8>,
+    /// The registration, but for whether it is ready.
+    request: serde_json::Value,
+    is_ready: bool,
     netns: OwnedFd,
     published: Vec<OwnedFd>,
     connection: Option<OwnedFd>,
@@ -46,7 +48,8 @@ impl Bridged {
         let request = serde_json::json!({"op": "register", "bundle": bundle, "ports": ports});
         let mut bridged = Self {
             socket: config.socket.clone(),
-            request: request.to_string().into_bytes(),
+            request,
+            is_ready: true,
             netns: netns.try_clone().at("dup", "network namespace")?,
             published,
             connection: None,
@@ -76,18 +79,28 @@ impl Bridged {
         }
         let address = SocketAddrUnix::new(&self.socket).at("connect", &self.socket)?;
         rustix::net::connect(&connection, &address).at("connect", &self.socket)?;
-        let say = |what: &[u8], fds: &[BorrowedFd<'_>]| {
-            wire::send(&connection, Frame::Request, what, fds).at("network", "register")?;
-            wire::receive_answer(&connection)
-        };
+        let say = |what: &[u8], fds: &[BorrowedFd<'_>]| say(&connection, what, fds);
         for sockets in self.published.chunks(TOGETHER) {
             let fds: Vec<BorrowedFd<'_>> = sockets.iter().map(AsFd::as_fd).collect();
             say(br#"{"op":"listen"}"#, &fds)?;
         }
-        say(&self.request, &[self.netns.as_fd()])?;
+        self.request["ready"] = self.is_ready.into();
+        say(self.request.to_string().as_bytes(), &[self.netns.as_fd()])?;
         self.connection = Some(connection);
         self.pause = PAUSES[0];
         Ok(())
+    }
+
+    /// Tells whether the container wants to be connected to; a successor of the supervisor hears it, too.
+    pub(super) fn set_ready(&mut self, is_ready: bool) {
+        if std::mem::replace(&mut self.is_ready, is_ready) == is_ready {
+            return;
+        }
+        let Some(connection) = &self.connection else { return };
+        let request = serde_json::json!({"op": "ready", "value": is_ready}).to_string();
+        if say(connection, request.as_bytes(), &[]).is_err() {
+            self.lose();
+        }
     }
 
     /// What becomes readable when the supervisor is gone.
@@ -117,6 +130,11 @@ impl Bridged {
             self.pause = (self.pause * 2).min(PAUSES[1]);
         }
     }
+}
+
+fn say(connection: &OwnedFd, what: &[u8], fds: &[BorrowedFd<'_>]) -> Result<wire::Received> {
+    wire::send(connection, Frame::Request, what, fds).at("network", "register")?;
+    wire::receive_answer(connection)
 }
 
 /// Listens on the host.

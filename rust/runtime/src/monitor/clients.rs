@@ -39,6 +39,8 @@ pub(crate) struct Client {
     pub(crate) is_lead: bool,
     /// The monitor of a container in the pod that is ours.
     pub(crate) is_member: bool,
+    /// What that said of being ready.
+    pub(crate) readiness: Option<bool>,
     /// To be dropped.
     pub(crate) gone: bool,
 }
@@ -56,6 +58,7 @@ impl Client {
             waits: is_lead,
             is_lead,
             is_member: false,
+            readiness: None,
             gone: false,
         }
     }

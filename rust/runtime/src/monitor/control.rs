@@ -36,6 +36,11 @@ pub(crate) enum Request {
     Usage,
     /// The namespaces that a pod's containers share; who asks is one of them, until it hangs up.
     Pod,
+    /// Whether that one is ready for connections; who never says so always is.
+    Ready {
+        /// Yes or no.
+        value: bool,
+    },
 }
 
 impl Request {

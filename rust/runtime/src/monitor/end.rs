@@ -18,6 +18,10 @@ impl Container {
         if self.abandoned {
             return None;
         }
+        if self.config.infra.is_some() {
+            // Whoever sees that a pod has ended may count on no service sending to it.
+            self.bridged.iter_mut().for_each(|bridged| bridged.set_ready(false));
+        }
         let signal = ended.and_then(|ended| ended.signal);
         let code = ended.and_then(|ended| ended.code);
         let has_run = self.state.status == "running";

@@ -37,6 +37,8 @@ pub(super) struct Pod {
     held: Vec<OwnedFd>,
     /// The connection to who holds ours, as long as we live: so it is known there.
     _member: Option<OwnedFd>,
+    /// How many have gone that told us whether they are ready.
+    pub(super) missing: usize,
 }
 
 impl Pod {
@@ -52,7 +54,7 @@ impl Pod {
         for (_, name) in shared {
             held.push(open_host(Path::new(&format!("/proc/{pid}/ns/{name}")), OFlags::RDONLY)?);
         }
-        Ok(Self { held, _member: member })
+        Ok(Self { held, _member: member, missing: 0 })
     }
 }
 
@@ -94,8 +96,25 @@ impl Container {
         self.pod.held.iter().map(|fd| fd.try_clone().at("dup", "namespace")).collect()
     }
 
+    /// One of the pod's containers says whether it is ready. The pod is, as far as its networks care, if all of them are,
+    /// also those that have ended and not been started again.
+    pub(super) fn hear_readiness(&mut self, index: usize, is_ready: bool) {
+        if self.clients[index].readiness.replace(is_ready).is_none() {
+            self.pod.missing = self.pod.missing.saturating_sub(1);
+        }
+        self.tell_readiness();
+    }
+
+    fn tell_readiness(&mut self) {
+        let all = self.clients.iter().all(|client| client.readiness != Some(false));
+        if let Some(bridged) = &mut self.bridged {
+            bridged.set_ready(all && self.pod.missing == 0);
+        }
+    }
+
     /// One of the pod's containers has ended: we do, too, if it was the last and the pod is such a one.
-    pub(super) fn follow_members(&self) {
+    pub(super) fn follow_members(&mut self) {
+        self.tell_readiness();
         let is_last = !self.clients.iter().any(|client: &Client| client.is_member);
         if is_last && self.config.infra == Some(ExitPolicy::Stop) {
             // ESRCH: it has ended already.

@@ -91,6 +91,7 @@ impl Container {
                 fds = self.pod_namespaces()?;
                 self.clients[index].is_member = true;
             }
+            Request::Ready { value } => self.hear_readiness(index, value),
             Request::Usage => reply = self.meter.tell(),
             Request::Join => {
                 fds = self.join_descriptors()?;
@@ -147,6 +148,8 @@ impl Container {
             self.stdio.push(b"", true);
         }
         let loses_member = self.clients.iter().any(|client| client.gone && client.is_member);
+        let lost = self.clients.iter().filter(|client| client.gone && client.readiness.is_some());
+        self.pod.missing += lost.count();
         self.clients.retain(|client| !client.gone);
         if loses_member {
             self.follow_members();

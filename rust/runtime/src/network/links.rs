@@ -24,20 +24,31 @@ const TABLE: u8 = 100;
 pub(super) fn prepare() -> Result<()> {
     let route = Socket::route().at("socket", "netlink")?;
     route.set_up(LOOPBACK).at("set up", "lo")?;
-    for (path, value) in
-        [("/proc/sys/net/ipv4/ip_forward", "1"), ("/proc/sys/net/ipv6/conf/all/forwarding", "1")]
-    {
-        match std::fs::write(path, value) {
-            // A machine without IPv6.
-            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
-            written => written.at("write", path)?,
-        }
-    }
+    allow_forwarding()?;
     let any = [IpAddr::V4(Ipv4Addr::UNSPECIFIED), IpAddr::V6(Ipv6Addr::UNSPECIFIED)];
     for any in any {
         match route.deliver_marked(any, MARK, TABLE) {
             Err(Errno::AFNOSUPPORT | Errno::OPNOTSUPP) if any.is_ipv6() => {}
             done => done.at("route", "replies to forwarded connections")?,
+        }
+    }
+    Ok(())
+}
+
+/// Lets packets through this network namespace, and tells nobody of a way round it.
+pub(super) fn allow_forwarding() -> Result<()> {
+    let settings = [
+        ("ipv4/ip_forward", "1"),
+        ("ipv4/conf/all/send_redirects", "0"),
+        ("ipv4/conf/default/send_redirects", "0"),
+        ("ipv6/conf/all/forwarding", "1"),
+    ];
+    for (name, value) in settings {
+        let path = format!("/proc/sys/net/{name}");
+        match std::fs::write(&path, value) {
+            // A machine without IPv6.
+            Err(error) if error.raw_os_error() == Some(libc::ENOENT) => {}
+            written => written.at("write", path)?,
         }
     }
     Ok(())
@@ -111,7 +122,8 @@ pub(super) fn connect(
         Err(Errno::EXIST) => return Ok(()), // by the supervisor before us
         made => made.at("make veth", device)?,
     }
-    let configured = enter(netns).and_then(|inside| configure(&inside, network));
+    let socket = inside(netns, || Socket::route().at("socket", "netlink"));
+    let configured = socket.and_then(|inside| configure(&inside, network));
     if configured.is_err() {
         let _ = route.remove_link(device); // the error is what is told
     }
@@ -137,8 +149,8 @@ fn configure(inside: &Socket, network: &Attachment) -> Result<()> {
     Ok(())
 }
 
-/// A netlink socket in another network namespace. Ours is the user's, like the one above the container's: we come back.
-fn enter(netns: &OwnedFd) -> Result<Socket> {
+/// Does something in another network namespace. Ours is the user's, like the one above the container's: we come back.
+pub(super) fn inside<T>(netns: &OwnedFd, act: impl FnOnce() -> Result<T>) -> Result<T> {
     let own =
         pyrt_core::paths::open_host("/proc/self/ns/net".as_ref(), rustix::fs::OFlags::RDONLY)?;
     let go = |to: &OwnedFd| {
@@ -146,7 +158,7 @@ fn enter(netns: &OwnedFd) -> Result<Socket> {
             .at("setns", "network namespace")
     };
     go(netns)?;
-    let socket = Socket::route().at("socket", "netlink");
+    let done = act();
     go(&own)?;
-    socket
+    done
 }

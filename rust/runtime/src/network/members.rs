@@ -7,6 +7,7 @@ use pyrt_core::paths::read_host;
 use pyrt_core::{Code, Error, Result};
 use serde::Deserialize;
 
+use super::forward::Protocol;
 use super::names::{Known, Question};
 
 /// The largest document.
@@ -20,6 +21,36 @@ pub(super) struct Document {
     version: u32,
     /// The container's networks, that of the default route first.
     pub(super) networks: Vec<Attachment>,
+    /// Of a service: what it hands on.
+    #[serde(default)]
+    pub(super) service: Option<Service>,
+}
+
+/// What a service hands on, and to whom.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Service {
+    pub(super) ports: Vec<ServicePort>,
+    /// The name that those have in its network who are to get it.
+    pub(super) endpoints: String,
+}
+
+/// One port of a service.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ServicePort {
+    pub(super) port: u16,
+    /// The endpoints' port.
+    pub(super) target: u16,
+    pub(super) protocol: Protocol,
+}
+
+/// A container as the others see it.
+#[derive(Clone, Copy)]
+pub(super) struct Seen<'a> {
+    pub(super) networks: &'a [Attachment],
+    pub(super) is_ready: bool,
+    pub(super) is_service: bool,
 }
 
 /// A container's place in one network.
@@ -86,26 +117,33 @@ impl Attachment {
     }
 }
 
-/// What is known to the container at `asker`, who sees those that share a network with it: `members` are each container's
-/// networks.
-pub(super) fn lookup(members: &[&[Attachment]], asker: IpAddr, question: &Question) -> Known {
+/// What is known to the container at `asker`, who sees those that share a network with it.
+///
+/// A service goes before all others of its name, and those that are ready before those that are not.
+pub(super) fn lookup(members: &[Seen<'_>], asker: IpAddr, question: &Question) -> Known {
     let has = |network: &Attachment, address: IpAddr| network.ips().any(|ip| ip == address);
     // All of its networks, whichever it asks by.
     let own: Vec<&str> = members
         .iter()
-        .filter(|networks| networks.iter().any(|network| has(network, asker)))
-        .flat_map(|networks| networks.iter().map(|network| network.name.as_str()))
+        .filter(|member| member.networks.iter().any(|network| has(network, asker)))
+        .flat_map(|member| member.networks.iter().map(|network| network.name.as_str()))
         .collect();
-    let attachments = || members.iter().flat_map(|networks| networks.iter());
-    let visible = || attachments().filter(|network| own.contains(&network.name.as_str()));
+    let visible = || {
+        let all = members.iter().flat_map(|member| {
+            let rank = (member.is_service, member.is_ready);
+            member.networks.iter().map(move |network| (rank, network))
+        });
+        all.filter(|(_, network)| own.contains(&network.name.as_str()))
+    };
     if let Some(address) = question.reversed() {
-        let found = visible().find(|network| has(network, address));
-        let name = found.and_then(|network| network.names.first());
+        let found = visible().find(|(_, network)| has(network, address));
+        let name = found.and_then(|(_, network)| network.names.first());
         return name.map_or(Known::Other, |name| Known::Name(name.clone()));
     }
-    let named = visible().filter(|network| network.names.contains(&question.name));
-    let addresses: Vec<IpAddr> = named.flat_map(Attachment::ips).collect();
-    if addresses.is_empty() { Known::Other } else { Known::Addresses(addresses) }
+    let named = || visible().filter(|(_, network)| network.names.contains(&question.name));
+    let Some(best) = named().map(|(rank, _)| rank).max() else { return Known::Other };
+    let addresses = named().filter(|(rank, _)| *rank == best).flat_map(|(_, found)| found.ips());
+    Known::Addresses(addresses.collect())
 }
 
 /// `ADDRESS/PREFIX`

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use pyrt_core::netlink::Socket;
@@ -13,14 +13,15 @@ use pyrt_core::{At, Code, Error, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use rustix::net::{SocketAddrUnix, SocketFlags};
-use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 use serde::Deserialize;
 
-use super::forward::{self, Port, Published};
-use super::members::{Attachment, Document};
+use super::forward::{Port, Published};
+use super::members::{Attachment, Document, Seen};
+use super::registered::{Member, device, end};
 use super::resolver::Resolver;
-use super::{SOCKET, SUPERVISOR, directory, links, members};
+use super::{SOCKET, SUPERVISOR, balance, directory, links, members};
 use crate::Status;
 use crate::arguments::Arguments;
 
@@ -116,38 +117,6 @@ struct Client {
     gone: bool,
 }
 
-/// A registered container.
-struct Member {
-    bundle: PathBuf,
-    netns: OwnedFd,
-    networks: Vec<Attachment>,
-    published: Vec<Published>,
-    forwarder: Option<OwnedFd>,
-    /// Where its forwarder forwards to.
-    targets: Vec<IpAddr>,
-}
-
-impl Member {
-    /// Starts its forwarder, in place of one that forwards to where it no longer is.
-    fn forward(&mut self) -> Result<()> {
-        if self.published.is_empty() {
-            return Ok(());
-        }
-        let first =
-            self.networks.iter().find(|network| !network.internal).or(self.networks.first());
-        let targets: Vec<IpAddr> = first.map_or(Vec::new(), |network| network.ips().collect());
-        if let Some(forwarder) = &self.forwarder {
-            if targets == self.targets {
-                return Ok(()); // its connections go on
-            }
-            end(forwarder);
-        }
-        self.forwarder = Some(forward::start(&self.published, &targets)?);
-        self.targets = targets;
-        Ok(())
-    }
-}
-
 /// What a client says.
 #[derive(Debug, Deserialize)]
 #[serde(tag = "op", rename_all = "lowercase", deny_unknown_fields)]
@@ -155,7 +124,9 @@ enum Request {
     /// With up to three sockets that listen on the host, for a registration that follows.
     Listen,
     /// With the container's network namespace.
-    Register { bundle: PathBuf, ports: Vec<Port> },
+    Register { bundle: PathBuf, ports: Vec<Port>, ready: bool },
+    /// Whether the container that was registered wants to be connected to.
+    Ready { value: bool },
     /// What is in the bundle has changed.
     Reload { bundle: PathBuf },
 }
@@ -173,8 +144,7 @@ impl Supervisor {
             }
             self.drop_clients();
             self.revive()?;
-            let members = self.clients.iter().filter_map(|client| client.member.as_ref());
-            let members: Vec<&[Attachment]> = members.map(|member| &*member.networks).collect();
+            let members: Vec<Seen<'_>> = registered(&self.clients).map(Member::seen).collect();
             self.resolver.work(&|asker, question| members::lookup(&members, asker, question));
         }
     }
@@ -194,8 +164,11 @@ impl Supervisor {
     fn wait(&self) -> Result<()> {
         let mut fds: Vec<BorrowedFd<'_>> = vec![self.listener.as_fd()];
         fds.extend(self.clients.iter().map(|client| client.socket.as_fd()));
-        let members = self.clients.iter().filter_map(|client| client.member.as_ref());
-        fds.extend(members.filter_map(|member| member.forwarder.as_ref()).map(AsFd::as_fd));
+        fds.extend(
+            registered(&self.clients)
+                .filter_map(|member| member.forwarder.as_ref())
+                .map(AsFd::as_fd),
+        );
         fds.extend(self.resolver.descriptors());
         let mut fds: Vec<PollFd<'_>> =
             fds.into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
@@ -247,7 +220,7 @@ impl Supervisor {
             .map_err(|error| refusal(&error.to_string()))?;
         match request {
             Request::Listen => self.clients[index].published.append(&mut received.fds),
-            Request::Register { bundle, ports } => {
+            Request::Register { bundle, ports, ready } => {
                 let sockets = std::mem::take(&mut self.clients[index].published);
                 let netns = received.fds.pop().ok_or_else(|| refusal("without a namespace"))?;
                 if sockets.len() != ports.len() {
@@ -258,11 +231,14 @@ impl Supervisor {
                     .zip(ports)
                     .map(|(socket, port)| Published { socket, port })
                     .collect();
-                let networks = Vec::new();
-                let (forwarder, targets) = (None, Vec::new());
-                let member = Member { bundle, netns, networks, published, forwarder, targets };
+                let member = Member::new(bundle, netns, ready, published);
                 self.clients[index].member = Some(member);
                 self.load(index).inspect_err(|_| self.clients[index].gone = true)?;
+            }
+            Request::Ready { value } => {
+                let member = self.clients[index].member.as_mut();
+                member.ok_or_else(|| refusal("before the registration"))?.is_ready = value;
+                self.balance()?;
             }
             Request::Reload { bundle } => {
                 let is_meant = |client: &Client| {
@@ -281,7 +257,9 @@ impl Supervisor {
     /// Makes what a member's document says, and takes away what it no longer says.
     fn load(&mut self, index: usize) -> Result<()> {
         let Some(member) = &mut self.clients[index].member else { return Ok(()) };
-        let wanted = Document::read(&member.bundle)?.networks;
+        let document = Document::read(&member.bundle)?;
+        let wanted = document.networks;
+        member.service = document.service;
         let had = std::mem::replace(&mut member.networks, wanted.clone());
         self.apply_rules()?; // before there is somebody to break them
         let Some(member) = &mut self.clients[index].member else { return Ok(()) };
@@ -299,12 +277,37 @@ impl Supervisor {
             }
         }
         member.forward()?;
+        self.balance()?;
         self.sweep(&gone)
     }
 
+    /// Sees that each service hands on to whoever is ready for it now.
+    fn balance(&mut self) -> Result<()> {
+        let members: Vec<Seen<'_>> = registered(&self.clients).map(Member::seen).collect();
+        let wanted: Vec<Option<Vec<IpAddr>>> = self
+            .clients
+            .iter()
+            .map(|client| client.member.as_ref())
+            .map(|member| member.and_then(|member| Some((member, member.service.as_ref()?))))
+            .map(|found| {
+                found.map(|(member, service)| {
+                    balance::endpoints(service, &member.networks, &members)
+                })
+            })
+            .collect();
+        for (client, wanted) in self.clients.iter_mut().zip(wanted) {
+            let (Some(member), Some(wanted)) = (&mut client.member, wanted) else { continue };
+            let Some(service) = &member.service else { continue };
+            if member.endpoints.as_ref() != Some(&wanted) {
+                balance::apply(&member.netns, service, &wanted)?;
+                member.endpoints = Some(wanted);
+            }
+        }
+        Ok(())
+    }
+
     fn networks(&self) -> impl Iterator<Item = &Attachment> {
-        let members = self.clients.iter().filter_map(|client| client.member.as_ref());
-        members.flat_map(|member| &member.networks)
+        registered(&self.clients).flat_map(|member| &member.networks)
     }
 
     fn apply_rules(&self) -> Result<()> {
@@ -339,6 +342,7 @@ impl Supervisor {
         }
         if !left.is_empty() {
             let _ = self.sweep(&left); // a bridge that stays does no harm
+            let _ = self.balance(); // the next change tries again
             self.idle_since = Instant::now();
         }
     }
@@ -360,14 +364,6 @@ impl Supervisor {
     }
 }
 
-/// The name of the device that a container has on a bridge: at most 15 bytes, the same for every supervisor.
-fn device(bundle: &Path, network: &Attachment) -> String {
-    let whole =
-        [bundle.as_os_str().as_encoded_bytes(), b"\0", network.interface.as_bytes()].concat();
-    format!("v{:012x}", links::hash(&whole) & 0xffff_ffff_ffff)
-}
-
-/// Ends a process that we hold.
-fn end(pidfd: &OwnedFd) {
-    let _ = pidfd_send_signal(pidfd, Signal::KILL); // it has ended by itself
+fn registered(clients: &[Client]) -> impl Iterator<Item = &Member> {
+    clients.iter().filter_map(|client| client.member.as_ref())
 }
