@@ -180,7 +180,15 @@ def say_nothing(_: str) -> None:
 
 
 def tell(made: Made) -> None:
-    """A pod's ID and its containers', in podman's words."""
+    """A pod's ID and its containers', in podman's words; a Service's, and its ports on the host."""
+    if made.service:
+        ports = [
+            f"{port['host_ip'] or '0.0.0.0'}:{port['host_port']}"
+            f"->{port['container_port']}/{port['protocol']}"
+            for port in made.ports()
+        ]
+        output.line("\n".join(["Service:", made.pod.id, *ports, ""]))
+        return
     containers = list(made.containers.values())
     plural = "s" if len(containers) > 1 else ""
     output.line("\n".join(["Pod:", made.pod.id, f"Container{plural}:", *containers, ""]))

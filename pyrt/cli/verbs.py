@@ -59,7 +59,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
     ),
     "kill": ("pyrt.cli.kill", "Kill", "Kill one or more running containers with a specific signal"),
     "kube down": ("pyrt.cli.kube_down", "KubeDown", "Remove what was made of Kubernetes YAML"),
-    "kube play": ("pyrt.cli.kube_play", "KubePlay", "Make pods of Kubernetes YAML"),
+    "kube play": (
+        "pyrt.cli.kube_play",
+        "KubePlay",
+        "Make pods, volumes, secrets and services of Kubernetes YAML",
+    ),
     "load": ("pyrt.cli.load", "Load", "Load image(s) from an archive"),
     "login": ("pyrt.cli.login", "Login", "Log in to a container registry"),
     "logout": ("pyrt.cli.logout", "Logout", "Log out of a container registry"),

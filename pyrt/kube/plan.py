@@ -107,10 +107,13 @@ class PlannedPod:
 
 @dataclass(slots=True)
 class PlannedService:
-    """A Service: `ports` are {port, target, protocol}, `publish` those on the host."""
+    """A Service: `ports` are {port, target, protocol}, `publish` those on the host; `aliases` what
+    it is called in its network.
+    """
 
     name: str
-    alias: str
+    pod_name: str
+    aliases: list[str]
     ports: list[dict[str, Any]]
     publish: list[dict[str, Any]]
     labels: dict[str, str]

@@ -204,8 +204,9 @@ def add_pods(
 
 def check_names(plan: Plan) -> None:
     """Pods, Services and containers share one index of names."""
-    names = [pod.name for pod in plan.pods] + [one.name for pod in plan.pods
-                                               for one in pod.containers]  # fmt: skip
+    names = [service.pod_name for service in plan.services]
+    for pod in plan.pods:
+        names += [pod.name, *(container.name for container in pod.containers)]
     for index, name in enumerate(names):
         if name in names[:index]:
             raise InvalidSpec("manifest", name, "would be the name of two pods or containers")

@@ -15,7 +15,18 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from pyrt import files, native
-from pyrt.engine import bridge, host, limits, network, networks, pods, secrets, volumes
+from pyrt.engine import (
+    bridge,
+    host,
+    limits,
+    network,
+    networks,
+    pods,
+    records,
+    secrets,
+    services,
+    volumes,
+)
 from pyrt.errors import Conflict, Exists, InvalidSpec, PyrtError
 from pyrt.kube import found, mounting
 from pyrt.kube.environment import expand, settle
@@ -28,8 +39,9 @@ if TYPE_CHECKING:
     from pyrt.engine.api import Engine
     from pyrt.engine.pods import Pod
     from pyrt.images.names import Image
-    from pyrt.kube.plan import Plan, PlannedContainer, PlannedPod
+    from pyrt.kube.plan import Plan, PlannedContainer, PlannedPod, PlannedService
     from pyrt.layout import Layout
+    from pyrt.spec.config import Publish
 
 NETWORK = "pyrt-kube"
 """The bridge network of pods that ask for none, made on demand."""
@@ -59,10 +71,16 @@ class Terms:
 
 @dataclass(slots=True)
 class Made:
-    """What was made of one pod: IDs of the containers by their names."""
+    """What was made of one pod: IDs of the containers by their names; `service` is its name."""
 
     pod: Pod
     containers: dict[str, str]
+    service: str = ""
+
+    def ports(self) -> list[Publish]:
+        """What it has on the host, chosen numbers too."""
+        record = records.read(self.pod.layout, self.pod.infra)
+        return record.config.publish if record is not None else []
 
 
 class Maker:
@@ -102,7 +120,7 @@ class Maker:
 
     def check(self) -> None:
         """Names, paths of the host and groups. Raises PyrtError."""
-        names = [one.name for one in self.plan.services]
+        names = [service.pod_name for service in self.plan.services]
         for pod in self.plan.pods:
             names += [pod.name, *(container.name for container in pod.containers)]
         owners = self.plan.owners if self.terms.replace else []
@@ -164,7 +182,8 @@ class Maker:
             labels = {LABEL: f"Secret/{name}"}
             secrets.create(self.layout, name, native.dumps(document), labels=labels, replace=True)
             self.secrets.append(name)
-        return [self.make_pod(pod) for pod in self.plan.pods]
+        made = [self.make_service(service) for service in self.plan.services]
+        return made + [self.make_pod(pod) for pod in self.plan.pods]
 
     def needs_network(self) -> bool:
         """Whether something goes into the default network."""
@@ -190,6 +209,28 @@ class Maker:
             attachment["aliases"] += [alias.lower() for alias in aliases]
             attachment.update(self.terms.address)
         return chosen
+
+    def make_service(self, planned: PlannedService) -> Made:
+        """A Service, in the first of the networks."""
+        self.terms.say(f"creating service {planned.name}")
+        attachment = self.attachments(planned.aliases)[0]
+        pod = services.create(
+            self.layout,
+            planned.name,
+            pod_name=planned.pod_name,
+            network={**attachment, "ip": "", "ip6": "", "mac": ""},
+            ports=planned.ports,
+            publish=list(planned.publish),  # type: ignore[arg-type]
+            labels=planned.labels,
+        )
+        self.pods.append(pod)
+        self.note(pod, planned)
+        return Made(pod, {}, planned.name)
+
+    def note(self, pod: Pod, planned: PlannedPod | PlannedService) -> None:
+        """Write down after which plan a pod was made, for `kube diff`."""
+        data = native.dumps(plain(asdict(planned)))
+        files.write_whole(f"{pod.path}/{found.PLANNED}", data)
 
     def make_pod(self, planned: PlannedPod) -> Made:
         """A pod with its volumes and containers."""
@@ -224,8 +265,7 @@ class Maker:
             container.name: self.make_container(pod, planned, container, later, kind)
             for container in planned.containers
         }
-        path = f"{pod.path}/{found.PLANNED}"
-        files.write_whole(path, native.dumps(plain(asdict(planned))))
+        self.note(pod, planned)
         return Made(pod, containers)
 
     def facts(self, pod: Pod, kind: str) -> dict[str, str]:

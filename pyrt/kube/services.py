@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pyrt.engine.services import endpoints_alias
 from pyrt.errors import InvalidSpec
 from pyrt.kube.plan import LABEL, PlannedService
 
@@ -12,8 +13,8 @@ if TYPE_CHECKING:
     from pyrt.kube.workload_model import Service, ServicePort
     from pyrt.spec.config import Publish
 
-ENDPOINTS = ".endpoints.pyrt"
-"""What the alias of a Service's pods ends with."""
+SUFFIX = "-service"
+"""What the name of a Service's own pod ends with."""
 
 HEADLESS = "None"
 
@@ -39,7 +40,7 @@ def connect(services: list[Service], plan: Plan, publish: list[Publish]) -> None
             continue
         if not spec.ports:
             raise InvalidSpec(f"Service {name} spec.ports", "", "is missing")
-        alias = f"{name}{ENDPOINTS}"
+        alias = endpoints_alias(name)
         for pod in selected:
             pod.aliases.append(alias)
         ports = [
@@ -53,7 +54,8 @@ def connect(services: list[Service], plan: Plan, publish: list[Publish]) -> None
         plan.services.append(
             PlannedService(
                 name=name,
-                alias=alias,
+                pod_name=f"{name}{SUFFIX}",
+                aliases=names_of(service),
                 ports=ports,
                 publish=[
                     published(service, port) for port in spec.ports if is_public(service, port)
@@ -87,15 +89,17 @@ def target_of(port: ServicePort, selected: list[PlannedPod], plan: Plan, path: s
 
 def is_public(service: Service, port: ServicePort) -> bool:
     """Whether a port is to be had on the host."""
-    return service.spec.type == "LoadBalancer" or port.node_port is not None
+    return service.spec.type != "ClusterIP"
 
 
 def published(service: Service, port: ServicePort) -> dict[str, Any]:
-    """A port on the host: a LoadBalancer has the port itself."""
+    """A port on the host: a LoadBalancer has the port itself, a NodePort any that is free, if it
+    names none.
+    """
     balanced = service.spec.type == "LoadBalancer"
     return {
         "host_ip": "",
-        "host_port": port.port if balanced else port.node_port,
+        "host_port": port.port if balanced else port.node_port or 0,
         "container_port": port.port,
         "protocol": port.protocol.lower(),
     }
