@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 from pyrt.cli.limit_options import LimitOptions
-from pyrt.cli.network_options import NetworkOptions
 from pyrt.cli.output import warn
 from pyrt.cli.pull_options import PullOptions
+from pyrt.cli.shared_options import SharedOptions
 from pyrt.engine.configure import configure
 from pyrt.errors import Conflict, InvalidSpec, NotFound
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 PULL_POLICIES = ("missing", "never", "always", "newer")
 
 
-class ContainerOptions(LimitOptions, NetworkOptions, PullOptions):
+class ContainerOptions(LimitOptions, SharedOptions, PullOptions):
     """What a new container shall be."""
 
     image: Annotated[

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from pyrt.engine.api import Engine
     from pyrt.engine.pods import Pod
+    from pyrt.engine.records import Record
 
 
 class PodInspect(Verb):
@@ -54,6 +55,32 @@ class PodExists(Verb):
         return inspect.exists(lambda name: pods.find(engine.layout, name), self.name)
 
 
+LIMITS = {
+    "memory_limit": "Memory",
+    "memory_swap": "MemorySwap",
+    "memory_reservation": "MemoryReservation",
+    "cpu_shares": "CpuShares",
+    "cpu_quota": "CpuQuota",
+    "cpu_period": "CpuPeriod",
+    "cpuset_cpus": "CpusetCpus",
+    "cpuset_mems": "CpusetMems",
+    "blkio_weight": "BlkioWeight",
+    "pids_limit": "PidsLimit",
+    "Limits": "Limits",
+}
+"""podman's names of a pod's limits, and a container's."""
+
+
+def limits(pod: Pod, infra: Record | None) -> dict[str, Any]:
+    """What all its containers together may use; empty where nothing was asked for."""
+    from pyrt.engine import inspection
+
+    if infra is None or not infra.document.get("limits"):
+        return {}
+    fields = inspection.limit_fields(infra.config, pod.cgroup(), infra.pid)
+    return {name: fields[key] for name, key in LIMITS.items() if fields[key]}
+
+
 def describe(pod: Pod) -> dict[str, Any]:
     """podman's document."""
     from pyrt.engine import pods
@@ -84,6 +111,10 @@ def describe(pod: Pod) -> dict[str, Any]:
             "userns": document["userns"],
         },
         "SharedNamespaces": pod.share,
+        "CgroupPath": pod.cgroup(),
+        "mounts": document.get("volumes", []),
+        "security_opt": document.get("security_opt", []),
+        **limits(pod, infra),
         "NumContainers": len(containers),
         "Containers": [
             {"Id": record.id, "Name": record.name, "State": record.status} for record in containers

@@ -54,9 +54,20 @@ def check(options: ContainerOptions, share: list[str], *, is_new: bool) -> None:
             ("--ip6", options.ip6),
             ("--mac-address", options.mac_address),
             ("--network-alias", options.network_alias),
+            ("--dns", options.dns),
+            ("--dns-option", options.dns_option),
+            ("--dns-search", options.dns_search),
+            ("--add-host", options.add_host),
         ]
     if "uts" in share and not is_new:
         flags.append(("--hostname", options.hostname))
+    if "ipc" in share and not is_new:
+        flags.append(("--shm-size", options.shm_size))
+    if options.sysctl and not is_new:
+        from pyrt.spec.shared import namespace_of
+
+        names = [text for text in options.sysctl if namespace_of(text.partition("=")[0]) in share]
+        flags.append(("--sysctl", names))
     for flag, given in flags:
         if given:
             text = given if isinstance(given, str) else given[0]
@@ -75,6 +86,11 @@ def make(engine: Engine, name: str, config: ContainerConfig) -> Pod:
         networks=config.networks,
         publish=config.publish,
         userns=config.userns,
+        dns=config.dns,
+        add_hosts=config.add_hosts,
+        no_hosts=config.no_hosts,
+        sysctls=config.sysctls,
+        shm_size_bytes=config.shm_size_bytes,
         stop_signal=9,
         log_driver="none",
         history=False,
@@ -93,6 +109,11 @@ def make(engine: Engine, name: str, config: ContainerConfig) -> Pod:
 def take(pod: Pod, config: ContainerConfig) -> None:
     """What the container has of the pod."""
     config.pod = pod.id
+    own = {volume["destination"] for volume in config.volumes}
+    own.update(place for place, _ in config.tmpfs)
+    inherited = pod.document.get("volumes", ())
+    config.volumes += [volume for volume in inherited if volume["destination"] not in own]
+    config.security_opt = [*pod.document.get("security_opt", ()), *config.security_opt]
     if not pod.infra:
         return
     config.userns = pod.document["userns"]

@@ -10,7 +10,7 @@ import os
 
 from pyrt import native
 from pyrt.engine.clock import parse_duration, parse_timeout
-from pyrt.engine.environment import parse_environment, parse_workdir
+from pyrt.engine.environment import parse_environment, parse_labels, parse_workdir
 from pyrt.errors import InvalidSpec, Unsupported
 from pyrt.spec.config import ContainerConfig
 from pyrt.spec.limits import parse_size, parse_ulimit
@@ -43,12 +43,16 @@ if TYPE_CHECKING:
 
         image: str
         command: list[str]
+        add_host: list[str]
         alert: list[str]
         annotation: list[str]
         cap_add: list[str]
         cap_drop: list[str]
         cidfile: str
         detach_keys: str
+        dns: list[str]
+        dns_option: list[str]
+        dns_search: list[str]
         entrypoint: str | None
         env: list[str]
         env_file: list[str]
@@ -58,12 +62,14 @@ if TYPE_CHECKING:
         init: bool
         interactive: bool
         label: list[str]
+        label_file: list[str]
         log_driver: str
         log_opt: list[str]
         mount: list[str]
         name: str
         network: list[str]
         network_alias: list[str]
+        no_hosts: bool
         ip: str
         ip6: str
         mac_address: str
@@ -98,8 +104,10 @@ if TYPE_CHECKING:
         rootfs: bool
         secret: list[str]
         security_opt: list[str]
+        shm_size: str
         stop_signal: str
         stop_timeout: int
+        sysctl: list[str]
         tmpfs: list[str]
         tty: bool
         ulimit: list[str]
@@ -170,7 +178,7 @@ def configure(wish: Wish) -> ContainerConfig:
         init=wish.init,
         stop_signal=parse_signal(wish.stop_signal, "--stop-signal") if wish.stop_signal else None,
         stop_timeout_s=parse_timeout("--stop-timeout", wish.stop_timeout),
-        labels=dict(parse_label(text) for text in wish.label),
+        labels=parse_labels(wish.label, wish.label_file),
         annotations=dict(parse_label(text, "--annotation") for text in wish.annotation),
         userns=parse_userns(wish.userns),
         remove=wish.rm,
@@ -189,7 +197,20 @@ def configure(wish: Wish) -> ContainerConfig:
         secrets=[parse_secret(text) for text in wish.secret],
         volumes_from=[parse_volumes_from(text) for text in wish.volumes_from],
         alerts=parse_alerts(wish.alert),
+        **parse_shared(wish),
     )
+
+
+def parse_shared(wish: Wish) -> dict[str, Any]:
+    """What a pod's containers have together; most ask for nothing of it."""
+    if not (
+        wish.add_host or wish.dns or wish.dns_option or wish.dns_search or wish.no_hosts
+        or wish.shm_size or wish.sysctl
+    ):  # fmt: skip
+        return {}
+    from pyrt.spec import shared
+
+    return shared.parse_shared(wish)
 
 
 def check_policy(text: str) -> str:

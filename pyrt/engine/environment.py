@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from pyrt.errors import InvalidSpec, from_os_error
 from pyrt.spec.environment import merge_env, parse_env, parse_env_file
+from pyrt.spec.names import parse_label
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,13 +24,29 @@ def parse_environment(
     return merge_env(*parts)
 
 
-def read_env_file(path: str) -> bytes:
+def read_env_file(path: str, flag: str = "--env-file") -> bytes:
     """The bytes of an env file."""
     try:
         with open(path, "rb") as file:
             return file.read()
     except OSError as error:
-        raise from_os_error(error, "--env-file", path) from None
+        raise from_os_error(error, flag, path) from None
+
+
+def parse_labels(texts: list[str], label_files: list[str]) -> dict[str, str]:
+    """``--label-file``, whose lines are ``KEY[=VALUE]``, and then ``--label``. Raises InvalidSpec,
+    NotFound with the file.
+    """
+    lines: list[str] = []
+    for path in label_files:
+        data = read_env_file(path, "--label-file")
+        try:
+            found = (line.strip() for line in data.decode().splitlines())
+        except UnicodeDecodeError:
+            raise InvalidSpec("--label-file", path, "is not UTF-8") from None
+        lines += [line for line in found if line and line[0] != "#"]
+    pairs = [parse_label(line, "--label-file") for line in lines]
+    return dict(pairs + [parse_label(text) for text in texts])
 
 
 def parse_workdir(text: str) -> str:

@@ -208,7 +208,7 @@ def host_configuration(
         "SecurityOpt": config.security_opt,
         "Tmpfs": dict(config.tmpfs),
         "Init": config.init,
-        **limit_fields(record, config),
+        **limit_fields(config, own_cgroup(record, config), record.pid),
         "Ulimits": [
             {"Name": limit["type"], "Soft": limit["soft"], "Hard": limit["hard"]}
             for limit in limits
@@ -216,9 +216,18 @@ def host_configuration(
     }
 
 
-def limit_fields(record: Record, config: ContainerConfig) -> dict[str, Any]:
+def own_cgroup(record: Record, config: ContainerConfig) -> str:
+    """The directory of its cgroup, "" where nobody asks for what is in it."""
+    if not config.limits_resolved or record.status != "running":
+        return ""
+    from pyrt.engine import stats
+
+    return stats.own_cgroup(record)
+
+
+def limit_fields(config: ContainerConfig, directory: str, pid: int) -> dict[str, Any]:
     """What it may use, by podman's names, and of each limit what enforces it and what the kernel
-    says of it now.
+    says of it now: in the cgroup `directory`, of the process `pid`.
     """
     asked = asked_resources(config)
     memory = asked.get("memory") or {}
@@ -241,11 +250,10 @@ def limit_fields(record: Record, config: ContainerConfig) -> dict[str, Any]:
         "Limits": [],
     }
     if config.limits_resolved:
-        from pyrt.engine import limits, stats
+        from pyrt.engine import limits
 
-        directory = stats.own_cgroup(record) if record.status == "running" else ""
         fields["Limits"] = [
-            limits.verify(entry, directory, record.pid) for entry in config.limits_resolved
+            limits.verify(entry, directory, pid) for entry in config.limits_resolved
         ]
     return fields
 

@@ -33,6 +33,7 @@ class Options(TypedDict, total=False):
     ``rootfs`` makes the image a directory to run in place.
     """
 
+    add_hosts: list[str]
     alerts: list[str]
     annotations: dict[str, str]
     blkio_weight: int
@@ -59,6 +60,9 @@ class Options(TypedDict, total=False):
     cap_add: list[str]
     cap_drop: list[str]
     cidfile: str
+    dns: list[str]
+    dns_options: list[str]
+    dns_search: list[str]
     entrypoint: list[str]
     env: dict[str, str]
     env_files: list[str]
@@ -73,6 +77,7 @@ class Options(TypedDict, total=False):
     mounts: list[str]
     name: str
     network: str | list[str]
+    no_hosts: bool
     privileged: bool
     publish: list[str]
     publish_all: bool
@@ -83,8 +88,10 @@ class Options(TypedDict, total=False):
     rootfs: bool
     secrets: list[str]
     security_opt: list[str]
+    shm_size: str
     stop_signal: str
     stop_timeout_s: int
+    sysctls: dict[str, str]
     terminal: bool
     tmpfs: list[str]
     ulimits: list[str]
@@ -120,6 +127,13 @@ class CheckedWish:
     network_rate: str
     oom_score_adj: str
     pids_limit: str
+    add_host: list[str]
+    dns: list[str]
+    dns_option: list[str]
+    dns_search: list[str]
+    no_hosts: bool
+    shm_size: str
+    sysctl: list[str]
     image_volume: str
     mount: list[str]
     secret: list[str]
@@ -144,6 +158,7 @@ class CheckedWish:
         self.init = options.get("init", False)
         self.interactive = options.get("interactive", False)
         self.label = pairs(options.get("labels"))
+        self.label_file: list[str] = []
         self.log_driver = options.get("log_driver", "")
         self.log_opt = pairs(options.get("log_options"))
         self.name = options.get("name", "")
@@ -174,6 +189,7 @@ class CheckedWish:
         self.cgroup_parent = options.get("cgroup_parent", "")
         take_limits(self, options)
         take_mounts(self, options)
+        take_shared(self, options)
         if "entrypoint" in options:
             from pyrt import native
 
@@ -200,6 +216,17 @@ def take_limits(wish: CheckedWish, options: Options) -> None:
     wish.network_rate = options.get("network_rate", "")
     wish.oom_score_adj = str(options.get("oom_score_adj", ""))
     wish.pids_limit = str(options.get("pids_limit", ""))
+
+
+def take_shared(wish: CheckedWish, options: Options) -> None:
+    """The attributes of what a pod's containers have together."""
+    wish.add_host = options.get("add_hosts", [])
+    wish.dns = options.get("dns", [])
+    wish.dns_option = options.get("dns_options", [])
+    wish.dns_search = options.get("dns_search", [])
+    wish.no_hosts = options.get("no_hosts", False)
+    wish.shm_size = options.get("shm_size", "")
+    wish.sysctl = pairs(options.get("sysctls"))
 
 
 def take_mounts(wish: CheckedWish, options: Options) -> None:

@@ -27,6 +27,9 @@ SIGKILL = 9
 CGROUP = "cgroup"
 """File in the pod's directory: below which cgroup its own was made."""
 
+SHARED = ("hosts", "resolv.conf", "hostname")
+"""Files in the infra container's bundle that others have, too, unless there are none."""
+
 
 class Pod:
     """One pod: pod.json as it was read."""
@@ -58,6 +61,12 @@ class Pod:
         """Its directory."""
         return self.layout.pod(self.id)
 
+    def cgroup(self) -> str:
+        """The directory of its cgroup, "" while there is none."""
+        parent = files.read(f"{self.path}/{CGROUP}")
+        path = f"{parent.decode()}/{cgroup.PREFIX}{cgroup.POD}{self.id}" if parent else ""
+        return path if path and os.path.isdir(path) else ""
+
     def containers(self) -> list[Record]:
         """Its containers, the infra container first, then the oldest."""
         found = [
@@ -71,7 +80,9 @@ class Pod:
 
 def create(layout: Layout, config: ContainerConfig, document: dict[str, Any]) -> Pod:
     """Make a pod. `config` is its infra container's, where it has one: ports, networks, host name
-    and user namespace; `document` has name, share, exit_policy, labels and has_infra.
+    and user namespace, and of all containers together their limits; `document` has name, share,
+    exit_policy, labels, has_infra and command, and may have `volumes` and `security_opt` of every
+    container, and `share_parent`, whether they are in one cgroup (default True).
 
     Raises PyrtError; nothing is left then.
     """
@@ -107,6 +118,10 @@ def create(layout: Layout, config: ContainerConfig, document: dict[str, Any]) ->
             "userns": config.userns,
             "hostname": config.hostname,
             "command": document["command"],
+            "volumes": document.get("volumes", []),
+            "security_opt": document.get("security_opt", []),
+            "share_parent": document.get("share_parent", True),
+            "resources": config.resources,
         }
         files.write_whole(f"{path}/pod.json", native.dumps(pod), durable=True)
     except BaseException:
@@ -197,8 +212,17 @@ def find(layout: Layout, wanted: str) -> Pod:
 
 
 def status(containers: list[Record]) -> str:
-    """podman's word: Created, Running, Degraded, Exited, Stopped."""
-    found = [record.status for record in containers]
+    """podman's word: Created, Running, Degraded, Exited, Stopped. Init containers that have done
+    their work do not count beside others.
+    """
+    done = [
+        record
+        for record in containers
+        if record.document.get("init_ctr") == "always"
+        and record.status == "exited"
+        and not record.exit_code
+    ]
+    found = [record.status for record in containers if record not in done]
     if found and all(word == "running" for word in found):
         return "Running"
     if "running" in found:
@@ -226,7 +250,10 @@ def join_spec(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> 
         raise NotFound("pod", config.pod[:12], "was removed meanwhile")
     if pod.infra:
         share = [word for word in pod.share if word != "net" or config.network == "pod"]
-        policy.join(spec, share, layout.runtime(pod.infra), layout.container(pod.infra))
+        bundle = layout.container(pod.infra)
+        absent = {name for name in SHARED if not os.path.exists(f"{bundle}/{name}")}
+        own = layout.container(config.id)
+        policy.join(spec, share, layout.runtime(pod.infra), bundle, own, absent)
 
 
 def ready(layout: Layout, config: ContainerConfig, place: cgroup.Place) -> cgroup.Place:
@@ -238,10 +265,18 @@ def ready(layout: Layout, config: ContainerConfig, place: cgroup.Place) -> cgrou
         raise NotFound("pod", config.pod[:12], "was removed meanwhile")
     if pod is not None and pod.infra and not config.infra:
         start_infra(pod)
-    if pod is None or place.parent is None or config.cgroup_parent:
+    if pod is None or config.cgroup_parent or not pod.document.get("share_parent", True):
         return place
-    files.write_whole(f"{pod.path}/{CGROUP}", place.parent.encode())
-    return cgroup.Place(cgroup.pod_cgroup(place.parent, pod.id), None)
+    parent = place.parent
+    if parent is None and place.systemd and pod.infra and not config.infra:
+        # Systemd has put the infra container somewhere: its pod is beside it.
+        noted = files.read(f"{layout.container(pod.infra)}/{sweep.NOTE}")
+        parent = noted.decode() if noted is not None else None
+    if parent is None:
+        return place
+    files.write_whole(f"{pod.path}/{CGROUP}", parent.encode())
+    path = cgroup.pod_cgroup(parent, pod.id, pod.document.get("resources"))
+    return cgroup.Place(path, place.systemd and "may")
 
 
 def start_infra(pod: Pod) -> None:
@@ -271,6 +306,7 @@ def check_infra(record: Record) -> None:
 
 def start(pod: Pod) -> None:
     """Start all that does not run: infra, then the init containers to their end, then the others.
+    A sidecar begins in its place among the init containers, and goes on.
 
     Raises the first error; an init container that fails is one.
     """
@@ -282,13 +318,7 @@ def start(pod: Pod) -> None:
     else:
         first = [record for record in members if record.document.get("init_ctr")]
     for record in first:
-        container.start(record).lead.close()
-        code = control.wait(record)
-        if code:
-            reason = f"ended with exit code {code}"
-            raise Conflict("init container", record.name, reason, hint="see its logs")
-        if record.document["init_ctr"] == "once":
-            container.remove(record)
+        start_first(record)
     errors = []
     for record in members:
         if record.document.get("init_ctr") or record.status == "running":
@@ -300,6 +330,20 @@ def start(pod: Pod) -> None:
     events.tell(pod.layout, "start", subject(pod.document), type="pod")
     if errors:
         raise errors[0]
+
+
+def start_first(record: Record) -> None:
+    """Run an init container to its end, or begin a sidecar."""
+    container.start(record).lead.close()
+    kind = record.document["init_ctr"]
+    if kind == "sidecar":
+        return
+    code = control.wait(record)
+    if code:
+        reason = f"ended with exit code {code}"
+        raise Conflict("init container", record.name, reason, hint="see its logs")
+    if kind == "once":
+        container.remove(record)
 
 
 def stop(pod: Pod, timeout_s: float | None = None) -> None:

@@ -102,14 +102,17 @@ def mappings(maps: list[userns.Mapping]) -> list[dict[str, int]]:
 def build_sysctl(
     config: ContainerConfig, gids: list[userns.Mapping], gid_count: int
 ) -> dict[str, str]:
-    """`linux.sysctl`: ping for every group that is mapped, as distributions' podman has it; only
-    where the network is ours.
+    """`linux.sysctl`: what was asked for; and ping for every group that is mapped, as
+    distributions' podman has it, only where the network is ours.
     """
     if not has_network_namespace(config.network):
-        return {}
+        for name in config.sysctls:
+            if name.startswith("net"):
+                raise InvalidSpec("--sysctl", name, "belongs to the host: the network is its own")
+        return dict(config.sysctls)
     first = min((inside for inside, _, _ in gids), default=0)
     last = min(userns.last_id(gids, gid_count), (1 << 31) - 1)
-    return {"net.ipv4.ping_group_range": f"{first} {last}"}
+    return {"net.ipv4.ping_group_range": f"{first} {last}", **config.sysctls}
 
 
 def choose_seccomp(

@@ -24,21 +24,23 @@ def build_etc(
 
     The caller writes them with mode 0644: the container's users read them.
     """
-    files = {
-        "hostname": f"{build_hostname(config, host)}\n".encode(),
-        "hosts": build_hosts(config, host).encode(),
-        "resolv.conf": build_resolv_conf(config, host).encode(),
-    }
+    files = {"hostname": f"{build_hostname(config, host)}\n".encode()}
+    if not config.no_hosts:
+        files["hosts"] = build_hosts(config, host).encode()
+    if "none" not in config.dns.get("servers", ()):
+        files["resolv.conf"] = build_resolv_conf(config, host).encode()
     if userns.keep_id(config.userns, host) is not None and not config.user:
         files |= build_entries(config, image, host, passwd, group)
     return files
 
 
 def build_hosts(config: ContainerConfig, host: Host) -> str:
-    """/etc/hosts: the host's own entries, the host as the container sees it, the container's
-    names.
+    """/etc/hosts: what was asked for, before all others since the first that is found is used; the
+    host's own entries, the host as the container sees it, the container's names.
     """
-    text = host.hosts or DEFAULT_HOSTS
+    text = "".join(f"{find_address(address, host)}\t{' '.join(names)}\n"
+                   for address, *names in config.add_hosts)  # fmt: skip
+    text += host.hosts or DEFAULT_HOSTS
     if not text.endswith("\n"):
         text += "\n"
     if host.gateway:
@@ -52,9 +54,34 @@ def build_hosts(config: ContainerConfig, host: Host) -> str:
     return text
 
 
+def find_address(address: str, host: Host) -> str:
+    """An address of `--add-host`, `host-gateway` resolved."""
+    if address != "host-gateway":
+        return address
+    if not host.gateway:
+        reason = "this machine has no address in that network"
+        raise InvalidSpec("--add-host", address, reason, hint="give an address")
+    return host.gateway
+
+
 def build_resolv_conf(config: ContainerConfig, host: Host) -> str:
-    """/etc/resolv.conf: the host's; in another network without its loopback resolvers, which are
-    not there.
+    """/etc/resolv.conf: the network's, or of it what was not asked to be something else."""
+    lines = network_resolv_conf(config, host).splitlines()
+    for key, name in (("servers", "nameserver"), ("searches", "search"), ("options", "options")):
+        asked = config.dns.get(key)
+        if not asked:
+            continue
+        gone = ("search", "domain") if key == "searches" else (name,)
+        lines = [line for line in lines if line.split()[:1] not in [[word] for word in gone]]
+        if key == "servers":
+            lines += [f"nameserver {server}" for server in asked]
+        elif asked != ["."]:
+            lines.append(f"{name} {' '.join(asked)}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def network_resolv_conf(config: ContainerConfig, host: Host) -> str:
+    """The host's; in another network without its loopback resolvers, which are not there.
 
     `host.dns`, the forwarding resolver of that network, comes first.
     """

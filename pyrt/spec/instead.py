@@ -52,7 +52,8 @@ def find(name: str, text: str, config: ContainerConfig, host: Host) -> dict[str,
     """What changes in the entry of a limit for which there is no controller; {} if nothing does.
     Raises InvalidSpec for a value that can never be.
     """
-    look = LOOKS.get(name)
+    # A pod's limit is of all that its containers do: nothing but a cgroup has that.
+    look = LOOKS.get(name) if not config.infra else None
     found = look(text, config, host) if look else {}
     if host.is_birth or not found.get("mechanism"):
         return found

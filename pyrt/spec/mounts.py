@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from pyrt.spec.config import ContainerConfig, Host, Volume
 
-SHM_SIZE = "size=65536k"
 TTY_GID = 5
 READ_ONLY_TMPFS = ("/run", "/tmp", "/var/tmp")
 ETC_FILES = {
@@ -58,16 +57,24 @@ def kernel_mounts(config: ContainerConfig, host: Host) -> list[dict[str, Any]]:
     if userns.is_mapped(TTY_GID, gids, host.gid_count):
         pts.append(f"gid={TTY_GID}")
     cgroup = ["nosuid", "noexec", "nodev", "relatime"] + ([] if config.privileged else ["ro"])
-    shm = ["nosuid", "noexec", "nodev", "mode=1777", SHM_SIZE, *sealed]
     return [
         mount("proc", "proc", "/proc", ["nosuid", "noexec", "nodev"]),
         tmpfs("/dev", ["nosuid", "strictatime", "mode=755", "size=65536k", *sealed]),
         mount("devpts", "devpts", "/dev/pts", pts),
         sys_mount(config),
         mount("mqueue", "mqueue", "/dev/mqueue", ["nosuid", "noexec", "nodev"]),
-        mount("tmpfs", "shm", "/dev/shm", shm),
+        shm_mount(config, sealed),
         mount("cgroup", "cgroup", "/sys/fs/cgroup", cgroup),
     ]
+
+
+def shm_mount(config: ContainerConfig, sealed: list[str]) -> dict[str, Any]:
+    """/dev/shm, limited."""
+    size = f"size={config.shm_size_bytes >> 10}k"
+    if config.shm_size_bytes & 1023:
+        size = f"size={config.shm_size_bytes}"
+    options = ["nosuid", "noexec", "nodev", "mode=1777", size, *sealed]
+    return mount("tmpfs", "shm", "/dev/shm", options)
 
 
 def sys_mount(config: ContainerConfig) -> dict[str, Any]:

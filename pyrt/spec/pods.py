@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from pyrt.errors import InvalidSpec, Unsupported
 from pyrt.spec import userns
+from pyrt.spec.mounts import bind, shm_mount
 from pyrt.spec.network import has_network_namespace
+from pyrt.spec.shared import namespace_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +24,11 @@ KINDS = {"ipc": "ipc", "net": "network", "pid": "pid", "uts": "uts"}
 """podman's words, and the runtime-spec's."""
 
 POLICIES = ("continue", "stop")
+
+SOCKET = "control.sock"
+"""Of the infra container's monitor, which has what is joined; a path after it is one that is
+mounted there.
+"""
 
 SHARED_FILES = {"net": ("/etc/hosts", "/etc/resolv.conf"), "uts": ("/etc/hostname",)}
 """What is the infra container's file, too."""
@@ -63,12 +70,12 @@ def build_infra(config: ContainerConfig, host: Host) -> dict[str, Any]:
     """config.json of an infra container: namespaces, and an empty root that nobody can write to."""
     uids, gids = userns.build_maps(config.userns, host)
     kinds = ["mount", "pid", "ipc", "uts"]
-    sysctl = {}
+    sysctl = dict(config.sysctls)
     if has_network_namespace(config.network):
         kinds.append("network")
         first = min((inside for inside, _, _ in gids), default=0)
         last = min(userns.last_id(gids, host.gid_count), (1 << 31) - 1)
-        sysctl["net.ipv4.ping_group_range"] = f"{first} {last}"
+        sysctl.setdefault("net.ipv4.ping_group_range", f"{first} {last}")
     if config.userns != "host":
         kinds.append("user")
     linux: dict[str, Any] = {"namespaces": [{"type": kind} for kind in kinds], "sysctl": sysctl}
@@ -82,14 +89,25 @@ def build_infra(config: ContainerConfig, host: Host) -> dict[str, Any]:
         "ociVersion": "1.3.0",
         "root": {"path": "rootfs", "readonly": True},
         "hostname": config.hostname,
-        "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+        "mounts": [
+            {"destination": "/proc", "type": "proc", "source": "proc"},
+            shm_mount(config, []),
+        ],
         "linux": linux,
     }
 
 
-def join(spec: dict[str, Any], share: list[str], runtime: str, bundle: str) -> None:
-    """Make `spec` that of a container in a pod: it joins what the infra container with this bundle
-    holds, whose monitor's directory is `runtime`.
+def join(
+    spec: dict[str, Any],
+    share: list[str],
+    runtime: str,
+    bundle: str,
+    own_bundle: str,
+    absent: set[str],
+) -> None:
+    """Make `spec` that of a container in a pod, whose bundle is `own_bundle`: it joins what the
+    infra container with `bundle` holds, whose monitor's directory is `runtime`. The files of /etc
+    that are `absent` there are the image's.
 
     The user namespace is always the pod's: it owns the others.
     """
@@ -97,12 +115,23 @@ def join(spec: dict[str, Any], share: list[str], runtime: str, bundle: str) -> N
     joined = {KINDS[word] for word in share} | {"user"}
     for namespace in linux["namespaces"]:
         if namespace["type"] in joined:
-            namespace["path"] = f"{runtime}/control.sock"
-    if "net" in share:
-        linux["sysctl"] = {}
+            namespace["path"] = f"{runtime}/{SOCKET}"
+    linux["sysctl"] = {
+        name: value for name, value in linux["sysctl"].items() if namespace_of(name) not in share
+    }
     if "uts" in share:
         spec.pop("hostname", None)
     shared = {path for word in share for path in SHARED_FILES.get(word, ())}
+    mounts = []
     for mount in spec["mounts"]:
-        if mount["destination"] in shared:
-            mount["source"] = f"{bundle}/{mount['destination'].rpartition('/')[2]}"
+        place, source = mount["destination"], mount["source"]
+        name = place.rpartition("/")[2]
+        if place in shared and source == f"{own_bundle}/{name}":
+            if name not in absent:
+                mounts.append({**mount, "source": f"{bundle}/{name}"})
+        elif "ipc" in share and (mount["type"], source) == ("tmpfs", "shm"):
+            sealed = ["ro"] if "ro" in mount["options"] else []
+            mounts.append(bind(f"{runtime}/{SOCKET}{place}", place, ["bind", "rprivate", *sealed]))
+        else:
+            mounts.append(mount)
+    spec["mounts"] = mounts

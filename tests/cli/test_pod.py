@@ -82,6 +82,80 @@ def test_the_pid_namespace_is_shared_where_asked(pyrt: Pyrt) -> None:
     check_nothing_left(pyrt)
 
 
+def test_memory_is_shared_with_ipc(pyrt: Pyrt) -> None:
+    """One file system at /dev/shm, of the pod's size; and again after it was started anew."""
+    make(pyrt, "--name", "box", "--shm-size", "1m")
+    member(pyrt, "one", "--pod", "box")
+    member(pyrt, "two", "--pod", "box", "--read-only", "--read-only-tmpfs=false")
+    for _ in range(2):
+        pyrt.ok("exec", "one", "sh", "-c", "echo shared >/dev/shm/file")
+        assert pyrt.ok("exec", "two", "cat", "/dev/shm/file") == "shared"
+        fill = "dd if=/dev/zero of=/dev/shm/much bs=64k count=17"
+        assert "No space left" in pyrt("exec", "one", "sh", "-c", fill).err
+        assert pyrt("exec", "two", "sh", "-c", "echo >/dev/shm/other").code != 0
+        pyrt.ok("exec", "one", "rm", "/dev/shm/file", "/dev/shm/much")
+        pyrt.ok("pod", "restart", "box")
+    pyrt.ok("run", "--rm", "--pod", "box", "--tmpfs", "/dev/shm:size=4k", "demo", "sh", "-c",
+            "df -k /dev/shm | grep -q ' 4 '")  # fmt: skip
+    assert pyrt.ok("cp", "one:/etc/hostname", "-").strip()
+    pyrt.ok("pod", "rm", "-f", "box")
+    make(pyrt, "--name", "apart", "--share", "net")
+    member(pyrt, "one", "--pod", "apart")
+    member(pyrt, "two", "--pod", "apart")
+    pyrt.ok("exec", "one", "touch", "/dev/shm/file")
+    assert pyrt("exec", "two", "ls", "/dev/shm/file").code == 1
+    pyrt.ok("pod", "rm", "-f", "apart")
+    check_nothing_left(pyrt)
+
+
+def test_names_and_parameters_are_the_pods(pyrt: Pyrt) -> None:
+    make(
+        pyrt, "--name", "box", "--dns", "192.0.2.53", "--dns-search", "example.org",
+        "--dns-option", "ndots:3", "--add-host", "db;store:192.0.2.7", "--sysctl",
+        "net.ipv4.ip_unprivileged_port_start=7", "--sysctl", "kernel.shmmax=65536",
+    )  # fmt: skip
+    member(pyrt, "one", "--pod", "box")
+    lines = pyrt.ok("exec", "one", "cat", "/etc/resolv.conf").splitlines()
+    assert lines == ["nameserver 192.0.2.53", "search example.org", "options ndots:3"]
+    assert pyrt.ok("exec", "one", "cat", "/etc/hosts").startswith("192.0.2.7\tdb store\n")
+    names = ("/proc/sys/net/ipv4/ip_unprivileged_port_start", "/proc/sys/kernel/shmmax")
+    assert pyrt.ok("exec", "one", "cat", *names).split() == ["7", "65536"]
+    for flag, value in (("--dns", "192.0.2.1"), ("--add-host", "a:192.0.2.1"),
+                        ("--sysctl", "net.ipv4.ip_forward=1"), ("--shm-size", "1m")):  # fmt: skip
+        result = pyrt("run", "--rm", "--pod", "box", flag, value, "demo", "true")
+        assert (result.code, "belongs to the pod" in result.err) == (125, True), result
+    pyrt.ok("pod", "rm", "-f", "box")
+    make(pyrt, "--name", "bare", "--no-hosts", "--dns", "none")
+    text = pyrt.ok("run", "--rm", "--pod", "bare", "demo", "sh", "-c", "cat /etc/hosts; mount")
+    assert "/etc/hosts" not in text and "/etc/resolv.conf" not in text
+    pyrt.ok("pod", "rm", "-f", "bare")
+
+
+def test_what_every_container_of_a_pod_gets(pyrt: Pyrt, tmp_path: Path) -> None:
+    labels = tmp_path / "labels"
+    labels.write_text("# who\nteam=blue\n\nempty\n")
+    id_file = tmp_path / "id"
+    id = make(
+        pyrt, "--name", "box", "-v", f"{tmp_path}:/here:ro", "-v", "store:/store", "--security-opt",
+        "unmask=/proc/kcore", "--label-file", str(labels), "--label", "team=red", "--infra-name",
+        "keeper", "--pod-id-file", str(id_file),
+    )  # fmt: skip
+    assert id_file.read_text() == id
+    assert pyrt("pod", "inspect", "box").json["Labels"] == {"team": "red", "empty": ""}
+    assert pyrt.ok("ps", "-a", "--format", "{{.Names}}") == "keeper"
+    member(pyrt, "one", "--pod", "box")
+    member(pyrt, "two", "--pod", "box", "-v", "other:/store")
+    assert "team=blue" in pyrt.ok("exec", "one", "cat", "/here/labels")
+    assert pyrt("exec", "one", "touch", "/here/x").code == 1
+    pyrt.ok("exec", "one", "touch", "/store/mine")
+    assert pyrt.ok("exec", "two", "ls", "/store") == ""
+    masked = "grep -c ' /proc/kcore ' /proc/self/mountinfo"
+    assert pyrt("exec", "one", "sh", "-c", masked).out.strip() == "0"
+    pyrt.ok("pod", "rm", "-f", "box")
+    pyrt.ok("volume", "rm", "store", "other")
+    check_nothing_left(pyrt)
+
+
 def test_members_come_and_go(pyrt: Pyrt) -> None:
     make(pyrt, "--name", "box")
     assert pyrt.ok("run", "--rm", "--pod", "box", "demo", "hostname") == "box"
@@ -229,6 +303,33 @@ BAD = {
     ("pod", "create", "--share", "ipc,nothing"): "--share nothing: unknown",
     ("pod", "create", "--share", "pid"): "--share pid: pid without net is not supported",
     ("pod", "create", "--share", "ipc", "-p", "80"): "--publish 80: the pod's containers do not",
+    (
+        "pod",
+        "create",
+        "--share",
+        "ipc",
+        "--dns",
+        "192.0.2.1",
+    ): "--dns 192.0.2.1: the pod's containers",
+    ("pod", "create", "--share", "net", "--shm-size", "1m"): "--shm-size 1m: the pod's containers",
+    ("pod", "create", "--shm-size", "x"): "--shm-size x: not a size",
+    ("pod", "create", "--sysctl", "kernel.panic=1"): "--sysctl kernel.panic: belongs to the whole",
+    ("pod", "create", "--share", "ipc", "--sysctl", "net.core.somaxconn=1"): (
+        "--sysctl net.core.somaxconn: its containers do not share net"
+    ),
+    ("pod", "create", "--add-host", "x"): "--add-host x: not NAME:ADDRESS",
+    ("pod", "create", "--add-host", "x:y"): "--add-host y: ",
+    ("pod", "create", "--no-hosts", "--add-host", "x:::1"): "--no-hosts: cannot be set together",
+    ("pod", "create", "--dns", "none", "--dns", "::1"): "--dns none: cannot be set together",
+    ("pod", "create", "--dns-search", "a b"): "--dns-search a b: is not one word",
+    ("pod", "create", "--label-file", "/nothing"): "--label-file /nothing: No such file",
+    ("pod", "create", "-v", "/data"): "--volume /data: of a pod has a name",
+    ("pod", "create", "-v", "/nothing:/x"): "statfs /nothing: No such file",
+    ("pod", "create", "--security-opt", "x"): "--security-opt x: no such security option",
+    ("pod", "create", "--memory", "x"): "--memory x: not a size",
+    ("pod", "create", "--limits", "x"): "--limits x: unknown",
+    ("pod", "create", "--infra=false", "--cpus", "1"): "--cpus 1: needs a pod with an infra",
+    ("pod", "create", "--share-parent=false", "--cpus", "1"): "--cpus 1: its containers have no",
     ("pod", "create", "--exit-policy", "x"): "--exit-policy x: unknown",
     ("pod", "create", "--name", "a/b"): "--name a/b: a name is",
     ("pod", "create", "--replace"): "--replace: cannot replace a pod without --name",

@@ -183,3 +183,28 @@ def test_a_pod_limits_its_containers_together(guest: dict[str, Any]) -> None:
 
 def test_nothing_is_left(guest: dict[str, Any]) -> None:
     assert guest["left"] == ["login"]
+
+
+def test_a_pods_limits_are_of_all_its_containers(guest: dict[str, Any]) -> None:
+    pod = guest["limited pod"]
+    for name in ("made", "one", "two", "restart", "removed", "best"):
+        assert pod[name]["code"] == 0, pod[name]
+    wanted = {
+        "memory.max": str(32 * MIB), "memory.swap.max": "0", "cpu.max": "50000 100000",
+        "cpu.weight": "174", "pids.max": "9",
+    }  # fmt: skip
+    assert (pod["files"], pod["again"]) == (wanted, wanted)
+    assert pod["members"] == ["max"] * 3, "no container alone is limited"
+    document = json.loads(pod["inspect"]["out"])
+    assert document["memory_limit"] == 32 * MIB
+    assert document["cpu_quota"] == 50000
+    assert {entry["flag"]: entry["verified"] for entry in document["Limits"]} == {
+        "--memory": str(32 * MIB), "--memory-swap": "0", "--cpus": "50000 100000",
+        "--cpu-shares": "174", "--pids-limit": "9",
+    }  # fmt: skip
+    assert pod["too much"]["code"] == 137
+    assert "can't fork" in pod["tasks"]["err"], pod["tasks"]
+    assert pod["refused"]["code"] == 125
+    assert "--cpuset-cpus 0: cannot be enforced: the cpuset controller" in pod["refused"]["err"]
+    assert "--cpuset-cpus 0 is not enforced" in pod["best"]["err"]
+    assert pod["left"] == []

@@ -42,7 +42,7 @@ pub fn enter(plan: &Plan<'_>, sync: &Sync) -> Result<Infallible> {
     plan.instead.enter()?; // likewise; and of the new session, which all that it forks belong to
     let state = proceed(sync)?; // the maps are written
     // As the user, before any change of IDs; and not before the maps, or a directory of an ID that only they name is closed.
-    let sources = Sources::open(spec, plan.bundle, plan.rootfs)?;
+    let sources = Sources::open(spec, plan.bundle, plan.rootfs, plan.joins.shared_mounts())?;
     become_root(plan)?; // mounts belong to the container's root
     leave_keyring(plan)?; // as the container's root, who owns the new one
     unshare_cgroup(spec)?; // after the clone into its cgroup, which becomes the root of what it sees

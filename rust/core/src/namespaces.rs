@@ -74,6 +74,8 @@ pub struct Joins {
     files: Vec<(OwnedFd, Kind, String)>,
     /// All are those of our own pod, and none of it sees us: the pid namespace is another.
     is_unseen: bool,
+    /// The mount namespace of the pod's infra container, which is looked into and not joined.
+    shared: Option<OwnedFd>,
     /// Whether the user namespace among them denies setgroups(2); known when it is joined.
     denies_groups: Cell<bool>,
 }
@@ -111,7 +113,18 @@ impl Joins {
             }
             joins.push((file, flag, format!("{kind} namespace {path}")));
         }
-        Ok(Self { files: joins, is_unseen, denies_groups: Cell::new(false) })
+        let is_mount = |file: &OwnedFd| {
+            sys::files::namespace_type(file.as_fd())
+                .is_ok_and(|found| found.cast_unsigned() == Kind::MOUNT.bits())
+        };
+        let shared = held.into_iter().find(is_mount);
+        Ok(Self { files: joins, is_unseen, shared, denies_groups: Cell::new(false) })
+    }
+
+    /// The mount namespace in which what the pod shares is mounted.
+    #[must_use]
+    pub fn shared_mounts(&self) -> Option<&OwnedFd> {
+        self.shared.as_ref()
     }
 
     /// Whether there are none.

@@ -68,7 +68,7 @@ impl Root {
             rootfs.volatile = false;
         }
         sys::fork::unshare(sys::fork::CLONE_NEWNS).at("unshare", "mount namespace")?;
-        let sources = Sources::open(&spec, bundle, rootfs.as_ref())?;
+        let sources = Sources::open(&spec, bundle, rootfs.as_ref(), None)?;
         let fd = sources.build_idle(&spec, !bare)?;
         Ok(Self { fd, proc })
     }

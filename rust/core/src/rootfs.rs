@@ -1,6 +1,7 @@
 //! The container's tree: the root, its mounts in order, then pivot. Everything is opened once and held.
 
 mod entry;
+mod shared;
 
 use entry::destination;
 use std::os::fd::{AsFd, OwnedFd};
@@ -29,17 +30,27 @@ pub struct Sources {
 }
 
 impl Sources {
-    /// Opens them all, in the mount namespace in which they will be used.
+    /// Opens them all, in the mount namespace in which they will be used; those of the pod's from `theirs`, if that is given.
     ///
     /// # Errors
     /// `not_found` or `kernel` naming the path.
-    pub fn open(spec: &Spec, bundle: &Path, rootfs: Option<&Rootfs>) -> Result<Self> {
+    pub fn open(
+        spec: &Spec,
+        bundle: &Path,
+        rootfs: Option<&Rootfs>,
+        theirs: Option<&OwnedFd>,
+    ) -> Result<Self> {
         let root = spec.root.as_ref().map_or("", |root| root.path.as_str());
         // CVE-2025-54867: resolved once, here; what is mounted is this descriptor.
         let root = open_host(&bundle.join(root), OFlags::PATH | OFlags::DIRECTORY)?;
         let overlay = rootfs.map(Overlay::open).transpose()?;
-        let binds =
-            spec.mounts.iter().map(|mount| open_bind(mount, bundle)).collect::<Result<_>>()?;
+        let mut binds =
+            spec.mounts.iter().map(|mount| open_bind(mount, bundle)).collect::<Result<Vec<_>>>()?;
+        if let Some(theirs) = theirs {
+            for (bind, clone) in binds.iter_mut().zip(shared::clone_all(&spec.mounts, theirs)?) {
+                *bind = clone.or(bind.take());
+            }
+        }
         Ok(Self { root, overlay, binds })
     }
 
@@ -108,7 +119,7 @@ impl Sources {
 
 fn open_bind(mount: &Mount, bundle: &Path) -> Result<Option<OwnedFd>> {
     let options = Options::parse(mount)?;
-    if options.bind.is_none() || options.remount {
+    if options.bind.is_none() || options.remount || shared::path_of(mount).is_some() {
         return Ok(None);
     }
     let source = bundle.join(mount.source.as_deref().unwrap_or_default());

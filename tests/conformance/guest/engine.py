@@ -201,6 +201,35 @@ def pods() -> dict[str, Any]:
     return seen | {"left": (USER / "pyrt-pod-bad").exists()}
 
 
+def limited_pod() -> dict[str, Any]:
+    """`pod create` with limits, two members, and what they can have together."""
+    flags = [
+        "--memory", "32m", "--memory-swap", "32m", "--cpus", "0.5", "--cpu-shares", "2048",
+        "--pids-limit", "9",
+    ]  # fmt: skip
+    seen: dict[str, Any] = {
+        "made": pyrt("pod", "create", "--name", "box", "--network", "none", *flags)
+    }
+    place = ("--pod", "box", "--rootfs", str(ROOTFS))
+    for name in ("one", "two"):
+        seen[name] = pyrt("run", "-d", "--name", name, *place, "sleep", "600")
+    [pod] = USER.glob("pyrt-pod-*")
+    names = ("memory.max", "memory.swap.max", "cpu.max", "cpu.weight", "pids.max")
+    seen["files"] = read(pod, *names)
+    seen["members"] = [read(box, "pids.max")["pids.max"] for box in pod.glob("pyrt-*")]
+    seen["inspect"] = pyrt("pod", "inspect", "box")
+    seen["too much"] = pyrt("run", "--rm", *place, "tail", "/dev/zero")
+    seen["tasks"] = pyrt("run", "--rm", *place, "sh", "-c", FORKS)
+    seen["restart"] = pyrt("pod", "restart", "-a")
+    seen["again"] = read(pod, *names)
+    seen["removed"] = pyrt("pod", "rm", "-f", "-t", "0", "box")
+    loose = ("--network", "none", "--cpuset-cpus", "0", "--limits", "best")
+    seen["refused"] = pyrt("pod", "create", *loose[:-2])
+    seen["best"] = pyrt("pod", "create", *loose, "--name", "free")
+    pyrt("pod", "rm", "free")
+    return seen | {"left": [path.name for path in USER.glob("pyrt-pod-*")]}
+
+
 FORKS = "for k in 1 2 3 4 5 6 7 8; do sleep 1 & echo $k; done; wait"
 BURN = "i=0; while [ $i -lt 60000 ]; do i=$((i+1)); done"
 
@@ -222,6 +251,7 @@ told = {
     "throttled": throttled(),
     "weight of the disk": run("--blkio-weight", "500", command=("true",)),
     "pods": pods(),
+    "limited pod": limited_pod(),
     "left": [path.name for path in Path("/sys/fs/cgroup/user").glob("*/")],
 }
 print("RESULT " + json.dumps(told), flush=True)

@@ -9,6 +9,7 @@ import pytest
 from pyrt.errors import InvalidSpec, Unsupported
 from pyrt.spec import pods
 from pyrt.spec.config import ContainerConfig, Host
+from pyrt.spec.mounts import bind, shm_mount, tmpfs
 
 
 @pytest.mark.parametrize(
@@ -53,11 +54,13 @@ def test_a_member_joins_what_is_shared_and_nothing_else() -> None:
     kinds = ["pid", "ipc", "uts", "mount", "cgroup", "network", "user"]
     spec: dict[str, Any] = {
         "hostname": "one",
-        "mounts": [{"destination": "/etc/hosts", "source": "/own/hosts"},
-                   {"destination": "/etc/hostname", "source": "/own/hostname"}],
-        "linux": {"namespaces": [{"type": kind} for kind in kinds], "sysctl": {"a": "1"}},
+        "mounts": [bind("/own/hosts", "/etc/hosts", []), bind("/own/hostname", "/etc/hostname", []),
+                   bind("/own/resolv.conf", "/etc/resolv.conf", []),
+                   shm_mount(ContainerConfig(), ["ro"])],
+        "linux": {"namespaces": [{"type": kind} for kind in kinds],
+                  "sysctl": {"net.a": "1", "kernel/shmmax": "2", "kernel.domainname": "3"}},
     }  # fmt: skip
-    pods.join(spec, ["net", "ipc"], "/run/infra", "/bundle")
+    pods.join(spec, ["net", "ipc"], "/run/infra", "/bundle", "/own", {"resolv.conf"})
     joined = {entry["type"]: entry.get("path") for entry in spec["linux"]["namespaces"]}
     socket = "/run/infra/control.sock"
     assert {kind for kind, path in joined.items() if path == socket} == {"ipc", "network", "user"}
@@ -65,5 +68,14 @@ def test_a_member_joins_what_is_shared_and_nothing_else() -> None:
         "pid", "uts", "mount", "cgroup",
     }  # fmt: skip
     assert spec["hostname"] == "one"
-    assert spec["linux"]["sysctl"] == {}
-    assert [mount["source"] for mount in spec["mounts"]] == ["/bundle/hosts", "/own/hostname"]
+    assert spec["linux"]["sysctl"] == {"kernel.domainname": "3"}
+    sources = ["/bundle/hosts", "/own/hostname", f"{socket}/dev/shm"]
+    assert [mount["source"] for mount in spec["mounts"]] == sources
+    assert spec["mounts"][-1]["options"] == ["bind", "rprivate", "ro"]
+
+
+def test_what_is_the_users_own_stays() -> None:
+    mounts = [bind("/mine/hosts", "/etc/hosts", []), tmpfs("/dev/shm", [])]
+    spec: dict[str, Any] = {"mounts": mounts, "linux": {"namespaces": [], "sysctl": {}}}
+    pods.join(spec, ["net", "ipc"], "/run/infra", "/bundle", "/own", set())
+    assert spec["mounts"] == mounts

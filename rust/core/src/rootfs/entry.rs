@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
 use rustix::io::Errno;
 
+use super::shared;
 use crate::error::{At, Code, Error, Result};
 use crate::mount::{self, NODEV, NOEXEC, NOSUID, Options, RDONLY, attach, clone_tree};
 use crate::paths::{is_dir, make_mount_point, open_host, open_in_root, stat, try_open_in_root};
@@ -47,7 +48,7 @@ pub(super) fn mount(
     };
     let special = check_special(root, &path, source, fs_type)?;
     let tree = match source {
-        Some(source) => bind(source.as_fd(), &options, &path, name)?,
+        Some(source) => bind(source.as_fd(), &options, &path, mount)?,
         None => make(root, &path, mount, &options, linux)?,
     };
     if let Some(recursive) = options.idmap {
@@ -82,8 +83,12 @@ fn make_readonly(mount: BorrowedFd<'_>, name: &str) -> Result<()> {
     mount_setattr(mount, false, &attr).at("make read-only", name)
 }
 
-fn bind(source: BorrowedFd<'_>, options: &Options, path: &Path, name: &str) -> Result<OwnedFd> {
-    let tree = clone_tree(source, options.bind == Some(true), name)?;
+fn bind(source: BorrowedFd<'_>, options: &Options, path: &Path, entry: &Mount) -> Result<OwnedFd> {
+    let name = entry.destination.as_str();
+    let tree = match shared::path_of(entry) {
+        Some(_) => source.try_clone_to_owned().at("dup", name)?, // a clone already
+        None => clone_tree(source, options.bind == Some(true), name)?,
+    };
     mount::set_attributes(tree.as_fd(), options, name)?;
     if path == Path::new("/sys") && options.attr.attr_set & RDONLY != 0 {
         // CVE-2023-25809: `runc spec --rootless` binds /sys with `rbind,ro`, and below it are the user's own cgroups.

@@ -18,8 +18,14 @@ use super::clients::Client;
 use super::container::Container;
 
 /// What a pod's containers may share, and what /proc calls it.
-const SHARED: [(&str, &str); 5] =
-    [("user", "user"), ("ipc", "ipc"), ("uts", "uts"), ("network", "net"), ("pid", "pid")];
+const SHARED: [(&str, &str); 6] = [
+    ("user", "user"),
+    ("ipc", "ipc"),
+    ("uts", "uts"),
+    ("network", "net"),
+    ("pid", "pid"),
+    ("mount", "mnt"), // for what is mounted there
+];
 
 /// What a path ends with that names a monitor and not a namespace.
 const SOCKET: &str = "/control.sock";
