@@ -77,7 +77,7 @@ class KubePlay(RegistryOptions):
             return kube_down.remove(engine, kube_manifest.owners(documents), force=self.force)
         if self.force:
             raise InvalidSpec("--force", "", "is for --down")
-        plan = self.make_plan(engine, documents)
+        plan = kube_manifest.make_plan(engine, documents, self)
         terms = self.make_terms(engine, plan)
         for note in plan.notes:
             output.warn(note)
@@ -89,22 +89,6 @@ class KubePlay(RegistryOptions):
             if names:
                 output.line("\n".join([f"{heading}:", *names, ""]))
         return 0
-
-    def make_plan(self, engine: Engine, documents: list[dict[str, Any]]) -> Plan:
-        """What the manifest means."""
-        from pyrt.kube import planning
-        from pyrt.spec.names import parse_label
-        from pyrt.spec.ports import parse_publish
-
-        wishes = planning.Wishes(
-            kube_manifest.machine(engine.layout),
-            config_maps=[one for path in self.configmap for one in kube_manifest.read(path)],
-            secrets=kube_manifest.stored_secrets(engine.layout),
-            publish=[port for text in self.publish for port in parse_publish(text)],
-            annotations=dict(parse_label(text, "--annotation") for text in self.annotation),
-            lenient=self.lenient,
-        )
-        return planning.make_plan(documents, wishes)
 
     def make_terms(self, engine: Engine, plan: Plan) -> Terms:
         """How it is played. Raises PyrtError naming the flag that is wrong."""
