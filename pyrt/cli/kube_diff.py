@@ -20,7 +20,7 @@ class KubeDiff(Verb):
     As kubectl diff: the exit code is 1 if something would be, and 0 if nothing.
     """
 
-    file: Annotated[str, Argument(metavar="FILE|-", help="The manifest; - is stdin")]
+    file: Annotated[str, Argument(metavar="FILE|URL|-", help="The manifest; - is stdin")]
     annotation: Annotated[
         list[str], Option("--annotation", help="Annotation of all pods (key=value)")
     ] = []

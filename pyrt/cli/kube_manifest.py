@@ -24,10 +24,18 @@ if TYPE_CHECKING:
         publish: list[str]
 
 
-def read(path: str) -> list[dict[str, Any]]:
-    """The objects in the file `path`, `-` being stdin. Raises PyrtError with its name."""
+LIMIT_BYTES = 4 << 20
+"""Of what a server sends."""
+
+
+def read(path: str, *, verify: bool = True) -> list[dict[str, Any]]:
+    """The objects in the file `path`, which may be a URL; `-` is stdin. Raises PyrtError with its
+    name.
+    """
     from pyrt.kube import loader
 
+    if path.startswith(("http://", "https://")):
+        return loader.load(fetch(path, verify=verify), path)
     if path == "-":
         return loader.load(sys.stdin.buffer.read(), "stdin")
     try:
@@ -35,6 +43,21 @@ def read(path: str) -> list[dict[str, Any]]:
             return loader.load(file.read(), path)
     except OSError as error:
         raise from_os_error(error, "kube", path) from None
+
+
+def fetch(url: str, *, verify: bool) -> bytes:
+    """What a server has at `url`."""
+    from pyrt.errors import NotFound
+    from pyrt.images.http import Client, make_context, origin
+
+    client = Client(origin(url)[1], make_context(verify=verify))
+    try:
+        with client.exchange("GET", url, {}) as answer:
+            if answer.status != 200:
+                raise NotFound("kube", url, f"the server answers {answer.status}")
+            return answer.read_all(LIMIT_BYTES)
+    finally:
+        client.close()
 
 
 def machine() -> Machine:

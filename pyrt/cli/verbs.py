@@ -324,7 +324,7 @@ HOT = (
 )
 """Verbs that `generate` puts into the option table."""
 
-VALUE_OPTIONAL = ("--receipt",)
+VALUE_OPTIONAL = ("--receipt", "--wait")
 """Options that mean `-` alone, and another value only after `=`."""
 
 UNINTERSPERSED = ("create", "exec", "run", "top")
