@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor, wait
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +27,8 @@ from pyrt.engine import (
     services,
     volumes,
 )
-from pyrt.errors import Conflict, Exists, InvalidSpec, PyrtError
-from pyrt.kube import found, mounting
+from pyrt.errors import Exists, PyrtError
+from pyrt.kube import checks, found, mounting
 from pyrt.kube.environment import expand, settle
 from pyrt.kube.plan import LABEL
 from pyrt.spec.config import ContainerConfig
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from pyrt.engine.pods import Pod
     from pyrt.images.names import Image
     from pyrt.kube.plan import Plan, PlannedContainer, PlannedPod, PlannedService
+    from pyrt.kube.terms import Terms
     from pyrt.layout import Layout
     from pyrt.spec.config import Publish
 
@@ -47,26 +48,6 @@ NETWORK = "pyrt-kube"
 """The bridge network of pods that ask for none, made on demand."""
 
 THREADS = 8
-
-
-@dataclass(slots=True)
-class Terms:
-    """How it is played: `network` and `networks` are those of `spec.network.parse_networks`; `say`
-    tells of whom what is done, `ensure` pulls an image by its name and policy.
-    """
-
-    ensure: Callable[[str, str], Image]
-    say: Callable[[str, str], None]
-    network: str = "bridge"
-    networks: list[dict[str, Any]] = field(default_factory=list)
-    address: dict[str, str] = field(default_factory=dict)
-    """`ip` and `mac` of the one pod."""
-    userns: str = "nested"
-    log_driver: str = "k8s-file"
-    limits_policy: str = "strict"
-    infra: dict[str, Any] = field(default_factory=dict)
-    replace: bool = False
-    start: bool = True
 
 
 @dataclass(slots=True)
@@ -102,11 +83,11 @@ class Maker:
         """All of it. Raises PyrtError; what was there before is there then, unless it was to be
         replaced.
         """
-        self.check()
+        checks.check(self.layout, self.plan, self.terms, self.ids, self.machine)
         self.pull()
         if self.terms.replace:
             found.remove(self.layout, self.plan.owners)
-        self.check_ports()
+        checks.check_ports(self.plan)
         try:
             made = self.make()
             if self.terms.start:
@@ -116,37 +97,7 @@ class Maker:
             raise
         return made
 
-    # Looking first.
-
-    def check(self) -> None:
-        """Names, paths of the host and groups. Raises PyrtError."""
-        names = [service.pod_name for service in self.plan.services]
-        for pod in self.plan.pods:
-            names += [pod.name, *(container.name for container in pod.containers)]
-        owners = self.plan.owners if self.terms.replace else []
-        found.check_free(self.layout, names, owners)
-        for pod in self.plan.pods:
-            for place in pod.places:
-                path = f"{pod.owner} volume {place.name}"
-                if place.kind == "host":
-                    mounting.check_host(place, path)
-                if place.group is not None:
-                    self.ids.group(place.group)
-        self.check_secrets()
-        if self.terms.network != "bridge" and self.plan.services:
-            name = self.plan.services[0].name
-            raise InvalidSpec("--network", self.terms.network,
-                              f"Service {name} needs a bridge network")  # fmt: skip
-        for attachment in self.terms.networks:
-            networks.find(self.layout, attachment["name"])
-
-    def check_secrets(self) -> None:
-        """A Secret must not take the place of one that was made otherwise."""
-        known = {secret["name"]: secret for secret in secrets.list_all(self.layout)}
-        for name in self.plan.secrets:
-            if name in known and found.owner_of(known[name]["labels"]) != f"Secret/{name}":
-                hint = f"run `pyrt secret rm {name}`"
-                raise Conflict("secret", name, "is there already", hint=hint)
+    # Making.
 
     def pull(self) -> None:
         """Every image, each once."""
@@ -155,21 +106,7 @@ class Maker:
                 if container.image not in self.images:
                     image = self.terms.ensure(container.image, container.pull)
                     self.images[container.image] = image
-                check_user(container, self.images[container.image])
-
-    def check_ports(self) -> None:
-        """All ports of the host together: they must be free, and no two the same."""
-        ports = [port for pod in self.plan.pods for port in pod.infra["publish"]]
-        ports += [port for service in self.plan.services for port in service.publish]
-        seen: set[tuple[str, int, str]] = set()
-        for port in ports:
-            key = (port["host_ip"], port["host_port"], port["protocol"])
-            if key in seen and port["host_port"]:
-                raise Conflict("port", f"{key[1]}/{key[2]}", "is asked for twice")
-            seen.add(key)
-        network.reserve(ports)
-
-    # Making.
+                checks.check_user(container, self.images[container.image])
 
     def make(self) -> list[Made]:
         """Make everything, and start nothing."""
@@ -366,19 +303,6 @@ class Maker:
                 step()
             except PyrtError as error:
                 self.terms.say("undo", f"could not be done: {error}")
-
-
-def check_user(container: PlannedContainer, image: Image) -> None:
-    """runAsNonRoot, where the image says who it is. Raises InvalidSpec."""
-    if not container.must_not_be_root:
-        return
-    user = image.config.user.partition(":")[0]
-    path = f"{container.name} securityContext.runAsNonRoot"
-    if user in ("", "0", "root"):
-        raise InvalidSpec(path, "", "is set, and the image runs as root", hint="give runAsUser")
-    if not user.isdecimal():
-        reason = f"is set, and the image's user {user} may be root"
-        raise InvalidSpec(path, "", reason, hint="give runAsUser")
 
 
 def plain(value: Any) -> Any:
