@@ -58,6 +58,12 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "Display the configuration of containers and images",
     ),
     "kill": ("pyrt.cli.kill", "Kill", "Kill one or more running containers with a specific signal"),
+    "kube down": ("pyrt.cli.kube_down", "KubeDown", "Remove what was made of Kubernetes YAML"),
+    "kube play": (
+        "pyrt.cli.kube_play",
+        "KubePlay",
+        "Make pods, volumes, secrets and services of Kubernetes YAML",
+    ),
     "load": ("pyrt.cli.load", "Load", "Load image(s) from an archive"),
     "login": ("pyrt.cli.login", "Login", "Log in to a container registry"),
     "logout": ("pyrt.cli.logout", "Logout", "Log out of a container registry"),
@@ -227,6 +233,13 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "untag": "untag",
         },
     ),
+    "kube": (
+        "Play Kubernetes YAML, and write it",
+        {
+            "down": "kube down",
+            "play": "kube play",
+        },
+    ),
     "network": (
         "Manage networks",
         {
@@ -241,6 +254,7 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "rm": "network rm",
         },
     ),
+    "play": ("Play Kubernetes YAML", {"kube": "kube play"}),
     "pod": (
         "Manage pods",
         {

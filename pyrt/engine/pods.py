@@ -212,8 +212,17 @@ def find(layout: Layout, wanted: str) -> Pod:
 
 
 def status(containers: list[Record]) -> str:
-    """podman's word: Created, Running, Degraded, Exited, Stopped."""
-    found = [record.status for record in containers]
+    """podman's word: Created, Running, Degraded, Exited, Stopped. Init containers that have done
+    their work do not count beside others.
+    """
+    done = [
+        record
+        for record in containers
+        if record.document.get("init_ctr") == "always"
+        and record.status == "exited"
+        and not record.exit_code
+    ]
+    found = [record.status for record in containers if record not in done]
     if found and all(word == "running" for word in found):
         return "Running"
     if "running" in found:
@@ -298,6 +307,7 @@ def check_infra(record: Record) -> None:
 
 def start(pod: Pod) -> None:
     """Start all that does not run: infra, then the init containers to their end, then the others.
+    A sidecar begins in its place among the init containers, and goes on.
 
     Raises the first error; an init container that fails is one.
     """
@@ -309,13 +319,7 @@ def start(pod: Pod) -> None:
     else:
         first = [record for record in members if record.document.get("init_ctr")]
     for record in first:
-        container.start(record).lead.close()
-        code = control.wait(record)
-        if code:
-            reason = f"ended with exit code {code}"
-            raise Conflict("init container", record.name, reason, hint="see its logs")
-        if record.document["init_ctr"] == "once":
-            container.remove(record)
+        start_first(record)
     errors = []
     for record in members:
         if record.document.get("init_ctr") or record.status == "running":
@@ -327,6 +331,20 @@ def start(pod: Pod) -> None:
     events.tell(pod.layout, "start", subject(pod.document), type="pod")
     if errors:
         raise errors[0]
+
+
+def start_first(record: Record) -> None:
+    """Run an init container to its end, or begin a sidecar."""
+    container.start(record).lead.close()
+    kind = record.document["init_ctr"]
+    if kind == "sidecar":
+        return
+    code = control.wait(record)
+    if code:
+        reason = f"ended with exit code {code}"
+        raise Conflict("init container", record.name, reason, hint="see its logs")
+    if kind == "once":
+        container.remove(record)
 
 
 def stop(pod: Pod, timeout_s: float | None = None) -> None:

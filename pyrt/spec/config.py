@@ -56,11 +56,12 @@ class ContainerConfig:
     `volumes_from` holds [container, option].
     `pod` is the ID of its pod; `infra` the pod's exit policy, of the container that
     holds the pod's namespaces, and `has_peers` whether others share its pid namespace; `init_ctr`
-    is `once` or `always` for one that runs before the others.
+    is `once` or `always` for one that runs before the others, `sidecar` for one that begins then.
     `restart` is {policy, max_retries}, empty for never; `timeout_s` how long it may run, 0 without
     an end; `probes` what the monitor asks while it runs, and `hooks` what it does after the start
     and before the stop, {post_start, pre_stop}. `balance` are of a service's pod the ports
     {port, target, protocol} that it hands on to the pods that carry the alias `endpoints`.
+    `groups` are the IDs of supplementary groups beside those that the image gives the user.
     `dns` is {} or {servers, searches, options}; servers `none` leave the image's file alone.
     `add_hosts` holds [address or `host-gateway`, name…], and `no_hosts` leaves the image's file.
     `shm_size_bytes` is the most that /dev/shm holds, 0 for no limit. All five are the pod's where
@@ -114,6 +115,7 @@ class ContainerConfig:
         "probes",
         "publish",
         "expose",
+        "groups",
         "read_only",
         "read_only_tmpfs",
         "remove",
@@ -204,6 +206,7 @@ class ContainerConfig:
         hooks: dict[str, Any] | None = None,
         balance: list[dict[str, Any]] | None = None,
         endpoints: str = "",
+        groups: list[int] | None = None,
         dns: dict[str, list[str]] | None = None,
         add_hosts: list[list[str]] | None = None,
         no_hosts: bool = False,
@@ -267,6 +270,7 @@ class ContainerConfig:
         self.restart, self.timeout_s = restart or {}, timeout_s
         self.probes, self.hooks = probes or [], hooks or {}
         self.balance, self.endpoints = balance or [], endpoints
+        self.groups = groups or []
         self.dns, self.add_hosts, self.no_hosts = dns or {}, add_hosts or [], no_hosts
         self.sysctls, self.shm_size_bytes = sysctls or {}, shm_size_bytes
 

@@ -12,6 +12,7 @@ from pyrt.spec.users import User, find_user, resolve_user
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
     from pyrt.oci.image import ImageConfig
@@ -41,7 +42,7 @@ def build_process(
     return {
         **({} if score is None else {"oomScoreAdj": score}),
         "terminal": config.terminal,
-        "user": user_object(user, config.userns, host),
+        "user": user_object(user, config.userns, host, config.groups),
         "args": build_args(config, image),
         "env": build_env(config, image, host, user),
         "cwd": config.workdir or (image.working_dir if image else "") or "/",
@@ -113,8 +114,9 @@ def is_below(path: str, directory: str) -> bool:
     return path == directory or path.startswith(f"{directory.rstrip('/')}/")
 
 
-def user_object(user: User, mode: str, host: Host) -> dict[str, Any]:
-    """`process.user`. An ID that does not exist in the container is InvalidSpec.
+def user_object(user: User, mode: str, host: Host, further: Sequence[int] = ()) -> dict[str, Any]:
+    """`process.user`, in `further` groups too. An ID that does not exist in the container is
+    InvalidSpec.
 
     Without subordinate IDs setgroups(2) is denied, so there are no supplementary groups; a group
     of the image's that is not mapped cannot be had and is left out.
@@ -128,6 +130,10 @@ def user_object(user: User, mode: str, host: Host) -> dict[str, Any]:
                 "--user", str(id), f"no such {what} ID in this container, the last is {last}"
             )
     groups = [id for id in user.groups if userns.is_mapped(id, gids, host.gid_count)]
+    for id in further:
+        if host.gid_count == 1 or not userns.is_mapped(id, gids, host.gid_count):
+            raise InvalidSpec("supplementary group", str(id), "no such group ID in this container")
+    groups += [id for id in further if id not in groups]
     document: dict[str, Any] = {"uid": user.uid, "gid": user.gid, "umask": UMASK}
     if host.gid_count > 1:
         document["additionalGids"] = groups
