@@ -243,8 +243,8 @@ def hold(layout: Layout, id: str) -> int:
     return lock
 
 
-def join_spec(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> None:
-    """Make the config.json of a new container that of one in its pod."""
+def join_spec(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> str:
+    """Make the config.json of a new container that of one in its pod; the pod's name."""
     pod = read(layout, config.pod)
     if pod is None:
         raise NotFound("pod", config.pod[:12], "was removed meanwhile")
@@ -254,6 +254,7 @@ def join_spec(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> 
         absent = {name for name in SHARED if not os.path.exists(f"{bundle}/{name}")}
         own = layout.container(config.id)
         policy.join(spec, share, layout.runtime(pod.infra), bundle, own, absent)
+    return pod.name
 
 
 def ready(layout: Layout, config: ContainerConfig, place: cgroup.Place) -> cgroup.Place:

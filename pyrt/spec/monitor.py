@@ -31,6 +31,7 @@ def build_monitor(
     stdin_once: bool = False,
     seccomp_cache: str = "",
     receipts: str = "",
+    pod: str = "",
     events: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The monitor's document. `layers` are the layers to mount, the top one first, and `data` the
@@ -83,6 +84,10 @@ def build_monitor(
             "max_size_bytes": RECEIPTS_BYTES,
             "name": config.name,
             "image": config.rootfs or config.image,
+            # What its receipt says of the pod.
+            "pod": {"id": config.pod, "name": pod, "is_infra": bool(config.infra)}
+            if config.pod
+            else None,
         }
         if receipts
         else None,
