@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 STATES = (
     "created",
     "running",
+    "restarting",
     "exited",
     "paused",
     "stopped",
@@ -119,12 +120,18 @@ def has_volume(record: Record, value: str) -> bool:
     return any(value in (volume["source"], volume["destination"]) for volume in mounted)
 
 
+def has_policy(record: Record, value: str) -> bool:
+    """The name of its restart policy."""
+    return bool((record.document.get("restart") or {}).get("policy", "no") == value)
+
+
 TESTS: dict[str, Callable[[Record, str], bool]] = {
     "ancestor": has_ancestor,
     "exited": lambda record, value: record.status == "exited" and record.exit_code == int(value),
     "id": lambda record, value: record.id.startswith(value),
     "label": has_label,
     "name": has_name,
+    "restart-policy": has_policy,
     "status": lambda record, value: record.status == value,
     "volume": has_volume,
 }
