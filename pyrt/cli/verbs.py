@@ -121,7 +121,13 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "pod restart": ("pyrt.cli.pod_life", "PodRestart", "Restart one or more pods"),
     "pod rm": ("pyrt.cli.pod_life", "PodRm", "Remove one or more pods and their containers"),
     "pod start": ("pyrt.cli.pod_life", "PodStart", "Start one or more pods"),
+    "pod stats": ("pyrt.cli.pod_stats", "PodStats", "Display a live stream of what pods use"),
     "pod stop": ("pyrt.cli.pod_life", "PodStop", "Stop one or more pods"),
+    "pod top": (
+        "pyrt.cli.pod_top",
+        "PodTop",
+        "Show what pods use on a screen, or the processes of one",
+    ),
     "port": ("pyrt.cli.port", "Port", "List port mappings of a container"),
     "ps": ("pyrt.cli.ps", "Ps", "List containers"),
     "pull": ("pyrt.cli.pull", "Pull", "Pull images from a registry"),
@@ -129,7 +135,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "receipts": (
         "pyrt.cli.receipts",
         "Receipts",
-        "Show what containers that have ended used",
+        "Show what containers that have ended used, or pods",
     ),
     "restart": ("pyrt.cli.restart", "Restart", "Restart one or more containers"),
     "rm": ("pyrt.cli.rm", "Rm", "Remove one or more containers"),
@@ -277,7 +283,9 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "restart": "pod restart",
             "rm": "pod rm",
             "start": "pod start",
+            "stats": "pod stats",
             "stop": "pod stop",
+            "top": "pod top",
         },
     ),
     "secret": (

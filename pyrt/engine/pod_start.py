@@ -14,7 +14,7 @@ def start_members(members: list[Record]) -> list[PyrtError]:
     """Start those of a pod's containers that do not run, its infra container being there: errors
     of those that could not be. Raises an init container's.
     """
-    if any(record.status == "running" for record in members):
+    if any(record.is_live for record in members):
         first = []
     else:
         first = [record for record in members if record.document.get("init_ctr")]
@@ -22,7 +22,7 @@ def start_members(members: list[Record]) -> list[PyrtError]:
         start_first(record)
     errors = []
     for record in members:
-        if record.document.get("init_ctr") or record.status == "running":
+        if record.document.get("init_ctr") or record.is_live:
             continue
         try:
             container.start(record).lead.close()

@@ -225,7 +225,7 @@ def status(containers: list[Record]) -> str:
     found = [record.status for record in containers if record not in done]
     if found and all(word == "running" for word in found):
         return "Running"
-    if "running" in found:
+    if "running" in found or "restarting" in found:
         return "Degraded"
     if found and all(word == "exited" for word in found):
         return "Exited"
@@ -243,8 +243,8 @@ def hold(layout: Layout, id: str) -> int:
     return lock
 
 
-def join_spec(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> None:
-    """Make the config.json of a new container that of one in its pod."""
+def join_spec(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> str:
+    """Make the config.json of a new container that of one in its pod; the pod's name."""
     pod = read(layout, config.pod)
     if pod is None:
         raise NotFound("pod", config.pod[:12], "was removed meanwhile")
@@ -254,6 +254,7 @@ def join_spec(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> 
         absent = {name for name in SHARED if not os.path.exists(f"{bundle}/{name}")}
         own = layout.container(config.id)
         policy.join(spec, share, layout.runtime(pod.infra), bundle, own, absent)
+    return pod.name
 
 
 def ready(layout: Layout, config: ContainerConfig, place: cgroup.Place) -> cgroup.Place:
@@ -338,7 +339,7 @@ def stop(pod: Pod, timeout_s: float | None = None) -> None:
 def kill(pod: Pod, signal: int) -> None:
     """Send a signal to all that run."""
     for record in reversed(pod.containers()):
-        if record.status == "running":
+        if record.is_live:
             control.send(record, SIGKILL if record.id == pod.infra else signal)
     events.tell(pod.layout, "kill", subject(pod.document), type="pod", signal=signal)
 
@@ -357,7 +358,7 @@ def remove(pod: Pod, *, force: bool = False, timeout_s: float = 0) -> None:
         found = pod.containers()
         infra = [record for record in found if record.id == pod.infra]
         members = [record for record in found if record.id != pod.infra]
-        if not force and any(record.status == "running" for record in members):
+        if not force and any(record.is_live for record in members):
             hint = "stop it first, or use -f"
             raise Conflict("pod", pod.id, "has containers that run", hint=hint)
         for record in reversed(members):
