@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyrt.engine import limits, network, networks, secrets
 from pyrt.errors import Conflict, InvalidSpec, PyrtError
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from pyrt.kube.plan import Plan, PlannedContainer
     from pyrt.kube.terms import Terms
     from pyrt.layout import Layout
-    from pyrt.spec.config import Host
+    from pyrt.spec.config import Host, Publish
 
 
 def check(layout: Layout, plan: Plan, terms: Terms, ids: mounting.Ids, machine: Host) -> None:
@@ -60,15 +60,26 @@ def check_secrets(layout: Layout, plan: Plan) -> None:
 
 def check_ports(plan: Plan) -> None:
     """All ports of the host together: they must be free, and no two the same. Raises Conflict."""
-    ports = [port for pod in plan.pods for port in pod.infra["publish"]]
-    ports += [port for service in plan.services for port in service.publish]
-    seen: set[tuple[str, int, str]] = set()
-    for port in ports:
-        key = (port["host_ip"], port["host_port"], port["protocol"])
-        if key in seen and port["host_port"]:
-            raise Conflict("port", f"{key[1]}/{key[2]}", "is asked for twice")
-        seen.add(key)
-    network.reserve(ports)
+    groups = [(pod.owner, pod.infra["publish"]) for pod in plan.pods]
+    groups += [(f"Service/{service.name}", service.publish) for service in plan.services]
+    seen: dict[tuple[str, int, str], str] = {}
+    for owner, ports in groups:
+        for port in ports:
+            where = f"{owner.replace('/', ' ')} {port['where']}"
+            key = (port["host_ip"], port["host_port"], port["protocol"])
+            if key in seen and port["host_port"]:
+                raise Conflict(where, str(key[1]), f"is asked for twice, also by {seen[key]}")
+            seen[key] = where
+            try:
+                network.reserve([without_place(port)])
+            except PyrtError as error:
+                error.step = f"{where} {error.step}"
+                raise
+
+
+def without_place(port: dict[str, Any]) -> Publish:
+    """A port as a `ContainerConfig` has it."""
+    return {key: value for key, value in port.items() if key != "where"}  # type: ignore[return-value]
 
 
 def check_user(container: PlannedContainer, image: Image) -> None:

@@ -28,7 +28,7 @@ from pyrt.engine import (
     volumes,
 )
 from pyrt.errors import Exists, PyrtError
-from pyrt.kube import checks, found, mounting
+from pyrt.kube import checks, found, messages, mounting
 from pyrt.kube.environment import expand, settle
 from pyrt.kube.plan import LABEL
 from pyrt.spec.config import ContainerConfig
@@ -97,6 +97,14 @@ class Maker:
             raise
         return made
 
+    def find_image(self, pod: PlannedPod, container: PlannedContainer) -> Image:
+        """The image of a container, pulled if need be. The error names its path."""
+        try:
+            return self.terms.ensure(container.image, container.pull)
+        except PyrtError as error:
+            error.step = f"{pod.owner.replace('/', ' ')} {container.where}.image {error.step}"
+            raise
+
     # Making.
 
     def pull(self) -> None:
@@ -104,8 +112,7 @@ class Maker:
         for pod in self.plan.pods:
             for container in pod.containers:
                 if container.image not in self.images:
-                    image = self.terms.ensure(container.image, container.pull)
-                    self.images[container.image] = image
+                    self.images[container.image] = self.find_image(pod, container)
                 checks.check_user(container, self.images[container.image])
 
     def make(self) -> list[Made]:
@@ -157,7 +164,7 @@ class Maker:
             pod_name=planned.pod_name,
             network={**attachment, "ip": "", "ip6": "", "mac": ""},
             ports=planned.ports,
-            publish=list(planned.publish),  # type: ignore[arg-type]
+            publish=[checks.without_place(port) for port in planned.publish],
             labels=planned.labels,
         )
         self.pods.append(pod)
@@ -173,6 +180,7 @@ class Maker:
         """A pod with its volumes and containers."""
         self.terms.say(f"pod {planned.name}", "creating")
         kind = self.terms.network if planned.with_network else "host"
+        ports = [checks.without_place(port) for port in planned.infra["publish"]]
         infra = ContainerConfig(
             network=kind,
             networks=self.attachments(planned.aliases) if kind == "bridge" else [],
@@ -181,7 +189,7 @@ class Maker:
             stop_signal=9,
             log_driver="none",
             history=False,
-            **{**planned.infra, **self.terms.infra},
+            **{**planned.infra, **self.terms.infra, "publish": ports},
         )
         if kind in ("none", "host"):
             infra.publish = []
@@ -231,6 +239,7 @@ class Maker:
         # `$(NAME)` may be one of the image's variables, too.
         known = dict(text.partition("=")[::2] for text in image.config.env) | env
         mounts = mounting.mount_all(self.layout, planned, container, env, self.ids)
+        messages.offer(pod, container, mounts)
         fields = {**container.config}
         if container.run_as_group is not None:
             user = image.config.user.partition(":")[0] or "0"
@@ -285,7 +294,11 @@ class Maker:
     def start_pod(self, pod: Pod) -> None:
         """Start one."""
         self.terms.say(f"pod {pod.name}", "starting")
-        pods.start(pod)
+        try:
+            pods.start(pod)
+        except PyrtError as error:
+            messages.explain(pod, error)
+            raise
         self.terms.say(f"pod {pod.name}", "started")
 
     def undo(self) -> None:
@@ -312,7 +325,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return f"sha256:{hashlib.sha256(value).hexdigest()}"
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
+        # A path is no difference: what is said there is.
+        return {key: plain(item) for key, item in value.items() if key != "where"}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pyrt.engine import records
 from pyrt.errors import Conflict, NotFound
+from pyrt.kube import messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 PAUSE_S = 0.05
 """Between two looks."""
-
-RUNS = ("running", "paused")
 
 
 class Waiting:
@@ -73,9 +72,11 @@ def look(layout: Layout, id: str, name: str) -> str:
         if record.exit_code == 0:
             return ""
         reason = f"ended with exit code {record.exit_code}"
-        raise Conflict("container", name, reason, hint=f"see `pyrt logs {name}`")
-    if record.status not in RUNS:
-        return f"is {record.status}, and has not run"
+        error = Conflict("container", name, reason, hint=f"see `pyrt logs {name}`")
+        error.details = "\n".join(f"{name}: {line}" for line in messages.read(record).splitlines())
+        raise error
+    if record.status != "running":
+        return f"did not run (it is {record.status})"
     return unpassed(record)
 
 
