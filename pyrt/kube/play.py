@@ -259,6 +259,7 @@ class Maker:
             userns=pod.document["userns"],
             network="host" if kind == "host" else "pod",
             hostname=pod.document["hostname"],
+            image_health="",  # Kubernetes knows the manifest's probes alone.
             **fields,
         )
         return self.engine.create_from(config)
