@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from pyrt.engine import records
+from pyrt.engine import health, records
 from pyrt.errors import Conflict, NotFound
 from pyrt.kube import messages
 
@@ -82,15 +82,10 @@ def look(layout: Layout, id: str, name: str) -> str:
 
 def unpassed(record: Record) -> str:
     """Which probe of a running container has not passed, "" if all that count have."""
-    probes = record.document.get("probes") or []
-    health = records.read_json(f"{record.bundle}/health.json") or {}
-    found: dict[str, Any] = health.get("probes", {})
+    found: dict[str, Any] = health.read(record.layout, record.id).get("probes") or {}
     for name in ("startup", "readiness"):
-        if not any(probe["name"] == name for probe in probes):
-            continue
-        state = found.get(name, {})
-        if state.get("status") != "healthy":
-            log = state.get("log") or [{}]
+        if health.status(record, name) not in ("", "healthy"):
+            log = found.get(name, {}).get("log") or [{}]
             said = str(log[-1].get("output") or "").strip()
             return f"its {name} probe has not passed{f' ({said})' if said else ''}"
     return ""

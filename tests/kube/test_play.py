@@ -209,6 +209,24 @@ def test_wait(pyrt: Pyrt) -> None:
     assert pyrt.ok("pod", "ps", "-q") == ""
 
 
+def test_a_probe_that_never_passes_is_named(pyrt: Pyrt) -> None:
+    text = POD % ("p", SLEEP, NEVER.replace("exec:", "periodSeconds: 1, exec:"))
+    failed = play(pyrt, text, "--wait=ready", "--wait-timeout", "2")
+    assert failed.code == 125, failed
+    assert "container p-c: its readiness probe has not passed" in failed.err
+    assert pyrt.status("p-c") == "running", "what was made is there to be looked at"
+
+
+def test_liveness_restarts(pyrt: Pyrt) -> None:
+    check = "exec: {command: [test, -e, /tmp/x]}, periodSeconds: 1, failureThreshold: 2"
+    probe = f"livenessProbe: {{{check}}}"
+    script = "[sh, -c, 'touch /tmp/x; sleep 1000']"
+    assert play(pyrt, POD % ("p", script, probe), "--wait=ready").code == 0
+    pyrt.ok("exec", "p-c", "rm", "/tmp/x")
+    wait_for(lambda: pyrt.ok("inspect", "-f", "{{.RestartCount}}", "p-c") != "0")
+    wait_for(lambda: pyrt("exec", "p-c", "test", "-e", "/tmp/x").code == 0)
+
+
 def catches(pid: int, number: int) -> bool:
     """Whether a process has a handler for a signal."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
