@@ -139,6 +139,8 @@ class CheckedWish:
     image_volume: str
     mount: list[str]
     restart: str
+    stop_signal: str
+    stop_timeout: int
     timeout: int
     secret: list[str]
     tmpfs: list[str]
@@ -181,8 +183,6 @@ class CheckedWish:
         self.rm = options.get("remove", False)
         self.rootfs = options.get("rootfs", False)
         self.security_opt = options.get("security_opt", [])
-        self.stop_signal = options.get("stop_signal", "")
-        self.stop_timeout = options.get("stop_timeout_s", 10)
         self.tty = options.get("terminal", False)
         self.ulimit = options.get("ulimits", [])
         self.user = options.get("user", "")
@@ -202,7 +202,9 @@ class CheckedWish:
 
 
 def take_life(wish: CheckedWish, options: Options) -> None:
-    """How long it lives, and whether again."""
+    """How long it lives, how it ends, and whether again."""
+    wish.stop_signal = options.get("stop_signal", "")
+    wish.stop_timeout = options.get("stop_timeout_s", 10)
     wish.restart = options.get("restart", "")
     wish.timeout = options.get("timeout_s", 0)
 
