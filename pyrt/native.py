@@ -28,6 +28,11 @@ def runtime_path() -> str:
     return os.path.join(os.path.dirname(__file__), "_bin", _core.RUNTIME_NAME)
 
 
+def network_path() -> str:
+    """The second native binary, which keeps networks and does probes."""
+    return os.path.join(os.path.dirname(__file__), "_bin", _core.NETWORK_NAME)
+
+
 def ensure_networks(run_root: str, uplink: list[str]) -> None:
     """See `_core.ensure_networks`."""
     binary = os.path.join(os.path.dirname(__file__), "_bin", _core.NETWORK_NAME)

@@ -35,6 +35,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "Export",
         "Export container's filesystem contents as a tar archive",
     ),
+    "healthcheck run": (
+        "pyrt.cli.healthcheck_run",
+        "HealthcheckRun",
+        "Run the health check of a container",
+    ),
     "history": ("pyrt.cli.history", "History", "Show history of a specified image"),
     "image bootstrap": (
         "pyrt.cli.image_bootstrap",
@@ -221,6 +226,7 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
         },
     ),
     "generate": ("Write Kubernetes YAML", {"kube": "kube generate"}),
+    "healthcheck": ("Manage health checks of containers", {"run": "healthcheck run"}),
     "image": (
         "Manage images",
         {

@@ -129,6 +129,10 @@ def draft_in(layout: Layout, config: ContainerConfig) -> Draft:
             volumes.borrow(layout, config)
         if image is not None and image.config.volumes:
             config.volumes += image_volumes(config, image.config.volumes)
+        if image is not None and image.config.healthcheck:
+            from pyrt.spec import health
+
+            health.take_image(config, image.config.healthcheck)
         roots = find_roots(layout, config, image, machine)
         check_sources(config.volumes)
         if config.expose is not None:

@@ -66,6 +66,7 @@ def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) 
         receipts=layout.receipts(),
         pod=pod,
         events=events.for_monitor(layout, config),
+        helper=native.network_path(),
     )
     for name, data in build_etc(config, image, machine, passwd, group).items():
         files.write_whole(f"{draft.path}/{name}", data, mode=0o644)
@@ -77,10 +78,19 @@ def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) 
         files.make_directory(f"{draft.path}/{name}", mode=0o755)
     files.ensure_directory(layout.seccomp_cache())
     files.write_whole(f"{draft.path}/config.json", document)
+    write_probes(draft, spec)
     files.write_whole(f"{draft.path}/monitor.json", native.dumps(monitor))
     if draft.volumes is not None:
         volumes.fill(layout, config, draft.lock, owner_of(spec))
     give_volumes(layout, config, spec)
+
+
+def write_probes(draft: Draft, spec: dict[str, Any]) -> None:
+    """What the helper of probes and hooks reads, where there are any."""
+    if draft.config.probes or draft.config.hooks:
+        from pyrt.engine import health
+
+        files.write_whole(f"{draft.path}/probes.json", health.document(draft.config, spec))
 
 
 def directories(config: ContainerConfig) -> tuple[str, ...]:

@@ -129,6 +129,13 @@ def is_in_pod(record: Record, value: str) -> bool:
     return id.startswith(value) or pod_name(record) == value
 
 
+def has_health(record: Record, value: str) -> bool:
+    """starting, healthy, unhealthy, or none for a container without a health check."""
+    from pyrt.engine import health
+
+    return (health.status(record) or "none") == value
+
+
 def has_policy(record: Record, value: str) -> bool:
     """The name of its restart policy."""
     return bool((record.document.get("restart") or {}).get("policy", "no") == value)
@@ -137,6 +144,7 @@ def has_policy(record: Record, value: str) -> bool:
 TESTS: dict[str, Callable[[Record, str], bool]] = {
     "ancestor": has_ancestor,
     "exited": lambda record, value: record.status == "exited" and record.exit_code == int(value),
+    "health": has_health,
     "id": lambda record, value: record.id.startswith(value),
     "label": has_label,
     "name": has_name,

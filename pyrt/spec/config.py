@@ -59,7 +59,8 @@ class ContainerConfig:
     is `once` or `always` for one that runs before the others, `sidecar` for one that begins then.
     `restart` is {policy, max_retries}, empty for never; `timeout_s` how long it may run, 0 without
     an end; `probes` what the monitor asks while it runs, and `hooks` what it does after the start
-    and before the stop, {post_start, pre_stop}. `balance` are of a service's pod the ports
+    and before the stop, {post_start, pre_stop}; `image_health` is what follows when the image's own
+    HEALTHCHECK fails, "" if that is not run. `balance` are of a service's pod the ports
     {port, target, protocol} that it hands on to the pods that carry the alias `endpoints`.
     `groups` are the IDs of supplementary groups beside those that the image gives the user.
     `dns` is {} or {servers, searches, options}; servers `none` leave the image's file alone.
@@ -92,6 +93,7 @@ class ContainerConfig:
         "hostname",
         "id",
         "image",
+        "image_health",
         "image_id",
         "image_volume",
         "infra",
@@ -193,6 +195,7 @@ class ContainerConfig:
         history: bool = True,
         alerts: list[dict[str, Any]] | None = None,
         instead: dict[str, Any] | None = None,
+        image_health: str = "none",
         image_volume: str = "anonymous",
         secrets: list[dict[str, Any]] | None = None,
         volumes_from: list[list[str]] | None = None,
@@ -263,6 +266,7 @@ class ContainerConfig:
         self.history = history
         self.alerts = alerts or []
         self.instead = instead or {}
+        self.image_health = image_health
         self.image_volume = image_volume
         self.secrets = secrets or []
         self.volumes_from = volumes_from or []

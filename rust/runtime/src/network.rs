@@ -4,6 +4,7 @@
 //! |-------------|-------------------|-----------------------------------------------------------------------------|
 //! | `keeper`    | `_core.networks`  | holds the user's network namespace, its uplink (pasta) and the supervisor   |
 //! | `supervise` | the keeper        | makes bridges and veth pairs, answers DNS, keeps a forwarder per container  |
+//! | `probe`     | a monitor         | does one probe or hook of a container ([`crate::probe`])                    |
 //!
 //! Nothing is written down: a monitor registers its container, and says it all again when it loses us. Sockets that listen
 //! on the host are the monitors' own, so a port stays taken, and who connects meanwhile waits, while we are made anew.
@@ -48,6 +49,7 @@ pub fn main() -> i32 {
         let arguments = Arguments::parse(words.get(1..).unwrap_or_default())?;
         match verb {
             "keeper" => keeper::main(&arguments),
+            "probe" => crate::probe::main(&arguments),
             "supervise" => supervisor::main(&arguments),
             _ => Err(Error::new(Code::InvalidSpec, "argument", verb, "no such verb")),
         }

@@ -37,6 +37,8 @@ pub(super) struct Pod {
     held: Vec<OwnedFd>,
     /// The connection to who holds ours, as long as we live: so it is known there.
     pub(super) member: Option<OwnedFd>,
+    /// What was said on it of our readiness.
+    pub(super) said_ready: Option<bool>,
     /// How many have gone that told us whether they are ready.
     pub(super) missing: usize,
 }
@@ -54,7 +56,7 @@ impl Pod {
         for (_, name) in shared {
             held.push(open_host(Path::new(&format!("/proc/{pid}/ns/{name}")), OFlags::RDONLY)?);
         }
-        Ok(Self { held, member, missing: 0 })
+        Ok(Self { held, said_ready: None, member, missing: 0 })
     }
 }
 
