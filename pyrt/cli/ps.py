@@ -31,7 +31,9 @@ class Ps(Verb):
     filter: Annotated[
         list[str],
         Option(
-            "--filter", "-f", help="KEY=VALUE: ancestor, exited, id, label, name, status, volume"
+            "--filter",
+            "-f",
+            help="KEY=VALUE: ancestor, exited, id, label, name, pod, status, volume",
         ),
     ] = []
     format: Annotated[

@@ -6,6 +6,7 @@ all agree.
 
 from __future__ import annotations
 
+from pyrt.engine.listing import pod_name
 from pyrt.errors import InvalidSpec
 
 TYPE_CHECKING = False
@@ -127,6 +128,25 @@ def has_health(record: Record, value: str) -> bool:
     return (health.status(record) or "none") == value
 
 
+def is_in_pod(record: Record, value: str) -> bool:
+    """The pod's ID, or the beginning of it, or its name."""
+    id = str(record.document.get("pod") or "")
+    if not id or not value:
+        return False
+    return id.startswith(value) or pod_name(record) == value
+
+
+def starts_on_boot(record: Record) -> bool:
+    """Whether it is started after a reboot: always, or unless somebody has stopped it. One that
+    never ran waits for its first start.
+    """
+    policy = (record.document.get("restart") or {}).get("policy")
+    if record.status == "created":
+        return False
+    by_hand = bool((record.exit or {}).get("by_hand"))
+    return policy == "always" or policy == "unless-stopped" and not by_hand
+
+
 def has_policy(record: Record, value: str) -> bool:
     """The name of its restart policy."""
     return bool((record.document.get("restart") or {}).get("policy", "no") == value)
@@ -139,7 +159,9 @@ TESTS: dict[str, Callable[[Record, str], bool]] = {
     "id": lambda record, value: record.id.startswith(value),
     "label": has_label,
     "name": has_name,
+    "pod": is_in_pod,
     "restart-policy": has_policy,
+    "should-start-on-boot": lambda record, value: starts_on_boot(record) == (value == "true"),
     "status": lambda record, value: record.status == value,
     "volume": has_volume,
 }

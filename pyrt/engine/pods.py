@@ -12,7 +12,7 @@ import os
 from pyrt import files, native
 from pyrt.engine import bundle, cgroup, container, control, events, petnames, records, sweep
 from pyrt.engine.clock import format_rfc3339, now
-from pyrt.errors import Conflict, Exists, NotFound, PyrtError
+from pyrt.errors import Conflict, Exists, NotFound
 from pyrt.spec import pods as policy
 from pyrt.spec.config import ContainerConfig
 
@@ -243,8 +243,8 @@ def hold(layout: Layout, id: str) -> int:
     return lock
 
 
-def join_spec(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> None:
-    """Make the config.json of a new container that of one in its pod."""
+def join_spec(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> str:
+    """Make the config.json of a new container that of one in its pod; the pod's name."""
     pod = read(layout, config.pod)
     if pod is None:
         raise NotFound("pod", config.pod[:12], "was removed meanwhile")
@@ -254,6 +254,7 @@ def join_spec(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> 
         absent = {name for name in SHARED if not os.path.exists(f"{bundle}/{name}")}
         own = layout.container(config.id)
         policy.join(spec, share, layout.runtime(pod.infra), bundle, own, absent)
+    return pod.name
 
 
 def ready(layout: Layout, config: ContainerConfig, place: cgroup.Place) -> cgroup.Place:
@@ -312,38 +313,20 @@ def start(pod: Pod) -> None:
     """
     if pod.infra:
         start_infra(pod)
-    members = [record for record in pod.containers() if record.id != pod.infra]
-    if any(record.is_live for record in members):
-        first = []
-    else:
-        first = [record for record in members if record.document.get("init_ctr")]
-    for record in first:
-        start_first(record)
-    errors = []
-    for record in members:
-        if record.document.get("init_ctr") or record.is_live:
-            continue
-        try:
-            container.start(record).lead.close()
-        except PyrtError as error:
-            errors.append(error)
+    from pyrt.engine import pod_start
+
+    # As one of its containers: without us a pod of policy `stop` would end after an init container.
+    member = native.connect(pod.layout.runtime(pod.infra)) if pod.infra else None
+    try:
+        if member is not None:
+            native.call(member.request, {"op": "pod"})
+        errors = pod_start.start_members([one for one in pod.containers() if one.id != pod.infra])
+    finally:
+        if member is not None:
+            member.close()
     events.tell(pod.layout, "start", subject(pod.document), type="pod")
     if errors:
         raise errors[0]
-
-
-def start_first(record: Record) -> None:
-    """Run an init container to its end, or begin a sidecar."""
-    container.start(record).lead.close()
-    kind = record.document["init_ctr"]
-    if kind == "sidecar":
-        return
-    code = control.wait(record)
-    if code:
-        reason = f"ended with exit code {code}"
-        raise Conflict("init container", record.name, reason, hint="see its logs")
-    if kind == "once":
-        container.remove(record)
 
 
 def stop(pod: Pod, timeout_s: float | None = None) -> None:

@@ -32,6 +32,7 @@ def build_monitor(
     stdin_once: bool = False,
     seccomp_cache: str = "",
     receipts: str = "",
+    pod: str = "",
     events: dict[str, Any] | None = None,
     helper: str = "",
 ) -> dict[str, Any]:
@@ -90,6 +91,10 @@ def build_monitor(
             "max_size_bytes": RECEIPTS_BYTES,
             "name": config.name,
             "image": config.rootfs or config.image,
+            # What its receipt says of the pod.
+            "pod": {"id": config.pod, "name": pod, "is_infra": bool(config.infra)}
+            if config.pod
+            else None,
         }
         if receipts
         else None,

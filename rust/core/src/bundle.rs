@@ -173,6 +173,9 @@ pub struct ReceiptConfig {
     pub name: String,
     /// The name of its image.
     pub image: String,
+    /// What it says of its pod.
+    #[serde(default)]
+    pub pod: serde_json::Value,
 }
 
 /// The file of all events, one per line.

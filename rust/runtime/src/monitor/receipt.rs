@@ -283,7 +283,7 @@ fn read_counters(network: &OwnedFd) -> Result<Vec<u8>> {
 pub(super) fn file(config: &ReceiptConfig, exit: &Exit, receipt: &Receipt) -> Result<()> {
     let head = serde_json::json!({
         "id": exit.id, "name": config.name, "image": config.image, "exit_code": exit.exit_code,
-        "started_at": exit.started_at, "finished_at": exit.finished_at,
+        "started_at": exit.started_at, "finished_at": exit.finished_at, "pod": config.pod,
     });
     let mut line = head.to_string().into_bytes();
     receipt.append_to(&mut line);
