@@ -160,6 +160,8 @@ class CheckedWish:
     health_timeout: str
     no_healthcheck: bool
     restart: str
+    stop_signal: str
+    stop_timeout: int
     timeout: int
     secret: list[str]
     tmpfs: list[str]
@@ -202,8 +204,6 @@ class CheckedWish:
         self.rm = options.get("remove", False)
         self.rootfs = options.get("rootfs", False)
         self.security_opt = options.get("security_opt", [])
-        self.stop_signal = options.get("stop_signal", "")
-        self.stop_timeout = options.get("stop_timeout_s", 10)
         self.tty = options.get("terminal", False)
         self.ulimit = options.get("ulimits", [])
         self.user = options.get("user", "")
@@ -221,7 +221,9 @@ class CheckedWish:
 
 
 def take_life(wish: CheckedWish, options: Options) -> None:
-    """How long it lives, and whether again."""
+    """How long it lives, how it ends, and whether again."""
+    wish.stop_signal = options.get("stop_signal", "")
+    wish.stop_timeout = options.get("stop_timeout_s", 10)
     wish.restart = options.get("restart", "")
     wish.timeout = options.get("timeout_s", 0)
     wish.health_cmd = options.get("health_cmd", "")
