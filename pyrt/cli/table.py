@@ -348,6 +348,8 @@ TABLE: dict[str, VerbTable] = {
                  "--attach": ("attach", "flag"),
                  "-a": ("attach", "flag"),
                  "--detach-keys": ("detach_keys", "text"),
+                 "--filter": ("filter", "list"),
+                 "-f": ("filter", "list"),
                  "--interactive": ("interactive", "flag"),
                  "-i": ("interactive", "flag"),
                  "--sig-proxy": ("sig_proxy", "flag")},

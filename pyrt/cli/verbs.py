@@ -160,6 +160,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "Display a live stream of what containers use",
     ),
     "stop": ("pyrt.cli.stop", "Stop", "Stop one or more containers"),
+    "system restart-unit": (
+        "pyrt.cli.system_restart_unit",
+        "SystemRestartUnit",
+        "Print the systemd user unit that starts containers after a reboot",
+    ),
     "tag": ("pyrt.cli.tag", "Tag", "Add an additional name to a local image"),
     "top": (
         "pyrt.cli.top",
@@ -305,6 +310,7 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "rm": "secret rm",
         },
     ),
+    "system": ("Manage pyrt on this machine", {"restart-unit": "system restart-unit"}),
     "volume": (
         "Manage volumes",
         {

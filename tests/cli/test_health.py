@@ -294,17 +294,24 @@ def test_a_container_that_does_not_live_is_begun_anew(pyrt: Pyrt) -> None:
         "post_start": {"exec": ["sh", "-c", "echo post >>/told/log"]},
         "pre_stop": {"exec": ["sh", "-c", "echo pre >>/told/log"]},
     }
-    liveness = probe("liveness", {"exec": ["test", "!", "-e", "/dead"]}, on_failure="restart")
-    make(
-        pyrt, "life", [liveness], hooks, "--restart", "always", "-v", f"{pyrt.root}/told:/told",
-        "demo", "sh", "-c", "rm -f /dead; trap 'echo term >>/told/log; exit 0' TERM; "
-        "while :; do sleep 0.05; done",
+    # What is in a tmpfs is of one life.
+    liveness = probe("liveness", {"exec": ["test", "!", "-e", "/life/dead"]}, on_failure="restart")
+    startup = probe("startup", {"exec": ["test", "-e", "/life/up"]}, failure_threshold=1 << 20)
+    bundle = make(
+        pyrt, "life", [startup, liveness], hooks, "--restart", "always", "--tmpfs", "/life",
+        "-v", f"{pyrt.root}/told:/told", "demo", "sh", "-c",
+        "trap 'echo term >>/told/log; exit 0' TERM; touch /life/up; while :; do sleep 0.05; done",
     )  # fmt: skip
     pyrt.ok("start", "life")
     log = pyrt.root / "told" / "log"
-    until(lambda: log.exists() and log.read_text() == "post\n")
-    pyrt.ok("exec", "life", "touch", "/dead")
-    until(lambda: log.read_text() == "post\npre\nterm\npost\n")
+
+    def lives(told: str) -> bool:
+        is_up = found(bundle, "startup").get("status") == "healthy"
+        return is_up and log.exists() and log.read_text() == told
+
+    until(lambda: lives("post\n"))
+    pyrt.ok("exec", "life", "touch", "/life/dead")
+    until(lambda: lives("post\npre\nterm\npost\n"))
     assert pyrt.ok("inspect", "-f", "{{.RestartCount}}", "life") == "1"
     pyrt.ok("stop", "life")
     assert log.read_text() == "post\npre\nterm\npost\npre\nterm\n"
