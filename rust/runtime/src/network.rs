@@ -3,6 +3,7 @@
 //! | verb        | started by        | is                                                                          |
 //! |-------------|-------------------|-----------------------------------------------------------------------------|
 //! | `keeper`    | `_core.networks`  | holds the user's network namespace, its uplink (pasta) and the supervisor   |
+//! | `slirp`     | monitor, keeper   | starts slirp4netns as a way out, where there is no pasta                    |
 //! | `supervise` | the keeper        | makes bridges and veth pairs, answers DNS, keeps a forwarder per container  |
 //!
 //! Nothing is written down: a monitor registers its container, and says it all again when it loses us. Sockets that listen
@@ -17,6 +18,7 @@ mod members;
 mod names;
 mod registered;
 mod resolver;
+mod slirp;
 mod supervisor;
 
 use std::ffi::OsString;
@@ -48,6 +50,7 @@ pub fn main() -> i32 {
         let arguments = Arguments::parse(words.get(1..).unwrap_or_default())?;
         match verb {
             "keeper" => keeper::main(&arguments),
+            "slirp" => slirp::main(&arguments),
             "supervise" => supervisor::main(&arguments),
             _ => Err(Error::new(Code::InvalidSpec, "argument", verb, "no such verb")),
         }
