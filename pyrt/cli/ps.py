@@ -80,7 +80,7 @@ class Ps(Verb):
             return found[-count:]
         by_status = any(text.startswith(("status=", "exited=")) for text in self.filter)
         if not (self.all or by_status or count == 0):
-            found = [record for record in found if record.status == "running"]
+            found = [record for record in found if record.is_live]
         return found
 
     def row(self, record: Record) -> list[str]:

@@ -58,7 +58,17 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "Display the configuration of containers and images",
     ),
     "kill": ("pyrt.cli.kill", "Kill", "Kill one or more running containers with a specific signal"),
+    "kube diff": (
+        "pyrt.cli.kube_diff",
+        "KubeDiff",
+        "Show what kube play --replace would change",
+    ),
     "kube down": ("pyrt.cli.kube_down", "KubeDown", "Remove what was made of Kubernetes YAML"),
+    "kube generate": (
+        "pyrt.cli.kube_generate",
+        "KubeGenerate",
+        "Write Kubernetes YAML of pods, containers and volumes",
+    ),
     "kube play": (
         "pyrt.cli.kube_play",
         "KubePlay",
@@ -210,6 +220,7 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "wait": "wait",
         },
     ),
+    "generate": ("Write Kubernetes YAML", {"kube": "kube generate"}),
     "image": (
         "Manage images",
         {
@@ -236,7 +247,9 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
     "kube": (
         "Play Kubernetes YAML, and write it",
         {
+            "diff": "kube diff",
             "down": "kube down",
+            "generate": "kube generate",
             "play": "kube play",
         },
     ),
@@ -319,7 +332,7 @@ HOT = (
 )
 """Verbs that `generate` puts into the option table."""
 
-VALUE_OPTIONAL = ("--receipt",)
+VALUE_OPTIONAL = ("--receipt", "--wait")
 """Options that mean `-` alone, and another value only after `=`."""
 
 UNINTERSPERSED = ("create", "exec", "run", "top")

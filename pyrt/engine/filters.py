@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 STATES = (
     "created",
     "running",
+    "restarting",
     "exited",
     "paused",
     "stopped",
@@ -128,6 +129,11 @@ def is_in_pod(record: Record, value: str) -> bool:
     return id.startswith(value) or pod_name(record) == value
 
 
+def has_policy(record: Record, value: str) -> bool:
+    """The name of its restart policy."""
+    return bool((record.document.get("restart") or {}).get("policy", "no") == value)
+
+
 TESTS: dict[str, Callable[[Record, str], bool]] = {
     "ancestor": has_ancestor,
     "exited": lambda record, value: record.status == "exited" and record.exit_code == int(value),
@@ -135,6 +141,7 @@ TESTS: dict[str, Callable[[Record, str], bool]] = {
     "label": has_label,
     "name": has_name,
     "pod": is_in_pod,
+    "restart-policy": has_policy,
     "status": lambda record, value: record.status == value,
     "volume": has_volume,
 }

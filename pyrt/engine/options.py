@@ -85,6 +85,7 @@ class Options(TypedDict, total=False):
     read_only: bool
     read_only_tmpfs: bool
     remove: bool
+    restart: str
     rootfs: bool
     secrets: list[str]
     security_opt: list[str]
@@ -93,6 +94,7 @@ class Options(TypedDict, total=False):
     stop_timeout_s: int
     sysctls: dict[str, str]
     terminal: bool
+    timeout_s: int
     tmpfs: list[str]
     ulimits: list[str]
     user: str
@@ -136,6 +138,8 @@ class CheckedWish:
     sysctl: list[str]
     image_volume: str
     mount: list[str]
+    restart: str
+    timeout: int
     secret: list[str]
     tmpfs: list[str]
     volume: list[str]
@@ -187,6 +191,7 @@ class CheckedWish:
         self.limits = options.get("limits", "strict")
         self.cgroups = options.get("cgroups", "enabled")
         self.cgroup_parent = options.get("cgroup_parent", "")
+        take_life(self, options)
         take_limits(self, options)
         take_mounts(self, options)
         take_shared(self, options)
@@ -194,6 +199,12 @@ class CheckedWish:
             from pyrt import native
 
             self.entrypoint = native.dumps(options["entrypoint"]).decode()
+
+
+def take_life(wish: CheckedWish, options: Options) -> None:
+    """How long it lives, and whether again."""
+    wish.restart = options.get("restart", "")
+    wish.timeout = options.get("timeout_s", 0)
 
 
 def take_limits(wish: CheckedWish, options: Options) -> None:
