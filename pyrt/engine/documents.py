@@ -42,15 +42,7 @@ def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) 
         spec = build_infra(config, machine)
     else:
         spec = build_spec(config, image, machine, draft.path, passwd, group, seccomp=seccomp)
-    pod = ""
-    if config.pod and not config.infra:
-        from pyrt.engine import pods
-
-        pod = pods.join_spec(layout, config, spec)
-    if config.network.startswith(("container:", "ns:")):
-        from pyrt.engine import joined
-
-        joined.join_spec(layout, config, spec)
+    pod = join(layout, config, spec)
     if config.secrets:
         from pyrt.engine import secrets
 
@@ -85,6 +77,20 @@ def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) 
     if draft.volumes is not None:
         volumes.fill(layout, config, draft.lock, owner_of(spec))
     give_volumes(layout, config, spec)
+
+
+def join(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> str:
+    """Have it join what is its pod's or another container's; the pod's name."""
+    pod = ""
+    if config.pod and not config.infra:
+        from pyrt.engine import pods
+
+        pod = pods.join_spec(layout, config, spec)
+    if config.network.startswith(("container:", "ns:")):
+        from pyrt.engine import joined
+
+        joined.join_spec(layout, config, spec)
+    return pod
 
 
 def directories(config: ContainerConfig) -> tuple[str, ...]:

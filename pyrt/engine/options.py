@@ -111,6 +111,7 @@ ADAPTER = TypeAdapter(Options)
 class CheckedWish:
     """Options as the `Wish` that the command line's flags make too."""
 
+    label_file: list[str]
     blkio_weight: str
     cgroup_conf: list[str]
     cpu_period: str
@@ -162,7 +163,6 @@ class CheckedWish:
         self.init = options.get("init", False)
         self.interactive = options.get("interactive", False)
         self.label = pairs(options.get("labels"))
-        self.label_file: list[str] = []
         self.log_driver = options.get("log_driver", "")
         self.log_opt = pairs(options.get("log_options"))
         self.name = options.get("name", "")
@@ -231,6 +231,7 @@ def take_limits(wish: CheckedWish, options: Options) -> None:
 
 def take_shared(wish: CheckedWish, options: Options) -> None:
     """The attributes of what a pod's containers have together."""
+    wish.label_file = []
     wish.add_host = options.get("add_hosts", [])
     wish.dns = options.get("dns", [])
     wish.dns_option = options.get("dns_options", [])
