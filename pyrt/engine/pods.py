@@ -179,7 +179,10 @@ def list_all(layout: Layout) -> list[Pod]:
         if lock is None:
             continue
         if read(layout, id) is None:
-            native.remove_tree(layout.run, layout.pod(id))
+            parent = files.read(f"{layout.pod(id)}/{CGROUP}")
+            # What is in its cgroup yet is an infra container, which a listing of containers ends.
+            if parent is None or cgroup.remove_pod(parent.decode(), id):
+                native.remove_tree(layout.run, layout.pod(id))
         files.unlock(lock)
     sweep.sweep_names(layout)
     return sorted(found, key=lambda pod: (pod.document["created"], pod.id))
