@@ -35,8 +35,7 @@ def network_path() -> str:
 
 def ensure_networks(run_root: str, uplink: list[str]) -> None:
     """See `_core.ensure_networks`."""
-    binary = os.path.join(os.path.dirname(__file__), "_bin", _core.NETWORK_NAME)
-    call(_core.ensure_networks, binary, runtime_path(), run_root, uplink)
+    call(_core.ensure_networks, network_path(), runtime_path(), run_root, uplink)
 
 
 def reload_networks(run_root: str, bundle: str) -> None:

@@ -22,7 +22,7 @@ from pyrt.spec.names import (
     parse_label,
     parse_name,
 )
-from pyrt.spec.network import apply_flags, parse_networks
+from pyrt.spec.network import apply_flags, has_ports, parse_networks
 from pyrt.spec.ports import parse_expose, parse_publish
 from pyrt.spec.restart import parse_restart
 from pyrt.spec.secrets import parse_secret
@@ -188,8 +188,8 @@ def configure(wish: Wish) -> ContainerConfig:
         network=network,
         networks=networks,
         # podman: there is nothing to publish from; the command line says so.
-        publish=[] if network in ("none", "host") else ports,
-        expose=exposed if wish.publish_all and network not in ("none", "host") else None,
+        publish=ports if has_ports(network) else [],
+        expose=exposed if wish.publish_all and has_ports(network) else None,
         cap_add=wish.cap_add,
         cap_drop=wish.cap_drop,
         security_opt=wish.security_opt,

@@ -120,6 +120,7 @@ class CheckedWish:
 
     cgroups: str
     cgroup_parent: str
+    label_file: list[str]
     blkio_weight: str
     cgroup_conf: list[str]
     cpu_period: str
@@ -185,7 +186,6 @@ class CheckedWish:
         self.init = options.get("init", False)
         self.interactive = options.get("interactive", False)
         self.label = pairs(options.get("labels"))
-        self.label_file: list[str] = []
         self.log_driver = options.get("log_driver", "")
         self.log_opt = pairs(options.get("log_options"))
         self.name = options.get("name", "")
@@ -263,6 +263,7 @@ def take_limits(wish: CheckedWish, options: Options) -> None:
 
 def take_shared(wish: CheckedWish, options: Options) -> None:
     """The attributes of what a pod's containers have together."""
+    wish.label_file = []
     wish.add_host = options.get("add_hosts", [])
     wish.dns = options.get("dns", [])
     wish.dns_option = options.get("dns_options", [])

@@ -44,8 +44,9 @@ class ContainerConfig:
     `image` is the name as typed and `image_id` what it meant then (`sha256:…`); with `rootfs`
     (absolute) both are "". `entrypoint` None is the image's own, [] none. `env` is resolved to
     `K=V`. `workdir`, `user` and `hostname` "" leave it to the image and to pyrt. `stop_signal`
-    None is the image's, or SIGTERM. `network` is `pasta`, `pasta:OPTIONS`, `none`, `host` or
-    `bridge`, then `networks` are those of `spec.network.parse_networks`;
+    None is the image's, or SIGTERM. `network` is `pasta`, `pasta:OPTIONS`, `slirp4netns`, `none`,
+    `host`, `container:ID`, `ns:PATH` or `bridge`, then `networks` are those of
+    `spec.network.parse_networks`;
     `userns` `nested`, `host`, `nomap`, `keep-id` or `keep-id:uid=N,gid=N`. `tmpfs` holds
     [destination, comma-separated options]. `log_driver` is `k8s-file` or `none`; `log_path` "" is
     the bundle's; `log_max_size_bytes` 0 never rotates. `expose` are with `-P` the ports to publish

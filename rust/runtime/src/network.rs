@@ -3,6 +3,7 @@
 //! | verb        | started by        | is                                                                          |
 //! |-------------|-------------------|-----------------------------------------------------------------------------|
 //! | `keeper`    | `_core.networks`  | holds the user's network namespace, its uplink (pasta) and the supervisor   |
+//! | `slirp`     | monitor, keeper   | starts slirp4netns as a way out, where there is no pasta                    |
 //! | `supervise` | the keeper        | makes bridges and veth pairs, answers DNS, keeps a forwarder per container  |
 //! | `probe`     | a monitor         | does one probe or hook of a container ([`crate::probe`])                    |
 //!
@@ -18,6 +19,7 @@ mod members;
 mod names;
 mod registered;
 mod resolver;
+mod slirp;
 mod supervisor;
 
 use std::ffi::OsString;
@@ -50,6 +52,7 @@ pub fn main() -> i32 {
         match verb {
             "keeper" => keeper::main(&arguments),
             "probe" => crate::probe::main(&arguments),
+            "slirp" => slirp::main(&arguments),
             "supervise" => supervisor::main(&arguments),
             _ => Err(Error::new(Code::InvalidSpec, "argument", verb, "no such verb")),
         }
