@@ -23,6 +23,9 @@ graphroot = "{home}/containers"
 """
 
 CONTAINERS = """\
+# A user may have 200 keyrings: too few for a hundred containers and those before them.
+[containers]
+keyring = false
 [engine]
 cgroup_manager = "cgroupfs"
 events_logger = "file"
@@ -103,9 +106,9 @@ class Machine:
             print(f"podman with {runtime}: {works.stderr.strip()}")
         return ""
 
-    def start(self, engine: str, count: int) -> None:
+    def start(self, engine: str, count: int, first: int = 0) -> None:
         """Containers that sleep, `bench-0` and so on."""
-        for at in range(count):
+        for at in range(first, first + count):
             name = f"bench-{at}"
             self.run(
                 engine, "run", "-d", "--network", "none", "--name", name, IMAGE, "sleep", "1000000"
@@ -113,13 +116,14 @@ class Machine:
 
     def close(self, has_podman: bool) -> None:
         """End and remove everything, with the files of subordinate IDs."""
-        subprocess.run(
-            [PYRT, "rm", "-f", "-a", "-t", "0"], env=self.environment, capture_output=True
-        )
+        for words in ("rm -f -a -t 0", "pod rm -f -a -t 0"):
+            subprocess.run([PYRT, *words.split()], env=self.environment, capture_output=True)
         if has_podman:
-            subprocess.run(
-                ["podman", "system", "reset", "--force"], env=self.environment, capture_output=True
-            )
+            # Its reset alone would wait ten seconds for each container.
+            for words in ("rm -f -a -t 0", "pod rm -f -a -t 0", "system reset --force"):
+                subprocess.run(
+                    ["podman", *words.split()], env=self.environment, capture_output=True
+                )
         from pyrt import native
 
         run_root = str(self.directory / "run" / "pyrt")

@@ -24,6 +24,7 @@ import launch
 import memory
 import meter
 import oci
+import pods
 from machine import IMAGE, PYRT, Machine
 from timing import median_ms, spread_ms, time_commands
 
@@ -161,8 +162,9 @@ def main() -> int:
     )
     parser.add_argument(
         "--part",
-        choices=("engine", "runtime", "images", "meter"),
-        help="only pyrt, only pyrt-runtime, only what is done with images, or only the meter",
+        choices=("engine", "pods", "runtime", "images", "meter"),
+        help="only pyrt, only pods, only pyrt-runtime, only what is done with images, or only the "
+        "meter",
     )
     parser.add_argument(
         "--archive", default="", help="a root file system to pull (default: mmdebstrap makes one)"
@@ -180,6 +182,8 @@ def main() -> int:
             runtime = machine.make_images()
         if options.part in (None, "engine"):
             measure_engine(machine, options.runs, runtime, report)
+        if options.part in (None, "pods") and runtime:
+            pods.measure(machine, options.runs // 2, report)
         if options.part in (None, "images") and runtime:
             images.measure(machine, report, options.archive)
         if options.part in (None, "meter"):

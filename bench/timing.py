@@ -12,12 +12,15 @@ ROUNDS = 5
 
 
 def time_commands(
-    commands: dict[str, str], runs: int, environment: dict[str, str]
+    commands: dict[str, str],
+    runs: int,
+    environment: dict[str, str],
+    prepare: dict[str, str] | None = None,
 ) -> dict[str, list[float]]:
     """Wall-clock seconds of each command, `runs` of each and at least, without a shell.
 
     They take turns, in rounds: the machine is not equally fast all the time, and all should have
-    their share of its moods.
+    their share of its moods. `prepare` are run before each run, and not timed.
     """
     times: dict[str, list[float]] = {name: [] for name in commands}
     per_round = -(-runs // ROUNDS)
@@ -33,6 +36,8 @@ def time_commands(
                     str(report),
                     command,
                 ]
+                if prepare:
+                    hyperfine += ["--prepare", prepare[name]]
                 done = subprocess.run(hyperfine, env=environment, capture_output=True, text=True)
                 if done.returncode != 0:
                     raise SystemExit(f"{command}\n{done.stderr}")

@@ -53,6 +53,9 @@ def dispatch(argv: list[str]) -> int:
             return print_version()
         table = TABLE.get(name)
         if table is None:
+            at += 1
+            table = TABLE.get(" ".join((name, *argv[at : at + 1])))
+        if table is None:
             raise Punt
         values = parse(table, argv[at + 1 :])
     except Punt:

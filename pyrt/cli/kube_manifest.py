@@ -24,6 +24,9 @@ if TYPE_CHECKING:
         publish: list[str]
 
 
+# No plugin of pydantic's concerns our models, and to look for one takes as long as a container.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
+
 LIMIT_BYTES = 4 << 20
 """Of what a server sends."""
 

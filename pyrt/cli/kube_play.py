@@ -200,19 +200,20 @@ class Pulls:
         """The image, pulled as the policy says. One that no registry gave is not looked for in one,
         unless the manifest says `Always`.
         """
-        from pyrt.cli import progress, prompt
         from pyrt.images import names
-        from pyrt.images.acquisition import Pulling
 
-        if policy in ("missing", "newer"):
+        if policy != "always":
             try:
                 image = names.resolve(self.engine.layout, name)
             except names.NotKnown:
-                policy = "missing"
+                policy = "never" if policy == "never" else "missing"
             else:
                 local = all(text.startswith("localhost/") for text in image.names)
-                if policy == "missing" or local:
+                if policy != "newer" or local:
                     return image
+        from pyrt.cli import progress, prompt
+        from pyrt.images.acquisition import Pulling  # and with it all that speaks to registries
+
         self.say(f"image {name}", kube_progress.PULLING)
         pulling = Pulling(
             self.engine.layout,

@@ -8,7 +8,6 @@ another pod.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor, wait
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -281,6 +280,10 @@ class Maker:
 
     def start(self, made: list[Made]) -> None:
         """Start all pods at once. Raises the first error."""
+        if len(made) == 1:
+            return self.start_pod(made[0].pod)
+        from concurrent.futures import ThreadPoolExecutor, wait
+
         pool = ThreadPoolExecutor(min(THREADS, len(made)) or 1)
         try:
             futures = [pool.submit(self.start_pod, one.pod) for one in made]
@@ -291,6 +294,7 @@ class Maker:
         errors = [error for future in futures if (error := future.exception()) is not None]
         if errors:
             raise errors[0]
+        return None
 
     def start_pod(self, pod: Pod) -> None:
         """Start one."""
