@@ -111,10 +111,11 @@ def exec(
     stderr: int | None,
     detach: bool = False,
     detach_keys: bytes = b"\x10\x11",
+    started: int | None = None,
 ) -> int:
     """Run an OCI process object (JSON) in the container; its exit code, 128+signal, or its host pid when detached.
 
-    `None` for a descriptor means /dev/null. With process.terminal a pty is made inside and relayed to these
+    `None` for a descriptor means /dev/null. `started` is written the host pid to, in decimal, when it runs. With process.terminal a pty is made inside and relayed to these
     descriptors. Raises conflict if the container is not running, exec (126/127) if the program cannot be run.
     """
 

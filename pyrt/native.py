@@ -98,10 +98,12 @@ def exec_process(
     *,
     detach: bool = False,
     detach_keys: bytes = b"\x10\x11",
+    started: int | None = None,
 ) -> int:
     """See `_core.exec`."""
+    stdio = (stdin, stdout, stderr)
     return call(
-        _core.exec, runtime_path(), runtime_dir, process, stdin, stdout, stderr, detach, detach_keys
+        _core.exec, runtime_path(), runtime_dir, process, *stdio, detach, detach_keys, started
     )
 
 
