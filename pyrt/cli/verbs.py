@@ -22,6 +22,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "Copy files/folders between a container and the local filesystem",
     ),
     "create": ("pyrt.cli.create", "Create", "Create but do not start a container"),
+    "cri serve": (
+        "pyrt.cli.cri_serve",
+        "CriServe",
+        "Serve the Container Runtime Interface to a kubelet or crictl",
+    ),
     "diff": ("pyrt.cli.diff", "Diff", "Display the changes to the object's file system"),
     "doctor": (
         "pyrt.cli.doctor",
@@ -202,6 +207,12 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "top": "top",
             "update": "update",
             "wait": "wait",
+        },
+    ),
+    "cri": (
+        "Be a container runtime for Kubernetes",
+        {
+            "serve": "cri serve",
         },
     ),
     "image": (

@@ -66,6 +66,7 @@ class ContainerConfig:
     `add_hosts` holds [address or `host-gateway`, name…], and `no_hosts` leaves the image's file.
     `shm_size_bytes` is the most that /dev/shm holds, 0 for no limit. All five are the pod's where
     they concern a namespace that its containers share.
+    `cri` is, of one that a kubelet made, {request, stdin_once} (see `pyrt.cri`).
     """
 
     __slots__ = (
@@ -81,6 +82,7 @@ class ContainerConfig:
         "cidfile",
         "command",
         "created",
+        "cri",
         "detach_keys",
         "dns",
         "endpoints",
@@ -212,6 +214,7 @@ class ContainerConfig:
         no_hosts: bool = False,
         sysctls: dict[str, str] | None = None,
         shm_size_bytes: int = SHM_BYTES,
+        cri: dict[str, Any] | None = None,
     ) -> None:
         self.id = id
         self.name = name
@@ -273,6 +276,7 @@ class ContainerConfig:
         self.groups = groups or []
         self.dns, self.add_hosts, self.no_hosts = dns or {}, add_hosts or [], no_hosts
         self.sysctls, self.shm_size_bytes = sysctls or {}, shm_size_bytes
+        self.cri = cri or {}
 
     def to_dict(self) -> dict[str, Any]:
         """Every field by its name, as container.json stores it."""
