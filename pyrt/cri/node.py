@@ -26,6 +26,10 @@ class Node:
         self.pinned = pinned
         self.layers: dict[str, tuple[int, int]] = {}
         """Of unpacked layers, which do not change, bytes and inodes."""
+        self.cpu: dict[str, tuple[int, int]] = {}
+        """Of containers and sandboxes, when somebody asked what they use, and the answer in
+        microseconds.
+        """
         self._lock = threading.Lock()
         self._busy: dict[str, list[threading.Lock]] = {}
 

@@ -118,6 +118,15 @@ def remove_whole(pod: Pod) -> None:
 def status(node: Node, request: Any, call: Call) -> Any:
     """All there is to know of one. Raises NotFound."""
     pod = find(node, request.pod_sandbox_id)
+    reply = cri_pb2.PodSandboxStatusResponse(status=tell(pod))
+    if request.verbose:
+        told = {"name": pod.name, "infra": pod.infra, "share": pod.share, "cgroup": pod.cgroup()}
+        reply.info["pyrt"] = native.dumps(told).decode()
+    return reply
+
+
+def tell(pod: Pod) -> Any:
+    """Its status."""
     asked = request_of(pod)
     options = asked.config.linux.security_context.namespace_options
     message = cri_pb2.PodSandboxStatus(
@@ -135,11 +144,7 @@ def status(node: Node, request: Any, call: Call) -> Any:
     if addresses and message.state == cri_pb2.SANDBOX_READY:
         message.network.ip = addresses[0]
         message.network.additional_ips.extend(cri_pb2.PodIP(ip=ip) for ip in addresses[1:])
-    reply = cri_pb2.PodSandboxStatusResponse(status=message)
-    if request.verbose:
-        told = {"name": pod.name, "infra": pod.infra, "share": pod.share, "cgroup": pod.cgroup()}
-        reply.info["pyrt"] = native.dumps(told).decode()
-    return reply
+    return message
 
 
 @served("ListPodSandbox")

@@ -17,7 +17,7 @@ import grpc
 
 from pyrt import files
 from pyrt.accounting.server import remove_stale
-from pyrt.cri import containers, cri_pb2, images, rpc, runtime, sandboxes
+from pyrt.cri import containers, cri_pb2, events, images, rpc, runtime, sandboxes, stats
 from pyrt.cri.node import Node
 from pyrt.errors import Conflict, InvalidSpec
 
@@ -37,7 +37,7 @@ MESSAGE_BYTES = 16 << 20
 GRACE_S = 2.0
 """For what is under way when the service is ended; what takes longer goes on when it comes back."""
 
-SERVED = (images, runtime, sandboxes, containers)
+SERVED = (images, runtime, sandboxes, containers, stats, events)
 """Modules whose functions are in `rpc.RPCS`."""
 
 
