@@ -115,8 +115,15 @@ def exec(
 ) -> int:
     """Run an OCI process object (JSON) in the container; its exit code, 128+signal, or its host pid when detached.
 
-    `None` for a descriptor means /dev/null. `started` is written the host pid to, in decimal, when it runs. With process.terminal a pty is made inside and relayed to these
-    descriptors. Raises conflict if the container is not running, exec (126/127) if the program cannot be run.
+    `None` for a descriptor means /dev/null. With process.terminal a pty is made inside and relayed to these
+    descriptors. To `started` the host pid is written, in decimal, when it runs. Raises conflict if the container is not running, exec (126/127) if the program cannot be run.
+    """
+
+def dial(binary: str, runtime_dir: str, port: int) -> int:
+    """A socket connected to 127.0.0.1:`port`, or else to [::1], in the network of the container whose monitor's
+    directory `runtime_dir` is; the caller closes it.
+
+    Raises conflict if the container is not running, or in the kernel's words that nobody listens there.
     """
 
 def read_in_root(root: str, path: str, limit_bytes: int = 1 << 20) -> bytes | None:

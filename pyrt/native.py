@@ -107,6 +107,12 @@ def exec_process(
     )
 
 
+def dial(runtime_dir: str, port: int) -> int:
+    """See `_core.dial`."""
+    binary = os.path.join(os.path.dirname(__file__), "_bin", _core.NETWORK_NAME)
+    return call(_core.dial, binary, runtime_dir, port)
+
+
 def read_in_root(root: str, path: str, limit_bytes: int = 1 << 20) -> bytes | None:
     """See `_core.read_in_root`."""
     return call(_core.read_in_root, root, path, limit_bytes)

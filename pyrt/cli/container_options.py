@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+from pyrt.cli.health_options import HealthOptions
 from pyrt.cli.limit_options import LimitOptions
 from pyrt.cli.output import warn
 from pyrt.cli.pull_options import PullOptions
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 PULL_POLICIES = ("missing", "never", "always", "newer")
 
 
-class ContainerOptions(LimitOptions, SharedOptions, PullOptions):
+class ContainerOptions(HealthOptions, LimitOptions, SharedOptions, PullOptions):
     """What a new container shall be."""
 
     image: Annotated[

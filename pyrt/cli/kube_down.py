@@ -25,7 +25,8 @@ class KubeDown(Verb):
     """
 
     file: Annotated[
-        str, Argument(metavar="FILE|-|KIND/NAME", help="The manifest, or one object, as Pod/web")
+        str,
+        Argument(metavar="FILE|URL|-|KIND/NAME", help="The manifest, or one object, as Pod/web"),
     ]
     force: Annotated[bool, Option("--force", help="Remove the volumes of claims, too")] = False
 

@@ -9,16 +9,33 @@ from pyrt.errors import InvalidSpec, from_os_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Protocol
 
-    from pyrt.kube.plan import Machine
+    from pyrt.engine.api import Engine
+    from pyrt.kube.plan import Machine, Plan
     from pyrt.layout import Layout
 
+    class PlanOptions(Protocol):
+        """What is said beside the manifest."""
 
-def read(path: str) -> list[dict[str, Any]]:
-    """The objects in the file `path`, `-` being stdin. Raises PyrtError with its name."""
+        annotation: list[str]
+        configmap: list[str]
+        lenient: bool
+        publish: list[str]
+
+
+LIMIT_BYTES = 4 << 20
+"""Of what a server sends."""
+
+
+def read(path: str, *, verify: bool = True) -> list[dict[str, Any]]:
+    """The objects in the file `path`, which may be a URL; `-` is stdin. Raises PyrtError with its
+    name.
+    """
     from pyrt.kube import loader
 
+    if path.startswith(("http://", "https://")):
+        return loader.load(fetch(path, verify=verify), path)
     if path == "-":
         return loader.load(sys.stdin.buffer.read(), "stdin")
     try:
@@ -28,7 +45,22 @@ def read(path: str) -> list[dict[str, Any]]:
         raise from_os_error(error, "kube", path) from None
 
 
-def machine(layout: Layout) -> Machine:
+def fetch(url: str, *, verify: bool) -> bytes:
+    """What a server has at `url`."""
+    from pyrt.errors import NotFound
+    from pyrt.images.http import Client, make_context, origin
+
+    client = Client(origin(url)[1], make_context(verify=verify))
+    try:
+        with client.exchange("GET", url, {}) as answer:
+            if answer.status != 200:
+                raise NotFound("kube", url, f"the server answers {answer.status}")
+            return answer.read_all(LIMIT_BYTES)
+    finally:
+        client.close()
+
+
+def machine() -> Machine:
     """What manifests may ask of this machine."""
     from pyrt.engine import network
     from pyrt.kube.plan import Machine
@@ -63,3 +95,20 @@ def owners(documents: list[dict[str, Any]]) -> list[str]:
             raise InvalidSpec(f"document {number}", "metadata.name", "is missing")
         found.append(f"{kind}/{name}")
     return found
+
+
+def make_plan(engine: Engine, documents: list[dict[str, Any]], options: PlanOptions) -> Plan:
+    """What the manifest means. Raises PyrtError naming the path, or the flag, of what is wrong."""
+    from pyrt.kube import planning
+    from pyrt.spec.names import parse_label
+    from pyrt.spec.ports import parse_publish
+
+    wishes = planning.Wishes(
+        machine(),
+        config_maps=[one for path in options.configmap for one in read(path)],
+        secrets=stored_secrets(engine.layout),
+        publish=[port for text in options.publish for port in parse_publish(text)],
+        annotations=dict(parse_label(text, "--annotation") for text in options.annotation),
+        lenient=options.lenient,
+    )
+    return planning.make_plan(documents, wishes)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from pyrt.cli import kube_manifest, output
+from pyrt.cli import kube_manifest, kube_progress, output
 from pyrt.cli.registry_options import RegistryOptions
-from pyrt.errors import InvalidSpec
+from pyrt.errors import ExecFailed, InvalidSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Annotated, Any
 
     from typer import Argument, Option
@@ -18,6 +19,11 @@ if TYPE_CHECKING:
     from pyrt.kube.play import Made, Terms
 
 
+FAILED = 125
+WAITS = "-"
+"""`--wait` without a value."""
+
+
 class KubePlay(RegistryOptions):
     """Make pods, volumes, secrets and services of Kubernetes YAML
 
@@ -26,7 +32,7 @@ class KubePlay(RegistryOptions):
     everything has been checked, and what was made goes if a part of it fails.
     """
 
-    file: Annotated[str, Argument(metavar="FILE|-", help="The manifest; - is stdin")]
+    file: Annotated[str, Argument(metavar="FILE|URL|-", help="The manifest; - is stdin")]
     annotation: Annotated[
         list[str], Option("--annotation", help="Annotation of all pods (key=value)")
     ] = []
@@ -68,43 +74,83 @@ class KubePlay(RegistryOptions):
         str, Option("--userns", help="keep-id[:uid=N,gid=N], nomap or host; default: nested")
     ] = ""
 
+    wait: Annotated[
+        str,
+        Option(
+            "--wait",
+            metavar="[ready]",
+            help="Until all containers end, and then remove it all; =ready: until all are ready",
+        ),
+    ] = ""
+    wait_timeout: Annotated[
+        int, Option("--wait-timeout", metavar="SECONDS", help="How long --wait=ready waits")
+    ] = 120
+
     def __call__(self, engine: Engine) -> int:
         """Make them, and print the IDs as podman does."""
-        documents = kube_manifest.read(self.file)
+        documents = kube_manifest.read(self.file, verify=self.tls_verify is not False)
         if self.down:
             from pyrt.cli import kube_down
 
             return kube_down.remove(engine, kube_manifest.owners(documents), force=self.force)
-        if self.force:
-            raise InvalidSpec("--force", "", "is for --down")
-        plan = self.make_plan(engine, documents)
+        self.check()
+        plan = kube_manifest.make_plan(engine, documents, self)
         terms = self.make_terms(engine, plan)
         for note in plan.notes:
             output.warn(note)
         from pyrt.kube.play import Maker
 
-        for made in Maker(engine, plan, terms).play():
-            tell(made)
+        try:
+            made = Maker(engine, plan, terms).play()
+        except ExecFailed as error:
+            # podman: 127 and 126 are what a container answers that one waits for.
+            output.report(error)
+            return FAILED
+        for one in made:
+            tell(one)
         for heading, names in (("Volumes", list(plan.claims)), ("Secrets", list(plan.secrets))):
             if names:
                 output.line("\n".join([f"{heading}:", *names, ""]))
+        self.finish(engine, plan, made, terms)
         return 0
 
-    def make_plan(self, engine: Engine, documents: list[dict[str, Any]]) -> Plan:
-        """What the manifest means."""
-        from pyrt.kube import planning
-        from pyrt.spec.names import parse_label
-        from pyrt.spec.ports import parse_publish
+    def check(self) -> None:
+        """Flags that do not go together. Raises InvalidSpec."""
+        if self.force:
+            raise InvalidSpec("--force", "", "is for --down")
+        if self.wait not in ("", WAITS, "ready"):
+            raise InvalidSpec("--wait", self.wait, "unknown", hint="give --wait or --wait=ready")
+        if self.wait and not self.start:
+            raise InvalidSpec("--wait", "", "what is not started does not end, nor get ready")
+        if self.wait_timeout < 0:
+            raise InvalidSpec("--wait-timeout", str(self.wait_timeout), "less than 0")
 
-        wishes = planning.Wishes(
-            kube_manifest.machine(engine.layout),
-            config_maps=[one for path in self.configmap for one in kube_manifest.read(path)],
-            secrets=kube_manifest.stored_secrets(engine.layout),
-            publish=[port for text in self.publish for port in parse_publish(text)],
-            annotations=dict(parse_label(text, "--annotation") for text in self.annotation),
-            lenient=self.lenient,
-        )
-        return planning.make_plan(documents, wishes)
+    def finish(self, engine: Engine, plan: Plan, made: list[Made], terms: Terms) -> None:
+        """`--wait`."""
+        if self.wait == "ready":
+            from pyrt.kube.readiness import wait_ready
+
+            wait_ready(engine.layout, made, self.wait_timeout, terms.say)
+        elif self.wait:
+            self.wait_and_remove(engine, plan, made)
+
+    def wait_and_remove(self, engine: Engine, plan: Plan, made: list[Made]) -> None:
+        """`--wait`: until all has ended, or SIGINT or SIGTERM asks for it."""
+        import signal
+
+        from pyrt.kube import found
+        from pyrt.kube.readiness import wait_ended
+
+        def interrupt(*_: object) -> None:
+            raise KeyboardInterrupt
+
+        signal.signal(signal.SIGTERM, interrupt)
+        try:
+            wait_ended(engine.layout, made)
+        except KeyboardInterrupt:
+            output.complain("Cleaning up containers, pods, and volumes...")
+        finally:
+            found.remove(engine.layout, plan.owners)
 
     def make_terms(self, engine: Engine, plan: Plan) -> Terms:
         """How it is played. Raises PyrtError naming the flag that is wrong."""
@@ -125,9 +171,10 @@ class KubePlay(RegistryOptions):
         if address and (len(plan.pods) != 1 or network != "bridge" or len(networks) > 1):
             flag, text = ("--ip", self.ip) if self.ip else ("--mac-address", self.mac_address)
             raise InvalidSpec(flag, text, "needs one pod in one bridge network")
+        say = kube_progress.make(quiet=self.quiet)
         return Terms(
-            ensure=Pulls(engine, self).ensure,
-            say=say_nothing if self.quiet else output.complain,
+            ensure=Pulls(engine, self, say).ensure,
+            say=say,
             network=network,
             networks=networks,
             address=address,
@@ -143,9 +190,10 @@ class KubePlay(RegistryOptions):
 class Pulls:
     """Where images come from."""
 
-    def __init__(self, engine: Engine, options: KubePlay) -> None:
+    def __init__(self, engine: Engine, options: KubePlay, say: Callable[[str, str], None]) -> None:
         self.engine = engine
         self.options = options
+        self.say = say
 
     def ensure(self, name: str, policy: str) -> Image:
         """The image, pulled as the policy says. One that no registry gave is not looked for in one,
@@ -164,6 +212,7 @@ class Pulls:
                 local = all(text.startswith("localhost/") for text in image.names)
                 if policy == "missing" or local:
                     return image
+        self.say(f"image {name}", kube_progress.PULLING)
         pulling = Pulling(
             self.engine.layout,
             self.options.access(),
@@ -173,10 +222,6 @@ class Pulls:
         image = pulling.ensure(name, policy)
         self.engine.tell("pull", image, name)
         return image
-
-
-def say_nothing(_: str) -> None:
-    """`--quiet`."""
 
 
 def tell(made: Made) -> None:

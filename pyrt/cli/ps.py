@@ -31,7 +31,9 @@ class Ps(Verb):
     filter: Annotated[
         list[str],
         Option(
-            "--filter", "-f", help="KEY=VALUE: ancestor, exited, id, label, name, status, volume"
+            "--filter",
+            "-f",
+            help="KEY=VALUE: ancestor, exited, id, label, name, pod, status, volume",
         ),
     ] = []
     format: Annotated[
@@ -78,7 +80,7 @@ class Ps(Verb):
             return found[-count:]
         by_status = any(text.startswith(("status=", "exited=")) for text in self.filter)
         if not (self.all or by_status or count == 0):
-            found = [record for record in found if record.status == "running"]
+            found = [record for record in found if record.is_live]
         return found
 
     def row(self, record: Record) -> list[str]:

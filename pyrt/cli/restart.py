@@ -46,7 +46,7 @@ class Restart(Verb):
 
     def restart(self, record: Record, name: str) -> None:
         """Restart one and print what it was called."""
-        if record.status == "running":
+        if record.is_live:
             end(record, self.time)
         container.start(record).lead.close()
         output.line(name)

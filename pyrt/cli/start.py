@@ -49,7 +49,7 @@ class Start(Verb):
 
     def start(self, record: Record, name: str) -> None:
         """Start one and print what it was called."""
-        if record.status != "running":
+        if not record.is_live:
             container.start(record).lead.close()
         output.line(name)
 
@@ -77,4 +77,4 @@ class Start(Verb):
 
 def is_startable(record: Record) -> bool:
     """What ``--all`` starts."""
-    return record.status != "running"
+    return not record.is_live

@@ -149,60 +149,62 @@ class Stats(Verb):
     def row(self, look: usage.Look, used: dict[str, Any]) -> dict[str, Any]:
         """The texts of one line by podman's names, and podman's JSON fields in small letters."""
         record = look.record
-        estimates = set(used["estimates"])
-
-        def mark(text: str, *names: str) -> str:
-            return f"~{text}" if estimates.intersection(names) else text
-
-        def percent(name: str) -> str:
-            return "--" if used[name] is None else f"{used[name]:.2f}%"
-
-        def both(first: str, second: str) -> str:
-            return " / ".join(
-                "--" if used[name] is None else mark(decimal(used[name], "B"), name)
-                for name in (first, second)
-            )
-
-        cpu = mark(percent("cpu_percent"), "cpu_usage_usec")
-        average = mark(percent("cpu_average_percent"), "cpu_usage_usec")
-        time_text = f"{used['cpu_time_usec'] / 1e6:.6f}s"
-        memory = mark(decimal(used["memory_bytes"], "B"), "memory_current_bytes")
-        memory = f"{memory} / {decimal(used['memory_limit_bytes'], 'B')}"
         id = record.id if self.no_trunc else record.id[:12]
-        net = both("network_receive_bytes", "network_transmit_bytes")
-        block = both("io_read_bytes", "io_write_bytes")
-        pressure = "/".join(percent(f"pressure_{kind}_percent") for kind in ("cpu", "memory", "io"))
-        texts = {
-            "ID": id,
-            "ContainerID": record.id,
-            "Name": record.name,
-            "CPUPerc": cpu,
-            "CPUOfLimit": percent("cpu_of_limit_percent"),
-            "CPUOfHost": percent("cpu_of_host_percent"),
-            "MemUsage": memory,
-            "MemPerc": percent("memory_percent"),
-            "NetIO": net,
-            "BlockIO": block,
-            "PIDs": mark(str(used["pids"]), "pids_current"),
-            "CPUTime": time_text,
-            "AVGCPU": average,
-            "Pressure": pressure,
-        } | podman_numbers(look, used)
-        texts |= {"PIDS": texts["PIDs"], "Up": time_text, "UpTime": time_text}
+        row = texts(used)
         fields = {
             "id": id,
             "name": record.name,
-            "cpu_time": time_text,
-            "cpu_percent": percent("cpu_percent"),
-            "avg_cpu": percent("cpu_average_percent"),
-            "mem_usage": memory.lstrip("~"),
-            "mem_percent": percent("memory_percent"),
-            "net_io": net.replace("~", ""),
-            "block_io": block.replace("~", ""),
-            "pids": str(used["pids"]),
+            "cpu_time": row["CPUTime"],
+            "cpu_percent": row["CPUPerc"].lstrip("~"),
+            "avg_cpu": row["AVGCPU"].lstrip("~"),
+            "mem_usage": row["MemUsage"].lstrip("~"),
+            "mem_percent": row["MemPerc"],
+            "net_io": row["NetIO"].replace("~", ""),
+            "block_io": row["BlockIO"].replace("~", ""),
+            "pids": row["PIDs"].lstrip("~"),
             "usage": {name: measure.to_dict() for name, measure in look.values.items()},
         }
-        return texts | fields
+        names = {"ID": id, "ContainerID": record.id, "Name": record.name}
+        return names | row | podman_numbers(look, used) | fields
+
+
+def texts(used: dict[str, Any]) -> dict[str, str]:
+    """What `usage.compare` tells, in the columns of a line; estimates are marked."""
+    estimates = set(used["estimates"])
+
+    def mark(text: str, *names: str) -> str:
+        return f"~{text}" if estimates.intersection(names) else text
+
+    def percent(name: str) -> str:
+        return "--" if used[name] is None else f"{used[name]:.2f}%"
+
+    def both(first: str, second: str) -> str:
+        return " / ".join(
+            "--" if used[name] is None else mark(decimal(used[name], "B"), name)
+            for name in (first, second)
+        )
+
+    time_text = f"{used['cpu_time_usec'] / 1e6:.6f}s"
+    memory = mark(decimal(used["memory_bytes"], "B"), "memory_current_bytes")
+    pids = mark(str(used["pids"]), "pids_current")
+    return {
+        "CPUPerc": mark(percent("cpu_percent"), "cpu_usage_usec"),
+        "CPUOfLimit": percent("cpu_of_limit_percent"),
+        "CPUOfHost": percent("cpu_of_host_percent"),
+        "MemUsage": f"{memory} / {decimal(used['memory_limit_bytes'], 'B')}",
+        "MemPerc": percent("memory_percent"),
+        "NetIO": both("network_receive_bytes", "network_transmit_bytes"),
+        "BlockIO": both("io_read_bytes", "io_write_bytes"),
+        "PIDs": pids,
+        "PIDS": pids,
+        "CPUTime": time_text,
+        "Up": time_text,
+        "UpTime": time_text,
+        "AVGCPU": mark(percent("cpu_average_percent"), "cpu_usage_usec"),
+        "Pressure": "/".join(
+            percent(f"pressure_{kind}_percent") for kind in ("cpu", "memory", "io")
+        ),
+    }
 
 
 def podman_numbers(look: usage.Look, used: dict[str, Any]) -> dict[str, Any]:

@@ -65,4 +65,4 @@ def end(record: Record, timeout_s: float | None) -> None:
 
 def is_running(record: Record) -> bool:
     """What ``--all`` stops."""
-    return record.status == "running"
+    return record.is_live

@@ -11,11 +11,12 @@ from pyrt.cli.receipt import decimal
 from pyrt.cli.screen import Screen, sparkline
 from pyrt.cli.stop import is_running
 from pyrt.cli.verb import Verb
-from pyrt.engine import records, usage
+from pyrt.engine import pods, records, usage
 from pyrt.errors import Conflict, InvalidSpec, PyrtError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from typing import Annotated, Any
 
     from typer import Argument, Option
@@ -51,18 +52,23 @@ class Top(Verb):
 
     def __call__(self, engine: Engine) -> int:
         """The screen, lines where there is none, or one container's processes."""
-        if self.interval < 1:
-            raise InvalidSpec("--interval", str(self.interval), "not a second at least")
         if self.container:
             return self.show_processes(records.find(engine.layout, self.container))
-        if self.no_stream or not (os.isatty(0) and os.isatty(1)):
-            return self.print_lines(engine)
+        return self.watch(engine, self.interval, self.no_stream)
+
+    @staticmethod
+    def watch(engine: Engine, interval: int, no_stream: bool, *, pods_only: bool = False) -> int:
+        """The screen, or lines where there is none."""
+        if interval < 1:
+            raise InvalidSpec("--interval", str(interval), "not a second at least")
+        board = Board(engine, pods_only)
+        if no_stream or not (os.isatty(0) and os.isatty(1)):
+            return print_lines(board, interval, no_stream)
         with Screen() as screen:
-            board = Board(engine)
             order = "c"
             while True:
                 screen.show(board.lines(order))
-                key = screen.wait(self.interval)
+                key = screen.wait(interval)
                 if key in ("q", "\x03", "\x1b"):
                     return 0
                 order = key if key in ORDERS else order
@@ -92,14 +98,14 @@ class Top(Verb):
             reason = f"is no descriptor, and there is no ps in the container: {error.reason}"
             raise InvalidSpec("top", " ".join(self.descriptors), reason, hint=hint) from None
 
-    def print_lines(self, engine: Engine) -> int:
-        """A table each time, for who is no terminal."""
-        board = Board(engine)
-        while True:
-            output.line("\n".join(board.lines("c")))
-            if self.no_stream:
-                return 0
-            time.sleep(self.interval)
+
+def print_lines(board: Board, interval: int, no_stream: bool) -> int:
+    """A table each time, for who is no terminal."""
+    while True:
+        output.line("\n".join(board.lines("c")))
+        if no_stream:
+            return 0
+        time.sleep(interval)
 
 
 def processes_hint() -> list[str]:
@@ -110,10 +116,13 @@ def processes_hint() -> list[str]:
 
 
 class Board:
-    """What is on the screen: all containers that run, with a line of where their use went."""
+    """What is on the screen: all containers that run, with a line of where their use went; those of
+    a pod together, below a line that is their sum.
+    """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, pods_only: bool = False) -> None:
         self.engine = engine
+        self.pods_only = pods_only
         self.watcher = usage.Watcher([])
         self.before: dict[str, usage.Look] = {}
         self.cpu: dict[str, list[float]] = {}
@@ -121,10 +130,11 @@ class Board:
 
     def lines(self, order: str) -> list[str]:
         """A heading and a line for each container, the greatest first."""
-        rows = sorted(self.look(), key=ORDERS[order][1])
-        head = f"{len(rows)} running, by {ORDERS[order][0]}"
-        total = sum(row["cpu_percent"] for row in rows)
-        memory = decimal(sum(row["memory_bytes"] for row in rows), "B")
+        looked = [row for row in self.look() if row["pod"] or not self.pods_only]
+        rows = list(self.arrange(looked, ORDERS[order][1]))
+        head = f"{len(looked)} running, by {ORDERS[order][0]}"
+        total = sum(row["cpu_percent"] for row in looked)
+        memory = decimal(sum(row["memory_bytes"] for row in looked), "B")
         host = f"CPU {total:.1f}% of {(os.cpu_count() or 1) * 100}%, memory {memory}"
         columns = ("NAME", "CPU %", "", "MEM", "", "PIDS", "NET IO", "BLOCK IO", "WAITING C/M/IO")
         table = output.table([columns, *(self.texts(row) for row in rows)])
@@ -143,12 +153,44 @@ class Board:
             if id not in self.cpu:
                 self.remember(look.record)
                 used |= usage.recent_rates(look.record, limit)
-            used |= {"id": id, "name": look.record.name}
-            for points, value in ((self.cpu, "cpu_percent"), (self.memory, "memory_bytes")):
-                points[id] = [*points[id], used[value]][-POINTS:]
+            used |= {"id": id, "name": look.record.name, "pod": look.record.document.get("pod")}
+            self.note(used)
             rows.append(used)
         self.before = {look.record.id: look for look in looks}
         return rows
+
+    def note(self, row: dict[str, Any]) -> None:
+        """One more point of the line."""
+        for points, value in ((self.cpu, "cpu_percent"), (self.memory, "memory_bytes")):
+            points[row["id"]] = [*points.get(row["id"], ()), row[value]][-POINTS:]
+
+    def arrange(
+        self, looked: list[dict[str, Any]], key: Callable[[dict[str, Any]], Any]
+    ) -> Iterator[dict[str, Any]]:
+        """The rows in the order of `key`, pods as one, each before its containers. (What holds a
+        pod's namespaces uses nothing of its own.)
+        """
+        members: dict[str, list[dict[str, Any]]] = {}
+        for row in looked:
+            if row["pod"]:
+                members.setdefault(row["pod"], []).append(row)
+        tops = [row for row in looked if not row["pod"]]
+        infra = set()
+        for id, parts in members.items():
+            pod = pods.read(self.engine.layout, id)
+            if pod is None:
+                continue  # removed this moment
+            infra.add(pod.infra)
+            shares = "net" in pod.share
+            row = usage.together(parts, pod.cgroup(), shares_network=shares)
+            row |= {"id": id, "name": f"{pod.name} (pod)", "pod": None}
+            self.note(row)
+            tops.append(row)
+        for row in sorted(tops, key=key):
+            yield row
+            for part in sorted(members.get(row["id"], ()), key=key):
+                if part["id"] not in infra:
+                    yield {**part, "name": f"  {part['name']}"}
 
     def remember(self, record: Record) -> None:
         """Begin with what the history has of the last two minutes."""

@@ -63,7 +63,17 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "Display the configuration of containers and images",
     ),
     "kill": ("pyrt.cli.kill", "Kill", "Kill one or more running containers with a specific signal"),
+    "kube diff": (
+        "pyrt.cli.kube_diff",
+        "KubeDiff",
+        "Show what kube play --replace would change",
+    ),
     "kube down": ("pyrt.cli.kube_down", "KubeDown", "Remove what was made of Kubernetes YAML"),
+    "kube generate": (
+        "pyrt.cli.kube_generate",
+        "KubeGenerate",
+        "Write Kubernetes YAML of pods, containers and volumes",
+    ),
     "kube play": (
         "pyrt.cli.kube_play",
         "KubePlay",
@@ -116,7 +126,13 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "pod restart": ("pyrt.cli.pod_life", "PodRestart", "Restart one or more pods"),
     "pod rm": ("pyrt.cli.pod_life", "PodRm", "Remove one or more pods and their containers"),
     "pod start": ("pyrt.cli.pod_life", "PodStart", "Start one or more pods"),
+    "pod stats": ("pyrt.cli.pod_stats", "PodStats", "Display a live stream of what pods use"),
     "pod stop": ("pyrt.cli.pod_life", "PodStop", "Stop one or more pods"),
+    "pod top": (
+        "pyrt.cli.pod_top",
+        "PodTop",
+        "Show what pods use on a screen, or the processes of one",
+    ),
     "port": ("pyrt.cli.port", "Port", "List port mappings of a container"),
     "ps": ("pyrt.cli.ps", "Ps", "List containers"),
     "pull": ("pyrt.cli.pull", "Pull", "Pull images from a registry"),
@@ -124,7 +140,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "receipts": (
         "pyrt.cli.receipts",
         "Receipts",
-        "Show what containers that have ended used",
+        "Show what containers that have ended used, or pods",
     ),
     "restart": ("pyrt.cli.restart", "Restart", "Restart one or more containers"),
     "rm": ("pyrt.cli.rm", "Rm", "Remove one or more containers"),
@@ -209,12 +225,8 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "wait": "wait",
         },
     ),
-    "cri": (
-        "Be a container runtime for Kubernetes",
-        {
-            "serve": "cri serve",
-        },
-    ),
+    "cri": ("Be a container runtime for Kubernetes", {"serve": "cri serve"}),
+    "generate": ("Write Kubernetes YAML", {"kube": "kube generate"}),
     "image": (
         "Manage images",
         {
@@ -241,7 +253,9 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
     "kube": (
         "Play Kubernetes YAML, and write it",
         {
+            "diff": "kube diff",
             "down": "kube down",
+            "generate": "kube generate",
             "play": "kube play",
         },
     ),
@@ -275,7 +289,9 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "restart": "pod restart",
             "rm": "pod rm",
             "start": "pod start",
+            "stats": "pod stats",
             "stop": "pod stop",
+            "top": "pod top",
         },
     ),
     "secret": (
@@ -322,7 +338,7 @@ HOT = (
 )
 """Verbs that `generate` puts into the option table."""
 
-VALUE_OPTIONAL = ("--receipt",)
+VALUE_OPTIONAL = ("--receipt", "--wait")
 """Options that mean `-` alone, and another value only after `=`."""
 
 UNINTERSPERSED = ("create", "exec", "run", "top")

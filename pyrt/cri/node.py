@@ -8,6 +8,8 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pyrt.cri.streaming import Streaming
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -30,6 +32,7 @@ class Node:
         """Of containers and sandboxes, when somebody asked what they use, and the answer in
         microseconds.
         """
+        self.streaming = Streaming()
         self._lock = threading.Lock()
         self._busy: dict[str, list[threading.Lock]] = {}
 

@@ -17,7 +17,18 @@ import grpc
 
 from pyrt import files
 from pyrt.accounting.server import remove_stale
-from pyrt.cri import containers, cri_pb2, events, images, rpc, runtime, sandboxes, stats
+from pyrt.cri import (
+    containers,
+    cri_pb2,
+    events,
+    images,
+    port_forward,
+    rpc,
+    runtime,
+    sandboxes,
+    stats,
+    streams,
+)
 from pyrt.cri.node import Node
 from pyrt.errors import Conflict, InvalidSpec
 
@@ -37,7 +48,7 @@ MESSAGE_BYTES = 16 << 20
 GRACE_S = 2.0
 """For what is under way when the service is ended; what takes longer goes on when it comes back."""
 
-SERVED = (images, runtime, sandboxes, containers, stats, events)
+SERVED = (images, runtime, sandboxes, containers, stats, events, streams, port_forward)
 """Modules whose functions are in `rpc.RPCS`."""
 
 
@@ -81,6 +92,8 @@ def serve(engine: Engine, path: str, pinned: list[str], ready: Callable[[str], N
         ended = threading.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: ended.set())
+        # By which a thread that relays is told to leave: see `streams`.
+        signal.signal(signal.SIGHUP, lambda *_: None)
         server = listen(Node(engine, pinned), path)
         ready(path)
         ended.wait()

@@ -23,6 +23,7 @@ from pyrt.spec.names import (
 )
 from pyrt.spec.network import apply_flags, parse_networks
 from pyrt.spec.ports import parse_expose, parse_publish
+from pyrt.spec.restart import parse_restart
 from pyrt.spec.secrets import parse_secret
 from pyrt.spec.signals import parse_signal
 from pyrt.spec.userns import parse_userns
@@ -100,6 +101,7 @@ if TYPE_CHECKING:
         expose: list[str]
         read_only: bool
         read_only_tmpfs: bool
+        restart: str
         rm: bool
         rootfs: bool
         secret: list[str]
@@ -108,6 +110,7 @@ if TYPE_CHECKING:
         stop_signal: str
         stop_timeout: int
         sysctl: list[str]
+        timeout: int
         tmpfs: list[str]
         tty: bool
         ulimit: list[str]
@@ -178,6 +181,8 @@ def configure(wish: Wish) -> ContainerConfig:
         init=wish.init,
         stop_signal=parse_signal(wish.stop_signal, "--stop-signal") if wish.stop_signal else None,
         stop_timeout_s=parse_timeout("--stop-timeout", wish.stop_timeout),
+        restart=parse_restart(wish.restart, wish.rm),
+        timeout_s=parse_timeout("--timeout", wish.timeout),
         labels=parse_labels(wish.label, wish.label_file),
         annotations=dict(parse_label(text, "--annotation") for text in wish.annotation),
         userns=parse_userns(wish.userns),

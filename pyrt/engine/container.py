@@ -224,10 +224,11 @@ def remove(
         from pyrt.engine import pods
 
         pods.check_infra(record)
-    if record.status == "running" and not force:
+    if record.is_live and not force:
         raise Conflict(
             "cannot remove container",
-            f"{id} as it is running - running or paused containers cannot be removed without force",
+            f"{id} as it is {record.status} - "
+            "running or paused containers cannot be removed without force",
             "container state improper",
         )
     end(record, timeout_s)
@@ -257,7 +258,7 @@ def remove(
 
 def end(record: Record, timeout_s: float) -> None:
     """End whatever lives of a container, created or running."""
-    if record.status == "running" and timeout_s > 0:
+    if record.is_live and timeout_s > 0:
         control.stop(record, timeout_s)
     if records.is_alive(record.layout, record.id):
         control.kill(record)

@@ -44,7 +44,7 @@ def send(record: Record, signal: int) -> None:
 
 def send_untold(record: Record, signal: int) -> None:
     """`send` as a part of something else."""
-    if record.status != "running":
+    if not record.is_live:
         raise not_killable(record)
     try:
         request(record, {"op": "kill", "signal": signal})
@@ -96,7 +96,7 @@ def wait(record: Record) -> int:
     is waited for.
     """
     while True:
-        if record.status == "exited":
+        if record.status in ("exited", "restarting"):
             return record.exit_code
         if record.status == "running":
             code = wait_running(record)
@@ -146,7 +146,7 @@ def stop(record: Record, timeout_s: float | None = None) -> Stopped | None:
     Sends its stop signal, waits `timeout_s` seconds (None: as its configuration says), then
     SIGKILL.
     """
-    if record.status != "running":
+    if not record.is_live:
         return None
     number = stop_signal(record)
     limit_s = record.config.stop_timeout_s if timeout_s is None else timeout_s

@@ -42,10 +42,11 @@ def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) 
         spec = build_infra(config, machine)
     else:
         spec = build_spec(config, image, machine, draft.path, passwd, group, seccomp=seccomp)
+    pod = ""
     if config.pod and not config.infra:
         from pyrt.engine import pods
 
-        pods.join_spec(layout, config, spec)
+        pod = pods.join_spec(layout, config, spec)
     if config.secrets:
         from pyrt.engine import secrets
 
@@ -62,7 +63,8 @@ def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) 
         network=connection,
         stdin_once=config.interactive and config.cri.get("stdin_once", True),
         seccomp_cache=layout.seccomp_cache(),
-        receipts="" if config.infra else layout.receipts(),
+        receipts=layout.receipts(),
+        pod=pod,
         events=events.for_monitor(layout, config),
     )
     for name, data in build_etc(config, image, machine, passwd, group).items():

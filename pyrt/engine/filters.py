@@ -6,6 +6,7 @@ all agree.
 
 from __future__ import annotations
 
+from pyrt.engine.listing import pod_name
 from pyrt.errors import InvalidSpec
 
 TYPE_CHECKING = False
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 STATES = (
     "created",
     "running",
+    "restarting",
     "exited",
     "paused",
     "stopped",
@@ -119,12 +121,27 @@ def has_volume(record: Record, value: str) -> bool:
     return any(value in (volume["source"], volume["destination"]) for volume in mounted)
 
 
+def is_in_pod(record: Record, value: str) -> bool:
+    """The pod's ID, or the beginning of it, or its name."""
+    id = str(record.document.get("pod") or "")
+    if not id or not value:
+        return False
+    return id.startswith(value) or pod_name(record) == value
+
+
+def has_policy(record: Record, value: str) -> bool:
+    """The name of its restart policy."""
+    return bool((record.document.get("restart") or {}).get("policy", "no") == value)
+
+
 TESTS: dict[str, Callable[[Record, str], bool]] = {
     "ancestor": has_ancestor,
     "exited": lambda record, value: record.status == "exited" and record.exit_code == int(value),
     "id": lambda record, value: record.id.startswith(value),
     "label": has_label,
     "name": has_name,
+    "pod": is_in_pod,
+    "restart-policy": has_policy,
     "status": lambda record, value: record.status == value,
     "volume": has_volume,
 }

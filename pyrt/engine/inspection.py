@@ -50,7 +50,7 @@ def inspect_container(record: Record) -> dict[str, Any]:
         "OCIConfigPath": f"{record.bundle}/config.json",
         "OCIRuntime": "pyrt",
         "Name": config.name,
-        "RestartCount": 0,
+        "RestartCount": record.restarts,
         "Driver": "overlay",
         "EffectiveCaps": capabilities.get("effective") or [],
         "BoundingCaps": capabilities.get("bounding") or [],
@@ -71,7 +71,7 @@ def state(record: Record, oci_version: str) -> dict[str, Any]:
         "Status": record.status,
         "Running": record.status == "running",
         "Paused": False,
-        "Restarting": False,
+        "Restarting": record.status == "restarting",
         "OOMKilled": bool(ended.get("oom")),
         "OOM": ended.get("oom"),
         "Dead": False,
@@ -163,6 +163,7 @@ def configuration(
         "Annotations": spec.get("annotations") or config.annotations or None,
         "StopSignal": monitor.get("stop_signal") or 15,
         "StopTimeout": config.stop_timeout_s,
+        "Timeout": config.timeout_s,
         "Umask": "0022",
     }
 
@@ -197,6 +198,10 @@ def host_configuration(
         "NetworkMode": config.network,
         "PortBindings": port_bindings(config.publish),
         "AutoRemove": config.remove,
+        "RestartPolicy": {
+            "Name": config.restart.get("policy", "no"),
+            "MaximumRetryCount": config.restart.get("max_retries") or 0,
+        },
         "CapAdd": config.cap_add,
         "CapDrop": config.cap_drop,
         "PidMode": "private",

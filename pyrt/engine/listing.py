@@ -25,6 +25,8 @@ def status(record: Record) -> str:
     if record.status == "running":
         age = now() - parse_rfc3339(record.started_at) if record.started_at else 0
         return f"Up {describe_duration(age)}"
+    if record.status == "restarting":
+        return f"Restarting ({record.exit_code}) {describe_age(record.finished_at)}"
     if record.status == "exited":
         when = describe_age(record.finished_at) or f"({(record.exit or {}).get('reason')})"
         return f"Exited ({record.exit_code}) {when}"
@@ -101,6 +103,7 @@ def json_fields(record: Record) -> dict[str, Any]:
         "Pid": record.pid,
         "Pod": str(document.get("pod") or ""),
         "PodName": pod_name(record),
+        "Restarts": record.restarts,
         "Ports": publish or None,
         "StartedAt": seconds(record.started_at),
         "State": record.status,
@@ -138,6 +141,7 @@ def template_fields(record: Record, *, truncate: bool) -> dict[str, Any]:
         "Pid": record.pid,
         "Pod": str(document.get("pod") or "")[: 12 if truncate else None],
         "PodName": pod_name(record),
+        "Restarts": record.restarts,
         "ExitCode": record.exit_code,
         "Exited": record.status == "exited",
         "ExitedAt": seconds(record.finished_at),

@@ -85,6 +85,7 @@ class Options(TypedDict, total=False):
     read_only: bool
     read_only_tmpfs: bool
     remove: bool
+    restart: str
     rootfs: bool
     secrets: list[str]
     security_opt: list[str]
@@ -93,6 +94,7 @@ class Options(TypedDict, total=False):
     stop_timeout_s: int
     sysctls: dict[str, str]
     terminal: bool
+    timeout_s: int
     tmpfs: list[str]
     ulimits: list[str]
     user: str
@@ -136,6 +138,10 @@ class CheckedWish:
     sysctl: list[str]
     image_volume: str
     mount: list[str]
+    restart: str
+    stop_signal: str
+    stop_timeout: int
+    timeout: int
     secret: list[str]
     tmpfs: list[str]
     volume: list[str]
@@ -177,8 +183,6 @@ class CheckedWish:
         self.rm = options.get("remove", False)
         self.rootfs = options.get("rootfs", False)
         self.security_opt = options.get("security_opt", [])
-        self.stop_signal = options.get("stop_signal", "")
-        self.stop_timeout = options.get("stop_timeout_s", 10)
         self.tty = options.get("terminal", False)
         self.ulimit = options.get("ulimits", [])
         self.user = options.get("user", "")
@@ -187,6 +191,7 @@ class CheckedWish:
         self.limits = options.get("limits", "strict")
         self.cgroups = options.get("cgroups", "enabled")
         self.cgroup_parent = options.get("cgroup_parent", "")
+        take_life(self, options)
         take_limits(self, options)
         take_mounts(self, options)
         take_shared(self, options)
@@ -194,6 +199,14 @@ class CheckedWish:
             from pyrt import native
 
             self.entrypoint = native.dumps(options["entrypoint"]).decode()
+
+
+def take_life(wish: CheckedWish, options: Options) -> None:
+    """How long it lives, how it ends, and whether again."""
+    wish.stop_signal = options.get("stop_signal", "")
+    wish.stop_timeout = options.get("stop_timeout_s", 10)
+    wish.restart = options.get("restart", "")
+    wish.timeout = options.get("timeout_s", 0)
 
 
 def take_limits(wish: CheckedWish, options: Options) -> None:

@@ -12,7 +12,7 @@ import os
 from pyrt import files, native
 from pyrt.engine import bundle, cgroup, container, control, events, petnames, records, sweep
 from pyrt.engine.clock import format_rfc3339, now
-from pyrt.errors import Conflict, Exists, NotFound, PyrtError
+from pyrt.errors import Conflict, Exists, NotFound
 from pyrt.spec import pods as policy
 from pyrt.spec.config import ContainerConfig
 
@@ -227,7 +227,7 @@ def status(containers: list[Record]) -> str:
     found = [record.status for record in containers if record not in done]
     if found and all(word == "running" for word in found):
         return "Running"
-    if "running" in found:
+    if "running" in found or "restarting" in found:
         return "Degraded"
     if found and all(word == "exited" for word in found):
         return "Exited"
@@ -245,8 +245,8 @@ def hold(layout: Layout, id: str) -> int:
     return lock
 
 
-def join_spec(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> None:
-    """Make the config.json of a new container that of one in its pod."""
+def join_spec(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> str:
+    """Make the config.json of a new container that of one in its pod; the pod's name."""
     pod = read(layout, config.pod)
     if pod is None:
         raise NotFound("pod", config.pod[:12], "was removed meanwhile")
@@ -256,6 +256,7 @@ def join_spec(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> 
         absent = {name for name in SHARED if not os.path.exists(f"{bundle}/{name}")}
         own = layout.container(config.id)
         policy.join(spec, share, layout.runtime(pod.infra), bundle, own, absent)
+    return pod.name
 
 
 def ready(layout: Layout, config: ContainerConfig, place: cgroup.Place) -> cgroup.Place:
@@ -314,38 +315,20 @@ def start(pod: Pod) -> None:
     """
     if pod.infra:
         start_infra(pod)
-    members = [record for record in pod.containers() if record.id != pod.infra]
-    if any(record.status == "running" for record in members):
-        first = []
-    else:
-        first = [record for record in members if record.document.get("init_ctr")]
-    for record in first:
-        start_first(record)
-    errors = []
-    for record in members:
-        if record.document.get("init_ctr") or record.status == "running":
-            continue
-        try:
-            container.start(record).lead.close()
-        except PyrtError as error:
-            errors.append(error)
+    from pyrt.engine import pod_start
+
+    # As one of its containers: without us a pod of policy `stop` would end after an init container.
+    member = native.connect(pod.layout.runtime(pod.infra)) if pod.infra else None
+    try:
+        if member is not None:
+            native.call(member.request, {"op": "pod"})
+        errors = pod_start.start_members([one for one in pod.containers() if one.id != pod.infra])
+    finally:
+        if member is not None:
+            member.close()
     events.tell(pod.layout, "start", subject(pod.document), type="pod")
     if errors:
         raise errors[0]
-
-
-def start_first(record: Record) -> None:
-    """Run an init container to its end, or begin a sidecar."""
-    container.start(record).lead.close()
-    kind = record.document["init_ctr"]
-    if kind == "sidecar":
-        return
-    code = control.wait(record)
-    if code:
-        reason = f"ended with exit code {code}"
-        raise Conflict("init container", record.name, reason, hint="see its logs")
-    if kind == "once":
-        container.remove(record)
 
 
 def stop(pod: Pod, timeout_s: float | None = None) -> None:
@@ -358,7 +341,7 @@ def stop(pod: Pod, timeout_s: float | None = None) -> None:
 def kill(pod: Pod, signal: int) -> None:
     """Send a signal to all that run."""
     for record in reversed(pod.containers()):
-        if record.status == "running":
+        if record.is_live:
             control.send(record, SIGKILL if record.id == pod.infra else signal)
     events.tell(pod.layout, "kill", subject(pod.document), type="pod", signal=signal)
 
@@ -377,7 +360,7 @@ def remove(pod: Pod, *, force: bool = False, timeout_s: float = 0) -> None:
         found = pod.containers()
         infra = [record for record in found if record.id == pod.infra]
         members = [record for record in found if record.id != pod.infra]
-        if not force and any(record.status == "running" for record in members):
+        if not force and any(record.is_live for record in members):
             hint = "stop it first, or use -f"
             raise Conflict("pod", pod.id, "has containers that run", hint=hint)
         for record in reversed(members):

@@ -273,10 +273,15 @@ def choose(words: list[str]) -> list[str]:
     return chosen
 
 
+def heading(descriptors: list[str]) -> list[str]:
+    """The first line of a table."""
+    return [DESCRIPTORS[name][1] for name in descriptors]
+
+
 def table(record: Record, descriptors: list[str]) -> list[list[str]]:
     """A heading and a line for each process. Raises Conflict if it does not run."""
     view = View(record)
-    rows = [[DESCRIPTORS[name][1] for name in descriptors]]
+    rows = [heading(descriptors)]
     for process in view.processes:
         rows.append([str(DESCRIPTORS[name][2](process, view)) for name in descriptors])
     return rows

@@ -2,7 +2,7 @@
 any kill -9.
 
     alive lock   exit.json   start.json    status
-    held         –           –             what state.json says: created, running
+    held         –           –             what state.json says: created, running, restarting
     free         there       –             exited, with its code
     free         –           there         exited, 137, reason "monitor lost"
     free         –           –             created
@@ -38,12 +38,13 @@ HEX = frozenset("0123456789abcdef")
 class Record:
     """One container at one moment.
 
-    `status` is created, running or exited. `document` is container.json, `exit` exit.json (for a
-    container whose monitor was lost: what it would say), `pid` init's host pid while it lives, for
-    display only.
+    `status` is created, running, restarting (between two lives) or exited. `document` is
+    container.json, `exit` exit.json (for a container whose monitor was lost: what it would say),
+    `restarts` how often it was started again, `pid` init's host pid while it lives, for display
+    only.
     """
 
-    __slots__ = ("document", "exit", "id", "layout", "pid", "started_at", "status")
+    __slots__ = ("document", "exit", "id", "layout", "pid", "restarts", "started_at", "status")
 
     def __init__(
         self,
@@ -55,6 +56,7 @@ class Record:
         pid: int = 0,
         started_at: str = "",
         exit: dict[str, Any] | None = None,
+        restarts: int = 0,
     ) -> None:
         self.layout = layout
         self.id = id
@@ -63,6 +65,7 @@ class Record:
         self.pid = pid
         self.started_at = started_at
         self.exit = exit
+        self.restarts = restarts or int((exit or {}).get("restarts") or 0)
 
     @property
     def bundle(self) -> str:
@@ -78,6 +81,11 @@ class Record:
     def name(self) -> str:
         """The container's name."""
         return str(self.document.get("name", ""))
+
+    @property
+    def is_live(self) -> bool:
+        """Whether it runs, or will without anybody's doing."""
+        return self.status in ("running", "restarting")
 
     @property
     def exit_code(self) -> int:
@@ -135,6 +143,8 @@ def read(layout: Layout, id: str) -> Record | None:
                 str(state["status"]),
                 pid=int(state.get("pid") or 0),
                 started_at=str(state.get("started_at") or ""),
+                restarts=int(state.get("restarts") or 0),
+                exit=read_json(f"{bundle}/exit.json") if state["status"] == "restarting" else None,
             )
         # Locked, and no state yet or no more: the monitor is just beginning or just ending.
         if is_alive(layout, id):

@@ -47,7 +47,7 @@ def list_swept(layout: Layout) -> tuple[list[Record], list[PyrtError]]:
             failures.append(error)
             running.add(id)
             continue
-        if record is not None and record.pid:
+        if record is not None and record.is_live:
             running.add(id)
         if record is None or is_garbage(record) or has_cgroup(record):
             if not attempt(failures, layout, id):
@@ -74,7 +74,7 @@ def is_garbage(record: Record) -> bool:
     """Whether a container should not be there any more: it has ended, and was to be
     removed then.
     """
-    if record.document.get("infra") and record.status != "running":
+    if record.document.get("infra") and not record.is_live:
         # A pod's, which was killed half made, or removed.
         return not os.path.exists(f"{record.layout.pod(record.document['pod'])}/pod.json")
     return record.status == "exited" and bool(record.document.get("remove"))
@@ -82,7 +82,7 @@ def is_garbage(record: Record) -> bool:
 
 def has_cgroup(record: Record) -> bool:
     """Whether a dead container's cgroup is still noted: it is there, or nobody has looked yet."""
-    return not record.pid and os.path.exists(f"{record.bundle}/{NOTE}")
+    return not record.is_live and os.path.exists(f"{record.bundle}/{NOTE}")
 
 
 def sweep_container(layout: Layout, id: str) -> bool:

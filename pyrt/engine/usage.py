@@ -181,3 +181,40 @@ def compare(before: Look | None, after: Look, limit: float | None) -> dict[str, 
     for name in ("io_read", "io_write", "network_receive", "network_transmit"):
         result[f"{name}_bytes"] = after.number(f"{name}_bytes")
     return result
+
+
+SUMS = (
+    "cpu_time_usec", "cpu_percent", "cpu_average_percent", "cpu_of_host_percent", "memory_bytes",
+    "pids", "io_read_bytes", "io_write_bytes",
+)  # fmt: skip
+"""Of `compare`'s numbers those that add up."""
+
+
+def together(
+    parts: list[dict[str, Any]], directory: str, *, shares_network: bool
+) -> dict[str, Any]:
+    """What the containers of a pod use, by `compare`'s names; `directory` is the pod's cgroup, ""
+    without one.
+
+    Each waits for itself: of the shares of time in which something waited it is the greatest. Who
+    shares a network has its traffic, too.
+    """
+
+    def known(name: str) -> list[float]:
+        return [part[name] for part in parts if part[name] is not None]
+
+    total: dict[str, Any] = {name: sum(known(name)) if known(name) else None for name in SUMS}
+    for kind in recent.PRESSURES:
+        name = f"pressure_{kind}_percent"
+        total[name] = max(known(name), default=None)
+    for name in ("network_receive_bytes", "network_transmit_bytes"):
+        found = known(name)
+        total[name] = (max(found) if shares_network else sum(found)) if found else None
+    cpus = cpu_limit(directory)
+    limit = memory_limit(directory).value or 0
+    return total | {
+        "cpu_of_limit_percent": total["cpu_percent"] / cpus if cpus else None,
+        "memory_limit_bytes": limit,
+        "memory_percent": total["memory_bytes"] / limit * 100 if limit else None,
+        "estimates": sorted({name for part in parts for name in part["estimates"]}),
+    }

@@ -269,6 +269,18 @@ def is_empty(path: str) -> bool:
         return False  # Given to somebody, so somebody has had it.
 
 
+def open_root(layout: Layout, name: str, mode: int, owner: tuple[int, int]) -> None:
+    """Give a new volume's directory its mode and its owner (per-user IDs): it counts as used then,
+    and takes nothing of an image's.
+    """
+    path = layout.volume_data(name)
+    # In this order: of a group that is not ours we could not set the bit that files inherit it.
+    os.chmod(path, mode)
+    if owner != (0, 0):
+        native.chown_tree(layout.run, path, *owner)
+    files.remove_file(f"{layout.volume(name)}/fresh")
+
+
 # Archives.
 
 

@@ -35,9 +35,7 @@ def stop_all(stopped: list[Pod], timeout_s: float | None) -> None:
     found = [record for pod in stopped for record in pod.containers() if record.id != pod.infra]
     for is_last in (False, True):
         group = [
-            record
-            for record in found
-            if record.status == "running" and is_last == (record.document["init_ctr"] == "sidecar")
+            record for record in found if is_last == (record.document["init_ctr"] == "sidecar")
         ]
         if group:
             with ThreadPoolExecutor(len(group)) as pool:

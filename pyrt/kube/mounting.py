@@ -131,7 +131,8 @@ def fill(
     """Write a volume's root and files, all for `group` where there is one."""
     owner, gid = ids.root(), ids.group(group)
     directory_mode = mode if group is None else mode | 0o2070
-    entries: dict[str, tuple[int, bytes | None]] = {"./": (directory_mode, None)}
+    volumes.open_root(layout, name, directory_mode, (owner, gid))
+    entries: dict[str, tuple[int, bytes | None]] = {}
     for file in content:
         parts = file.path.split("/")
         for depth in range(1, len(parts)):

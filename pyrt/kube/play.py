@@ -8,7 +8,7 @@ another pod.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -52,11 +52,11 @@ THREADS = 8
 @dataclass(slots=True)
 class Terms:
     """How it is played: `network` and `networks` are those of `spec.network.parse_networks`; `say`
-    tells what is done, `ensure` pulls an image by its name and policy.
+    tells of whom what is done, `ensure` pulls an image by its name and policy.
     """
 
     ensure: Callable[[str, str], Image]
-    say: Callable[[str], None]
+    say: Callable[[str, str], None]
     network: str = "bridge"
     networks: list[dict[str, Any]] = field(default_factory=list)
     address: dict[str, str] = field(default_factory=dict)
@@ -212,7 +212,7 @@ class Maker:
 
     def make_service(self, planned: PlannedService) -> Made:
         """A Service, in the first of the networks."""
-        self.terms.say(f"creating service {planned.name}")
+        self.terms.say(f"service {planned.name}", "creating")
         attachment = self.attachments(planned.aliases)[0]
         pod = services.create(
             self.layout,
@@ -234,7 +234,7 @@ class Maker:
 
     def make_pod(self, planned: PlannedPod) -> Made:
         """A pod with its volumes and containers."""
-        self.terms.say(f"creating pod {planned.name}")
+        self.terms.say(f"pod {planned.name}", "creating")
         kind = self.terms.network if planned.with_network else "host"
         infra = ContainerConfig(
             network=kind,
@@ -288,7 +288,7 @@ class Maker:
         kind: str,
     ) -> str:
         """One container; its ID."""
-        self.terms.say(f"creating container {container.name}")
+        self.terms.say(f"container {container.name}", "creating")
         env = settle(container.env, later)
         image = self.images[container.image]
         # `$(NAME)` may be one of the image's variables, too.
@@ -334,16 +334,22 @@ class Maker:
 
     def start(self, made: list[Made]) -> None:
         """Start all pods at once. Raises the first error."""
-        with ThreadPoolExecutor(min(THREADS, len(made)) or 1) as pool:
+        pool = ThreadPoolExecutor(min(THREADS, len(made)) or 1)
+        try:
             futures = [pool.submit(self.start_pod, one.pod) for one in made]
+            wait(futures)
+        finally:
+            # Who interrupts us does not want to wait for an init container: undoing ends it.
+            pool.shutdown(wait=False, cancel_futures=True)
         errors = [error for future in futures if (error := future.exception()) is not None]
         if errors:
             raise errors[0]
 
     def start_pod(self, pod: Pod) -> None:
         """Start one."""
-        self.terms.say(f"starting pod {pod.name}")
+        self.terms.say(f"pod {pod.name}", "starting")
         pods.start(pod)
+        self.terms.say(f"pod {pod.name}", "started")
 
     def undo(self) -> None:
         """Remove what was made. What cannot be removed does not hide why: it is told, and stays for
@@ -359,7 +365,7 @@ class Maker:
             try:
                 step()
             except PyrtError as error:
-                self.terms.say(f"could not be taken back: {error}")
+                self.terms.say("undo", f"could not be done: {error}")
 
 
 def check_user(container: PlannedContainer, image: Image) -> None:

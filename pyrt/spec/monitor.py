@@ -31,6 +31,7 @@ def build_monitor(
     stdin_once: bool = False,
     seccomp_cache: str = "",
     receipts: str = "",
+    pod: str = "",
     events: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """The monitor's document. `layers` are the layers to mount, the top one first, and `data` the
@@ -51,7 +52,8 @@ def build_monitor(
             "data": data or [],
             "upper": f"{bundle}/upper",
             "work": f"{bundle}/work",
-            "volatile": config.remove,
+            # What is mounted again must not have been.
+            "volatile": config.remove and not config.restart,
         }
     log = None
     if config.log_driver != "none":
@@ -69,6 +71,8 @@ def build_monitor(
         "remove": config.remove,
         "stop_signal": stop_signal(config, image),
         "stop_timeout_s": config.stop_timeout_s,
+        "restart": restart_policy(config),
+        "timeout_ms": round(config.timeout_s * 1000),
         "seccomp_cache": seccomp_cache or None,
         # podman: the image's WORKDIR is made, an explicit --workdir that is not there is an error.
         # Kubernetes' is made, too.
@@ -84,6 +88,10 @@ def build_monitor(
             "max_size_bytes": RECEIPTS_BYTES,
             "name": config.name,
             "image": config.rootfs or config.image,
+            # What its receipt says of the pod.
+            "pod": {"id": config.pod, "name": pod, "is_infra": bool(config.infra)}
+            if config.pod
+            else None,
         }
         if receipts
         else None,
@@ -93,6 +101,17 @@ def build_monitor(
         "has_peers": config.has_peers,
         "alerts": for_monitor(config.alerts, config.id, config.name),
     }
+
+
+def restart_policy(config: ContainerConfig) -> list[int] | None:
+    """`restart`, with which of the policies are the monitor's: [1] always, [0] or [0, times] after
+    a failure. (What a user has stopped is not started again by either.)
+    """
+    policy = config.restart.get("policy", "no")
+    if policy == "no":
+        return None
+    times = config.restart.get("max_retries") if policy == "on-failure" else None
+    return [int(policy != "on-failure"), *([times] if times else [])]
 
 
 def stop_signal(config: ContainerConfig, image: ImageConfig | None) -> int:

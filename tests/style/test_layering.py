@@ -49,6 +49,8 @@ WRITES = {
 
 CONNECTS = {
     "pyrt/images/http.py": "HTTP, for images/registry.py alone",
+    "pyrt/cri/streaming.py": "serves streams on the loopback, to who has a token",
+    "pyrt/cri/port_forward.py": "connects to ports of pods in the node's network",
     "pyrt/accounting/server.py": "serves metrics on a socket of the user's own",
 }
 
@@ -202,6 +204,7 @@ def test_container_processes_are_made_in_two_places() -> None:
         "rust/core/src/shaper.rs": "who enters the container's network, from which nobody returns",
         "rust/core/src/hooks.rs": "a hook that runs in the container, by way of the trampoline",
         "rust/runtime/src/monitor.rs": "the pid namespace around the monitor's own child",
+        "rust/runtime/src/monitor/receipt.rs": "who enters the container's network, as above",
         "rust/runtime/src/exec.rs": "exec's parent, which waits in the pid namespace",
         "rust/runtime/src/init.rs": "--init's child, inside the container",
         "rust/runtime/src/network/keeper.rs": "the keeper of networks, and who looks into them",

@@ -47,9 +47,15 @@ pub struct MonitorConfig {
     /// What `stop` sends.
     #[serde(default)]
     pub stop_signal: i32,
-    /// How long `stop` waits.
+    /// How long it is given then.
     #[serde(default)]
     pub stop_timeout_s: f64,
+    /// Whether it is started again when it has ended.
+    #[serde(default)]
+    pub restart: Option<RestartPolicy>,
+    /// How long it may run; 0 for ever.
+    #[serde(default)]
+    pub timeout_ms: u64,
     /// Where compiled filters are kept.
     #[serde(default)]
     pub seccomp_cache: Option<PathBuf>,
@@ -83,6 +89,28 @@ pub struct MonitorConfig {
     /// Others share its pid namespace.
     #[serde(default)]
     pub has_peers: bool,
+}
+
+/// When to start a container again that has ended: in JSON `[1]` always, `[0]` after a failure, `[0, N]` at most N times.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(try_from = "Vec<u64>")]
+pub struct RestartPolicy {
+    /// After each end, and not only after a failure.
+    pub always: bool,
+    /// How often.
+    pub limit: Option<u64>,
+}
+
+impl TryFrom<Vec<u64>> for RestartPolicy {
+    type Error = &'static str;
+
+    fn try_from(numbers: Vec<u64>) -> std::result::Result<Self, Self::Error> {
+        match *numbers {
+            [always @ (0 | 1)] => Ok(Self { always: always == 1, limit: None }),
+            [0, limit] => Ok(Self { always: false, limit: Some(limit) }),
+            _ => Err("is no restart policy"),
+        }
+    }
 }
 
 /// What a pod does when the last of its containers has ended.
@@ -139,6 +167,9 @@ pub struct ReceiptConfig {
     pub name: String,
     /// The name of its image.
     pub image: String,
+    /// What it says of its pod.
+    #[serde(default)]
+    pub pod: serde_json::Value,
 }
 
 /// The file of all events, one per line.

@@ -25,7 +25,7 @@ pub struct State {
     pub oci_version: String,
     /// Container ID.
     pub id: String,
-    /// created or running.
+    /// created, running or restarting.
     pub status: String,
     /// Init's pid on the host; for display, nothing acts on it.
     pub pid: u32,
@@ -36,6 +36,9 @@ pub struct State {
     /// RFC 3339; empty before start.
     #[serde(rename = "started_at")]
     pub started_at: String,
+    /// How often it was started again.
+    #[serde(default)]
+    pub restarts: u64,
 }
 
 /// `exit.json`.
@@ -55,6 +58,12 @@ pub struct Exit {
     pub started_at: String,
     /// RFC 3339.
     pub finished_at: String,
+    /// How often it was started again.
+    #[serde(default)]
+    pub restarts: u64,
+    /// Somebody wanted it to end.
+    #[serde(default)]
+    pub by_hand: bool,
 }
 
 /// Takes the lock that says "alive" for as long as the returned descriptor is open and we live.

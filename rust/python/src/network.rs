@@ -1,6 +1,7 @@
 //! The keeper of bridge networks, found or made, and what its supervisor is told.
 
 use std::ffi::OsStr;
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd};
 use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
@@ -10,6 +11,7 @@ use pyrt_core::{At, Result, channel};
 use rustix::net::SocketAddrUnix;
 
 use crate::error::detached;
+use crate::exec::ask;
 use crate::monitor::{reap, start};
 use crate::worker::ensure_holder;
 
@@ -36,6 +38,27 @@ fn ensure(binary: &Path, runtime: &Path, run_root: &Path, uplink: &[String]) -> 
     let answer = wire::receive_answer(&started.socket);
     reap(&started.process)?;
     answer.map(drop)
+}
+
+/// See `_core.pyi`.
+#[pyfunction]
+pub(crate) fn dial(
+    py: Python<'_>,
+    binary: PathBuf,
+    runtime_dir: PathBuf,
+    port: u16,
+) -> PyResult<i32> {
+    detached(py, || {
+        let target = ask(&runtime_dir)?;
+        let (init, port) = (target.init.as_raw_fd().to_string(), port.to_string());
+        let words = [("--init", OsStr::new(&init)), ("--port", OsStr::new(&port))];
+        let keep = [target.init.as_fd()];
+        let started = start(&binary, &["dial"], "--report", &words, [None; 3], &keep)?;
+        let answer = wire::receive_answer(&started.socket);
+        reap(&started.process)?;
+        let socket = answer?.fds.into_iter().next();
+        socket.map(IntoRawFd::into_raw_fd).ok_or_else(wire::lost)
+    })
 }
 
 /// See `_core.pyi`.

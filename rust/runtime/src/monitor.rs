@@ -2,12 +2,14 @@
 //!
 //! It never knows why a container is as it is: it reads the bundle, creates, watches, records the end and undoes.
 
+mod again;
 mod alert;
 mod birth;
 mod bridged;
 mod clients;
 mod container;
 mod control;
+mod course;
 mod end;
 mod events;
 mod history;
@@ -46,6 +48,9 @@ pub(crate) struct Job {
     single_id: bool,
     /// Start as soon as it is created, with the lead attached or not; otherwise the lead says when.
     start: Option<Attach>,
+    /// Started by ourselves, when the container had ended.
+    again: Option<again::Again>,
+    is_again: bool,
 }
 
 /// Whether the lead gets the output.
@@ -59,8 +64,12 @@ pub(crate) enum Attach {
 /// [--start attached|detached]`
 pub(crate) fn main(args: &[OsString]) -> Status {
     let args = Arguments::parse(args)?;
+    if let Some(again) = again::Again::parse(&args)? {
+        let supervised = prepare(&args, Some(again)).and_then(|job| birth::supervise(job, None));
+        return supervised.map(|()| 0);
+    }
     let lead = args.needed_descriptor("lead")?;
-    match prepare(&args) {
+    match prepare(&args, None) {
         Ok(job) => become_monitor(job, lead),
         Err(error) => {
             report(&lead, &error);
@@ -75,11 +84,27 @@ fn report(lead: &OwnedFd, error: &Error) {
 }
 
 /// Reads and checks everything before anything is made, and joins the user's namespace.
-fn prepare(args: &Arguments) -> Result<Job> {
+fn prepare(args: &Arguments, again: Option<again::Again>) -> Result<Job> {
     let bundle = args.path("bundle")?;
     let run_dir = args.path("run")?;
     let spec = read_spec(&bundle)?;
     let config = read_monitor_config(&bundle)?;
+    if again.is_some() {
+        let cgroup = args.get("cgroup").map(|path| again::renew(Path::new(path), &config.id));
+        let (cgroup, single_id) = (cgroup.transpose()?, args.get("single").is_some());
+        let (start, is_again) = (None, true);
+        return Ok(Job {
+            bundle,
+            run_dir,
+            cgroup,
+            spec,
+            config,
+            single_id,
+            start,
+            again,
+            is_again,
+        });
+    }
     // Made by whoever started us, outside of the container's cgroup, in which we are.
     let holder = userns::find(run_dir.parent().unwrap_or(Path::new("/")))?.ok_or_else(lost)?;
     let single_id = userns::is_single(&holder)?;
@@ -96,7 +121,7 @@ fn prepare(args: &Arguments) -> Result<Job> {
         Some("attached") => Some(Attach::Yes),
         Some(_) => Some(Attach::No),
     };
-    Ok(Job { bundle, run_dir, cgroup, spec, config, single_id, start })
+    Ok(Job { bundle, run_dir, cgroup, spec, config, single_id, start, again, is_again: false })
 }
 
 fn lost() -> Error {
@@ -112,7 +137,7 @@ fn become_monitor(job: Job, lead: OwnedFd) -> Status {
         // The caller reaps us at once; the monitor belongs to nobody, so nobody must wait for it.
         Ok(Fork::Parent { .. }) => Ok(0),
         Ok(Fork::Child) => {
-            if let Err(error) = birth::supervise(job, lead.as_fd()) {
+            if let Err(error) = birth::supervise(job, Some(lead.as_fd())) {
                 report(&lead, &error);
                 return Ok(1);
             }

@@ -3,6 +3,7 @@
 //! | verb        | started by        | is                                                                          |
 //! |-------------|-------------------|-----------------------------------------------------------------------------|
 //! | `keeper`    | `_core.networks`  | holds the user's network namespace, its uplink (pasta) and the supervisor   |
+//! | `dial`      | `_core.dial`      | connects from within a container's network, and ends                        |
 //! | `supervise` | the keeper        | makes bridges and veth pairs, answers DNS, keeps a forwarder per container  |
 //!
 //! Nothing is written down: a monitor registers its container, and says it all again when it loses us. Sockets that listen
@@ -10,6 +11,7 @@
 //! All of it goes when no container has been there for a while.
 
 mod balance;
+mod dial;
 mod forward;
 mod keeper;
 mod links;
@@ -47,6 +49,7 @@ pub fn main() -> i32 {
     let run = |verb: &str| -> Status {
         let arguments = Arguments::parse(words.get(1..).unwrap_or_default())?;
         match verb {
+            "dial" => dial::main(&arguments),
             "keeper" => keeper::main(&arguments),
             "supervise" => supervisor::main(&arguments),
             _ => Err(Error::new(Code::InvalidSpec, "argument", verb, "no such verb")),

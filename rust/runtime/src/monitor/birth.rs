@@ -16,10 +16,12 @@ use rustix::io::Errno;
 use rustix::thread::ThreadNameSpaceType;
 
 use super::Job;
+use super::again::{self, Life, Rebirth};
 use super::alert::Alert;
 use super::clients::{Client, set_nonblocking, to_json};
 use super::container::{Container, Joining};
 use super::control::listen;
+use super::course::Course;
 use super::events::Events;
 use super::log::Log;
 use super::pod::{self, Pod};
@@ -31,20 +33,21 @@ use super::uplink;
 const EXIT_BYTES: u64 = 8192;
 
 /// Creates the container, tells the lead, and watches until the end.
-pub(super) fn supervise(job: Job, lead: BorrowedFd<'_>) -> Result<()> {
-    rustix::process::setsid().at("setsid", "")?;
-    rustix::process::chdir("/").at("chdir", "/")?;
-    make_run_dir(&job.run_dir)?;
-    let alive = job.run_dir.join("alive");
-    let Some(_alive) = lock(&alive)? else {
-        return Err(Error::new(Code::Conflict, "start", job.config.id, "is running already"));
+pub(super) fn supervise(mut job: Job, lead: Option<BorrowedFd<'_>>) -> Result<()> {
+    let (alive, life) = match job.again.take() {
+        Some(again) => (again.alive, again.life),
+        None => (begin(&job)?, Life::default()),
     };
+    let restarts = life.restarts;
     let undo = Undo::of(&job)?;
-    let start = job.start;
-    match prepare(job, undo.cgroup.as_ref(), lead) {
+    let (start, rebirth) = (job.start, Rebirth::of(&job));
+    match prepare(job, undo.cgroup.as_ref(), lead, life) {
         Ok(mut container) => {
             if let Some(attach) = start {
                 container.start_for(0, attach);
+            }
+            if restarts > 0 {
+                container.start_again();
             }
             // The documents are parsed and gone; we stay.
             sys::memory::trim_heap();
@@ -52,6 +55,10 @@ pub(super) fn supervise(job: Job, lead: BorrowedFd<'_>) -> Result<()> {
             sys::memory::trim_code();
             let status = container.watch();
             let exit = container.conclude(status);
+            if container.course.lives_on && container.rest(exit.as_deref()) {
+                let error = rebirth.execute(&container, alive.as_fd());
+                again::give_up(&container.bundle, &container.id, &error);
+            }
             let is_free = undo.release();
             if undo.removes_bundle() && exit.is_some() {
                 container.tell("remove", "");
@@ -61,10 +68,25 @@ pub(super) fn supervise(job: Job, lead: BorrowedFd<'_>) -> Result<()> {
             Ok(())
         }
         Err(error) => {
+            if restarts > 0 {
+                let directory = OFlags::PATH | OFlags::DIRECTORY;
+                let bundle = open_host(&undo.bundle, directory)?;
+                again::give_up(&bundle, &rebirth.id, &error);
+            }
             undo.finish(undo.release());
             Err(error)
         }
     }
+}
+
+/// Leaves whoever started us, and takes the lock that says that we live.
+fn begin(job: &Job) -> Result<OwnedFd> {
+    rustix::process::setsid().at("setsid", "")?;
+    rustix::process::chdir("/").at("chdir", "/")?;
+    make_run_dir(&job.run_dir)?;
+    let alive = job.run_dir.join("alive");
+    let taken = lock(&alive)?;
+    taken.ok_or_else(|| Error::new(Code::Conflict, "start", &*job.config.id, "is running already"))
 }
 
 /// The run directory, emptied of what a lost monitor left; the lock in it is taken next.
@@ -76,15 +98,20 @@ fn make_run_dir(path: &Path) -> Result<()> {
 }
 
 /// Up to *created*, with the network, and the lead told.
-fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Container> {
-    let (bundle, run_dir) = open_directories(&job)?;
+fn prepare(
+    job: Job,
+    cgroup: Option<&Cgroup>,
+    lead: Option<BorrowedFd<'_>>,
+    life: Life,
+) -> Result<Container> {
+    let (bundle, run_dir) = open_directories(&job, life.listener.is_some())?;
     let log = job.config.log.as_ref().map(Log::open).transpose()?;
     let filter = seccomp::of(&job.spec, job.config.seccomp_cache.as_deref())?;
     give_writable_layer(&job)?;
     let cgroup = limit(&Resources::of(&job.spec)?, cgroup)?; // before init is born in it
     let (mut stdio, theirs) = Stdio::pipes(job.config.stdin)?;
     let alerts = Alert::set_all(&job.config.alerts, cgroup.as_ref())?;
-    let (member, joins) = pod::join(&job.spec)?;
+    let (member, joins) = pod::join(&job.spec, life.member)?;
     let held = Held::of(cgroup.is_some());
     let plan = Plan {
         spec: &job.spec,
@@ -117,14 +144,14 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         beginning.abandon();
         error
     };
-    let state = created_state(&job, pid);
+    let state = created_state(&job, pid, life.restarts);
     write_whole(run_dir.as_fd(), "state.json", &to_json(&state), 0o600).map_err(undone)?;
-    let listener = listen(&run_dir).map_err(undone)?;
+    let listener = life.listener.map_or_else(|| listen(&run_dir), Ok).map_err(undone)?;
     let reserve = || Reserved::make(bundle.as_fd(), "exit.json", EXIT_BYTES);
     let record = (!job.config.remove).then(reserve).transpose().map_err(undone)?;
     let meter = Meter::of(&job, cgroup.as_ref(), held).map_err(undone)?;
     let events = Events::watch(cgroup.as_ref());
-    let lead = keep(lead).map_err(undone)?;
+    let lead = lead.map(keep).transpose().map_err(undone)?;
     let mut created = beginning.finish(&job.spec)?;
     if let Some(terminal) = created.terminal.take() {
         stdio.use_terminal(terminal).inspect_err(|_| create::end(created.pidfd.as_fd()))?;
@@ -144,7 +171,7 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         stdio,
         log,
         listener,
-        clients: vec![greet(lead, pid)],
+        clients: lead.map(|lead| greet(lead, pid)).into_iter().collect(),
         is_deaf: false,
         abandoned: false,
         failure: None,
@@ -156,17 +183,19 @@ fn prepare(job: Job, cgroup: Option<&Cgroup>, lead: BorrowedFd<'_>) -> Result<Co
         history: None,
         has_network: job.spec.makes("network"),
         pod,
+        course: Course::of(life.restarts, life.pause_ms),
     })
 }
 
 /// The bundle, and the run directory without what a lost monitor left.
-fn open_directories(job: &Job) -> Result<(OwnedFd, OwnedFd)> {
+fn open_directories(job: &Job, is_again: bool) -> Result<(OwnedFd, OwnedFd)> {
     let directory = OFlags::PATH | OFlags::DIRECTORY;
     let bundle = open_host(&job.bundle, directory)?;
     let run_dir = open_host(&job.run_dir, directory)?;
-    for name in ["control.sock", "state.json"] {
+    let names = if is_again { &[][..] } else { &["control.sock", "state.json"] };
+    for name in names {
         // ENOENT is the rule; a lost monitor's socket would make bind fail.
-        let _ = rustix::fs::unlinkat(&run_dir, name, AtFlags::empty());
+        let _ = rustix::fs::unlinkat(&run_dir, *name, AtFlags::empty());
     }
     Ok((bundle, run_dir))
 }
@@ -194,7 +223,7 @@ fn greet(lead: OwnedFd, pid: u32) -> Client {
     lead
 }
 
-fn created_state(job: &Job, pid: u32) -> State {
+fn created_state(job: &Job, pid: u32, restarts: u64) -> State {
     State {
         oci_version: job.spec.oci_version.clone(),
         id: job.config.id.clone(),
@@ -203,6 +232,7 @@ fn created_state(job: &Job, pid: u32) -> State {
         bundle: job.bundle.to_string_lossy().into_owned(),
         created: now(),
         started_at: String::new(),
+        restarts,
     }
 }
 

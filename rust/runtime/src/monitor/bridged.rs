@@ -38,8 +38,29 @@ pub(super) struct Bridged {
 
 impl Bridged {
     /// Publishes the ports and registers the container, whose network namespace this is.
-    pub(super) fn connect(config: &BridgeConfig, bundle: &Path, netns: &OwnedFd) -> Result<Self> {
-        let published = config.ports.iter().map(listen).collect::<Result<Vec<_>>>()?;
+    pub(super) fn connect(
+        config: &BridgeConfig,
+        bundle: &Path,
+        netns: &OwnedFd,
+        is_again: bool,
+    ) -> Result<Self> {
+        let deadline = Instant::now() + PATIENCE;
+        let published = config.ports.iter().map(|port| {
+            loop {
+                match listen(port) {
+                    // The supervisor is about to let go of what we had before we began again.
+                    Err(error)
+                        if is_again
+                            && error.errno == Some(libc::EADDRINUSE)
+                            && Instant::now() < deadline =>
+                    {
+                        std::thread::sleep(PAUSES[0]);
+                    }
+                    listening => break listening,
+                }
+            }
+        });
+        let published = published.collect::<Result<Vec<_>>>()?;
         let ports: Vec<_> = config
             .ports
             .iter()
@@ -56,7 +77,6 @@ impl Bridged {
             pause: PAUSES[0],
             next: Instant::now(),
         };
-        let deadline = Instant::now() + PATIENCE;
         loop {
             match bridged.register() {
                 // Between a supervisor and the next.

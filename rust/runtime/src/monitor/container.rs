@@ -15,9 +15,11 @@ use rustix::fs::AtFlags;
 use rustix::io::Errno;
 use rustix::process::Signal;
 
+use super::again::timespec;
 use super::alert::Alert;
 use super::bridged::Bridged;
 use super::clients::{Client, to_json};
+use super::course::{Course, Then};
 use super::events::Events;
 use super::history::History;
 use super::log::Log;
@@ -56,6 +58,7 @@ pub(super) struct Container {
     pub(super) history: Option<History>,
     pub(super) has_network: bool,
     pub(super) pod: Pod,
+    pub(super) course: Course,
 }
 
 /// What exec must know of the container, kept when the document is gone.
@@ -97,6 +100,7 @@ impl Container {
             let ready = self.wait_for_events();
             self.is_deaf = false;
             self.remember(&mut buffer);
+            self.keep_time();
             self.bridged.iter_mut().for_each(Bridged::look);
             for (source, flags) in ready {
                 match source {
@@ -184,6 +188,9 @@ impl Container {
             self.is_deaf.then_some(moment),
             self.history.as_ref().map(History::timeout),
             self.bridged.as_ref().and_then(Bridged::timeout),
+            self.course
+                .due()
+                .map(|due| timespec(due.saturating_duration_since(std::time::Instant::now()))),
         ];
         let soonest = due.iter().flatten().min_by_key(|due| (due.tv_sec, due.tv_nsec));
         if poll(&mut fds, soonest).is_err() {
@@ -234,7 +241,16 @@ impl Container {
         }
     }
 
-    pub(super) fn kill(&self, number: i32) -> Result<()> {
+    /// A signal that somebody sends. The container is not started again after one that ends it.
+    pub(super) fn kill(&mut self, number: i32) -> Result<()> {
+        if [Signal::KILL.as_raw(), self.config.stop_signal].contains(&number) {
+            self.course.then = Then::End;
+            self.course.by_hand = true;
+        }
+        if self.state.status == "restarting" { Ok(()) } else { self.signal(number) }
+    }
+
+    pub(super) fn signal(&self, number: i32) -> Result<()> {
         let Some(signal) = Signal::from_named_raw(number).or_else(|| realtime(number)) else {
             return Err(Error::new(Code::InvalidSpec, "kill", number.to_string(), "is no signal"));
         };
@@ -254,6 +270,7 @@ impl Container {
             Err(errno) => return Err(errno).at("unlink", "exit.json"),
         }
         self.meter.begin();
+        self.course.begin(self.config.timeout_ms);
         self.created.gate.start()?;
         // Init loads its filter and executes; meanwhile we write what will be true if it can.
         self.state.status = "running".to_owned();

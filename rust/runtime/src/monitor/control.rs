@@ -4,11 +4,10 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use pyrt_core::{At, Code, Error, Result};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
-use serde::Deserialize;
+use serde_json::Value;
 
 /// The questions.
-#[derive(Debug, Deserialize)]
-#[serde(tag = "op", rename_all = "lowercase")]
+#[derive(Debug)]
 pub(crate) enum Request {
     /// state.json's content.
     State,
@@ -21,6 +20,11 @@ pub(crate) enum Request {
     Wait,
     /// Output from now on, and input.
     Attach,
+    /// Ask it to end as its document says, end it after so long, and do not start it again.
+    Stop {
+        /// How long it is given.
+        timeout_ms: u64,
+    },
     /// The terminal's size.
     Resize {
         /// Rows.
@@ -46,9 +50,29 @@ pub(crate) enum Request {
 }
 
 impl Request {
+    /// What serde derives for an enum with a tag are ten kilobytes of code.
     pub(crate) fn parse(content: &[u8]) -> Result<Self> {
-        serde_json::from_slice(content)
-            .map_err(|error| Error::new(Code::InvalidSpec, "control", "request", error.to_string()))
+        let refuse = |message: &str| Error::new(Code::InvalidSpec, "control", "request", message);
+        let value: Value =
+            serde_json::from_slice(content).map_err(|error| refuse(&error.to_string()))?;
+        let number = |name: &str| {
+            value.get(name).and_then(Value::as_u64).ok_or_else(|| refuse(&format!("needs {name}")))
+        };
+        let short = |name: &str| number(name).map(|number| u16::try_from(number).unwrap_or(0));
+        Ok(match value.get("op").and_then(Value::as_str).unwrap_or_default() {
+            "state" => Self::State,
+            "kill" => Self::Kill { signal: i32::from(short("signal")?) },
+            "wait" => Self::Wait,
+            "attach" => Self::Attach,
+            "stop" => Self::Stop { timeout_ms: number("timeout_ms")? },
+            "resize" => Self::Resize { rows: short("rows")?, columns: short("columns")? },
+            "start" => Self::Start,
+            "join" => Self::Join,
+            "usage" => Self::Usage,
+            "pod" => Self::Pod,
+            "ready" => Self::Ready { value: value.get("value") == Some(&Value::Bool(true)) },
+            _ => return Err(refuse("is unknown")),
+        })
     }
 }
 

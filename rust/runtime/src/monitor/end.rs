@@ -14,6 +14,13 @@ use super::receipt::{self, Receipt};
 
 impl Container {
     /// Writes exit.json and the receipt, unless the container never was; what those who wait are told.
+    /// As a shell would say it; podman's of one that ran for too long.
+    fn exit_code(&self, ended: Option<Ended>) -> i32 {
+        let ended = ended.filter(|_| !self.course.is_over);
+        let shell = |ended: Ended| ended.code.or(ended.signal.map(|signal| 128 + signal));
+        ended.and_then(shell).unwrap_or(255)
+    }
+
     pub(super) fn conclude(&mut self, ended: Option<Ended>) -> Option<Vec<u8>> {
         if self.abandoned {
             return None;
@@ -23,17 +30,26 @@ impl Container {
             self.bridged.iter_mut().for_each(|bridged| bridged.set_ready(false));
         }
         let signal = ended.and_then(|ended| ended.signal);
-        let code = ended.and_then(|ended| ended.code);
         let has_run = self.state.status == "running";
         let mut exit = Exit {
             id: self.id.clone(),
-            exit_code: code.or(signal.map(|signal| 128 + signal)).unwrap_or(255),
+            exit_code: self.exit_code(ended),
             signal,
-            reason: if has_run { "exited" } else { "start failed" }.to_owned(),
+            reason: match has_run {
+                true if self.course.is_over => "timed out",
+                true => "exited",
+                false => "start failed",
+            }
+            .to_owned(),
             error: self.failure.take(),
             started_at: self.state.started_at.clone(),
             finished_at: now(),
+            restarts: self.course.restarts,
+            by_hand: self.course.by_hand,
         };
+        if has_run {
+            self.course.decide(self.config.restart, exit.exit_code);
+        }
         if let Some(error) = self.log.as_mut().and_then(|log| log.error.take()) {
             exit.error.get_or_insert(error);
         }
@@ -43,7 +59,7 @@ impl Container {
         {
             exit.error.get_or_insert(error);
         }
-        let receipt = has_run.then(|| self.meter.conclude(ended));
+        let receipt = has_run.then(|| self.meter.conclude(ended, self.course.lives_on));
         if let (Some(receipt), Some(config)) = (&receipt, &self.config.receipt)
             && let Err(error) = receipt::file(config, &exit, receipt)
         {

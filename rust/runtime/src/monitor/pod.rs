@@ -36,7 +36,7 @@ pub(super) struct Pod {
     /// The namespaces that we hold for others.
     held: Vec<OwnedFd>,
     /// The connection to who holds ours, as long as we live: so it is known there.
-    _member: Option<OwnedFd>,
+    pub(super) member: Option<OwnedFd>,
     /// How many have gone that told us whether they are ready.
     pub(super) missing: usize,
 }
@@ -54,7 +54,7 @@ impl Pod {
         for (_, name) in shared {
             held.push(open_host(Path::new(&format!("/proc/{pid}/ns/{name}")), OFlags::RDONLY)?);
         }
-        Ok(Self { held, _member: member, missing: 0 })
+        Ok(Self { held, member, missing: 0 })
     }
 }
 
@@ -64,15 +64,30 @@ pub(super) fn pause(config: &MonitorConfig) -> Option<Pause> {
 }
 
 /// The namespaces to join, some from the monitor that the document names; the connection to that.
-pub(super) fn join(spec: &Spec) -> Result<(Option<OwnedFd>, Joins)> {
-    let (member, held) = ask(spec)?;
+pub(super) fn join(spec: &Spec, member: Option<OwnedFd>) -> Result<(Option<OwnedFd>, Joins)> {
+    let (member, held) = ask(spec, member)?;
     Ok((member, Joins::open(spec, held)?))
 }
 
-fn ask(spec: &Spec) -> Result<(Option<OwnedFd>, Vec<OwnedFd>)> {
+fn ask(spec: &Spec, member: Option<OwnedFd>) -> Result<(Option<OwnedFd>, Vec<OwnedFd>)> {
     let is_held = |path: &&String| path.ends_with(SOCKET);
     let mut paths = spec.namespaces().iter().filter_map(|namespace| namespace.path.as_ref());
     let Some(path) = paths.find(is_held) else { return Ok((None, Vec::new())) };
+    let connection = match member {
+        Some(connection) => connection,
+        None => connect(path)?,
+    };
+    wire::send(&connection, Frame::Request, br#"{"op":"pod"}"#, &[]).at("pod", "send")?;
+    loop {
+        let answer = wire::receive_answer(&connection)?;
+        // Before it may be the answers to what was said of readiness.
+        if !answer.fds.is_empty() {
+            return Ok((Some(connection), answer.fds));
+        }
+    }
+}
+
+fn connect(path: &str) -> Result<OwnedFd> {
     let directory =
         open_host(Path::new(path.trim_end_matches(SOCKET)), OFlags::PATH | OFlags::DIRECTORY)
             .map_err(|error| error.with_hint("start the pod"))?;
@@ -82,9 +97,7 @@ fn ask(spec: &Spec) -> Result<(Option<OwnedFd>, Vec<OwnedFd>)> {
     let address = SocketAddrUnix::new(address).at("connect", path)?;
     rustix::io::retry_on_intr(|| rustix::net::connect(&connection, &address))
         .at("connect", path)?;
-    wire::send(&connection, Frame::Request, br#"{"op":"pod"}"#, &[]).at("pod", "send")?;
-    let answer = wire::receive_answer(&connection)?;
-    Ok((Some(connection), answer.fds))
+    Ok(connection)
 }
 
 impl Container {

@@ -12,9 +12,10 @@ use pyrt_core::meter::postmortem::{Above, PostMortem, examine};
 use pyrt_core::meter::receipt::{Sources, rows};
 use pyrt_core::meter::sample::Told;
 use pyrt_core::meter::witness::{Clock, Device, Session};
-use pyrt_core::paths::{open_host, read_host};
+use pyrt_core::paths::{open_host, read_all, read_host, write_all};
 use pyrt_core::spec::Spec;
 use pyrt_core::state::Exit;
+use pyrt_core::sys::fork::{self, Fork};
 use pyrt_core::sys::usage::{self, Ended, USAGE_BYTES, Usage};
 use pyrt_core::{At, Result, journal, meter, wire};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -181,12 +182,12 @@ impl Meter {
     }
 
     /// The receipt. The last thing that is done for a container before its cgroup goes: we leave our network namespace for
-    /// the container's.
-    pub(super) fn conclude(&mut self, ended: Option<Ended>) -> Receipt {
+    /// the container's, unless we live on.
+    pub(super) fn conclude(&mut self, ended: Option<Ended>, lives_on: bool) -> Receipt {
         self.wait_for_joined();
         let post_mortem = self.examine(ended);
         let init = ended.map(|ended| ended.usage).unwrap_or_default();
-        let traffic = self.network.as_ref().map(|network| read_traffic(network).ok());
+        let traffic = self.network.as_ref().map(|network| read_traffic(network, lives_on).ok());
         let wall = self.started.map_or(Duration::ZERO, |started| started.elapsed());
         let usage = meter::to_json(&rows(Sources {
             cgroup: self.cgroup.as_mut(),
@@ -244,12 +245,35 @@ impl Receipt {
     }
 }
 
-/// Through the host's procfs, by ourselves: nobody of the container lives any more.
-fn read_traffic(network: &OwnedFd) -> Result<Traffic> {
+/// Through the host's procfs, by ourselves: nobody of the container lives any more. Who lives on has it done by a child: from
+/// the container's network namespace there is no way back.
+fn read_traffic(network: &OwnedFd, lives_on: bool) -> Result<Traffic> {
+    let text = if lives_on {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC).at("pipe", "network")?;
+        match fork::fork_single(0, None).at("clone", "network")? {
+            Fork::Child => {
+                let text = read_counters(network).unwrap_or_default();
+                // Without it there is no traffic in the receipt.
+                let _ = write_all(&write, &text);
+                fork::exit_now(0);
+            }
+            Fork::Parent { pidfd, .. } => {
+                drop(write);
+                let text = read_all(read, Path::new("net/dev"), NET_DEV_BYTES)?;
+                usage::wait(pidfd.as_fd()).at("wait", "network")?;
+                text
+            }
+        }
+    } else {
+        read_counters(network)?
+    };
+    Ok(network::parse(&String::from_utf8_lossy(&text)))
+}
+
+fn read_counters(network: &OwnedFd) -> Result<Vec<u8>> {
     move_into_link_name_space(network.as_fd(), Some(LinkNameSpaceType::Network))
         .at("setns", "network")?;
-    let text = read_host(Path::new("/proc/thread-self/net/dev"), NET_DEV_BYTES)?;
-    Ok(network::parse(&String::from_utf8_lossy(&text)))
+    read_host(Path::new("/proc/thread-self/net/dev"), NET_DEV_BYTES)
 }
 
 /// Appends a receipt to the file of all.
@@ -259,7 +283,7 @@ fn read_traffic(network: &OwnedFd) -> Result<Traffic> {
 pub(super) fn file(config: &ReceiptConfig, exit: &Exit, receipt: &Receipt) -> Result<()> {
     let head = serde_json::json!({
         "id": exit.id, "name": config.name, "image": config.image, "exit_code": exit.exit_code,
-        "started_at": exit.started_at, "finished_at": exit.finished_at,
+        "started_at": exit.started_at, "finished_at": exit.finished_at, "pod": config.pod,
     });
     let mut line = head.to_string().into_bytes();
     receipt.append_to(&mut line);

@@ -13,6 +13,7 @@ use super::Attach;
 use super::clients::{Client, to_json};
 use super::container::Container;
 use super::control::Request;
+use super::course::Then;
 use super::log::Log;
 
 /// Frames of one client in one round: the others, and the end of init, must not wait for a chatterer.
@@ -75,6 +76,10 @@ impl Container {
         match *request {
             Request::State => reply = to_json(&self.state),
             Request::Kill { signal } => self.kill(signal)?,
+            Request::Stop { timeout_ms } => {
+                self.course.by_hand = true;
+                self.begin_end(Then::End, timeout_ms)?;
+            }
             Request::Wait => {
                 self.clients[index].waits = true;
                 return Ok(());

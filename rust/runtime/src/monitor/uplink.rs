@@ -23,7 +23,9 @@ const READY_SECONDS: i64 = 20;
 pub(super) fn connect(job: &Job, pid: u32, netns: Option<&OwnedFd>) -> Result<Option<Bridged>> {
     let Some(network) = &job.config.network else { return Ok(None) };
     let bridged = match (&network.bridge, netns) {
-        (Some(bridge), Some(netns)) => Some(Bridged::connect(bridge, &job.bundle, netns)?),
+        (Some(bridge), Some(netns)) => {
+            Some(Bridged::connect(bridge, &job.bundle, netns, job.is_again)?)
+        }
         _ => {
             run_for(network, pid)?;
             None

@@ -1,0 +1,111 @@
+"""Waiting for what was played: until it can answer, or until it has ended."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from pyrt.engine import records
+from pyrt.errors import Conflict, NotFound
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyrt.engine.records import Record
+    from pyrt.kube.play import Made
+    from pyrt.layout import Layout
+
+PAUSE_S = 0.05
+"""Between two looks."""
+
+RUNS = ("running", "paused")
+
+
+class Waiting:
+    """One container that is not ready yet: why, and what its probe said last."""
+
+    __slots__ = ("name", "reason")
+
+    def __init__(self, name: str, reason: str) -> None:
+        self.name = name
+        self.reason = reason
+
+
+def wait_ready(
+    layout: Layout, made: list[Made], timeout_s: float, say: Callable[[str, str], None]
+) -> None:
+    """Wait until every container runs, has started up and passes its readiness probe, or has done
+    its work. Raises Conflict naming the container and the probe after `timeout_s`, and at once for
+    one that has failed for good.
+    """
+    deadline = time.monotonic() + timeout_s
+    left = {id: name for one in made for name, id in one.containers.items()}
+    told: dict[str, str] = {}
+    while left:
+        waiting: list[Waiting] = []
+        for id, name in list(left.items()):
+            reason = look(layout, id, name)
+            if not reason:
+                del left[id]
+                say(f"container {name}", "ready")
+            else:
+                waiting.append(Waiting(name, reason))
+                if told.get(name) is None:
+                    say(f"container {name}", "waiting")
+                told[name] = reason
+        if not left:
+            return
+        if time.monotonic() > deadline:
+            first = waiting[0]
+            hint = f"see `pyrt logs {first.name}`, or `pyrt kube down`"
+            raise Conflict("container", first.name, f"{first.reason} in {timeout_s:g} s", hint=hint)
+        time.sleep(PAUSE_S)
+
+
+def look(layout: Layout, id: str, name: str) -> str:
+    """Why a container is not ready, "" if it is. Raises Conflict if it never will be."""
+    record = records.read(layout, id)
+    if record is None:
+        raise NotFound("container", name, "was removed meanwhile")
+    if record.document["init_ctr"] in ("once", "always"):
+        return ""
+    if record.status == "exited":
+        if record.exit_code == 0:
+            return ""
+        reason = f"ended with exit code {record.exit_code}"
+        raise Conflict("container", name, reason, hint=f"see `pyrt logs {name}`")
+    if record.status not in RUNS:
+        return f"is {record.status}, and has not run"
+    return unpassed(record)
+
+
+def unpassed(record: Record) -> str:
+    """Which probe of a running container has not passed, "" if all that count have."""
+    probes = record.document.get("probes") or []
+    health = records.read_json(f"{record.bundle}/health.json") or {}
+    found: dict[str, Any] = health.get("probes", {})
+    for name in ("startup", "readiness"):
+        if not any(probe["name"] == name for probe in probes):
+            continue
+        state = found.get(name, {})
+        if state.get("status") != "healthy":
+            log = state.get("log") or [{}]
+            said = str(log[-1].get("output") or "").strip()
+            return f"its {name} probe has not passed{f' ({said})' if said else ''}"
+    return ""
+
+
+def wait_ended(layout: Layout, made: list[Made]) -> None:
+    """Wait until all containers have ended, but for sidecars, which do not by themselves."""
+    awaited = {
+        id
+        for one in made
+        for id in one.containers.values()
+        if (record := records.read(layout, id)) is not None and not record.document["init_ctr"]
+    }
+    while awaited:
+        for id in list(awaited):
+            record = records.read(layout, id)
+            if record is None or record.status == "exited":
+                awaited.remove(id)
+        time.sleep(PAUSE_S)
