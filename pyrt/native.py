@@ -107,10 +107,10 @@ def exec_process(
     )
 
 
-def dial(runtime_dir: str, port: int) -> int:
+def dial(run_root: str, runtime_dir: str, port: int) -> int:
     """See `_core.dial`."""
     binary = os.path.join(os.path.dirname(__file__), "_bin", _core.NETWORK_NAME)
-    return call(_core.dial, binary, runtime_dir, port)
+    return call(_core.dial, binary, run_root, runtime_dir, port)
 
 
 def read_in_root(root: str, path: str, limit_bytes: int = 1 << 20) -> bytes | None:

@@ -76,7 +76,12 @@ def container(config: Any, pod: dict[str, Any], log_directory: str) -> Container
 
 def keep(config: Any) -> dict[str, Any]:
     """What container.json keeps of what was asked."""
-    return {"request": encode(config), "stdin_once": config.stdin_once}
+    policy = config.linux.security_context.supplemental_groups_policy
+    return {
+        "request": encode(config),
+        "stdin_once": config.stdin_once,
+        "strict_groups": policy == cri_pb2.Strict,
+    }
 
 
 def check_namespaces(options: Any, pod: dict[str, Any]) -> None:

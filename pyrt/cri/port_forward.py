@@ -46,7 +46,7 @@ def port_forward(node: Node, request: Any, call: Call) -> Any:
     def connect(port: int) -> socket.socket:
         if is_node:
             return socket.create_connection(("127.0.0.1", port), timeout=CONNECT_S)
-        return socket.socket(fileno=native.dial(runtime, port))
+        return socket.socket(fileno=native.dial(node.layout.run, runtime, port))
 
     def run(connection: spdy.Connection) -> None:
         Forwarding(connection, connect).run()

@@ -66,7 +66,7 @@ class ContainerConfig:
     `add_hosts` holds [address or `host-gateway`, name…], and `no_hosts` leaves the image's file.
     `shm_size_bytes` is the most that /dev/shm holds, 0 for no limit. All five are the pod's where
     they concern a namespace that its containers share.
-    `cri` is, of one that a kubelet made, {request, stdin_once} (see `pyrt.cri`).
+    `cri` is, of one that a kubelet made, {request, stdin_once, strict_groups} (see `pyrt.cri`).
     """
 
     __slots__ = (
