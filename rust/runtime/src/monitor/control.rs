@@ -70,6 +70,7 @@ impl Request {
             "join" => Self::Join,
             "usage" => Self::Usage,
             "pod" => Self::Pod,
+            "reopen" => Self::Reopen,
             "ready" => Self::Ready { value: value.get("value") == Some(&Value::Bool(true)) },
             _ => return Err(refuse("is unknown")),
         })
