@@ -28,10 +28,14 @@ def runtime_path() -> str:
     return os.path.join(os.path.dirname(__file__), "_bin", _core.RUNTIME_NAME)
 
 
+def network_path() -> str:
+    """The second native binary, which keeps networks and does probes."""
+    return os.path.join(os.path.dirname(__file__), "_bin", _core.NETWORK_NAME)
+
+
 def ensure_networks(run_root: str, uplink: list[str]) -> None:
     """See `_core.ensure_networks`."""
-    binary = os.path.join(os.path.dirname(__file__), "_bin", _core.NETWORK_NAME)
-    call(_core.ensure_networks, binary, runtime_path(), run_root, uplink)
+    call(_core.ensure_networks, network_path(), runtime_path(), run_root, uplink)
 
 
 def reload_networks(run_root: str, bundle: str) -> None:

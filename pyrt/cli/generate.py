@@ -53,7 +53,7 @@ def generate() -> str:
     """The source of `table.py`."""
     lines = [HEAD]
     for name in HOT:
-        table = pformat(table_of(name), width=110, sort_dicts=False)
+        table = pformat(table_of(name), width=140, sort_dicts=False)
         lines.append(f"    {name!r}: ".replace("'", '"'))
         lines.append("\n    ".join(table.splitlines()).replace("'", '"') + ",\n")
     lines.append("}\n# fmt: on\n")

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pyrt.engine.api import Engine
     from pyrt.images.names import Image
     from pyrt.kube.plan import Plan
-    from pyrt.kube.play import Made, Terms
+    from pyrt.kube.play import Made
+    from pyrt.kube.terms import Terms
 
 
 FAILED = 125
@@ -155,7 +156,7 @@ class KubePlay(RegistryOptions):
     def make_terms(self, engine: Engine, plan: Plan) -> Terms:
         """How it is played. Raises PyrtError naming the flag that is wrong."""
         from pyrt.engine.configure import check_policy, parse_log_driver
-        from pyrt.kube.play import Terms
+        from pyrt.kube.terms import Terms
         from pyrt.spec.network import parse_ip, parse_mac, parse_networks
         from pyrt.spec.userns import parse_userns
 

@@ -22,7 +22,9 @@ class NetworkOptions(Verb):
     network: Annotated[
         list[str],
         Option(
-            "--network", "--net", help="pasta[:OPTIONS], none, host, bridge or NAME[:ip=...,...]"
+            "--network",
+            "--net",
+            help="pasta[:OPTIONS], none, host, container:NAME, bridge, NAME[:ip=...,...], ...",
         ),
     ] = []
     network_alias: Annotated[

@@ -160,7 +160,7 @@ class PodCreate(LimitOptions, SharedOptions):
     def configure_infra(self, share: list[str]) -> ContainerConfig:
         """The infra container. Raises PyrtError naming the flag."""
         from pyrt.spec.config import ContainerConfig
-        from pyrt.spec.network import apply_flags, parse_networks
+        from pyrt.spec.network import apply_flags, has_ports, parse_networks
         from pyrt.spec.ports import parse_publish
         from pyrt.spec.userns import parse_userns
 
@@ -170,7 +170,7 @@ class PodCreate(LimitOptions, SharedOptions):
         self.check_shared(share)
         if "net" not in share:
             network = "none"
-        if ports and network in ("none", "host"):
+        if ports and not has_ports(network):
             raise Unsupported("--publish", self.publish[0], f"network {network} has no ports")
         return ContainerConfig(
             name=parse_name(self.infra_name, "--infra-name") if self.infra_name else "",

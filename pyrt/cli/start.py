@@ -32,6 +32,9 @@ class Start(Verb):
         False
     )
     detach_keys: Annotated[str, Option("--detach-keys", help="Keys that detach")] = ""
+    filter: Annotated[
+        list[str], Option("--filter", "-f", help="With --all, those alone, as ps --filter has them")
+    ] = []
     interactive: Annotated[bool, Option("--interactive", "-i", help="Pass stdin on to it")] = False
     sig_proxy: Annotated[bool, Option("--sig-proxy", help="Pass signals on to the container")] = (
         True
@@ -41,10 +44,21 @@ class Start(Verb):
         """Start each; with --attach or --interactive the one, and stay with it."""
         if self.attach or self.interactive:
             return self.start_attached(engine)
-        selection.require(self.containers, self.all)
-        errors = selection.each(
-            engine, self.containers, self.start, all_=is_startable if self.all else None
-        )
+        # podman: a filter without names means all that pass.
+        all_ = self.all or bool(self.filter and not self.containers)
+        if self.filter and self.containers:
+            raise InvalidSpec("--filter", self.filter[0], "cannot be had beside names")
+        selection.require(self.containers, all_)
+        chosen = is_startable
+        if self.filter:
+            from pyrt.engine.filters import parse_filters
+
+            passes = parse_filters(self.filter)
+
+            def chosen(record: Record) -> bool:
+                return is_startable(record) and passes(record)
+
+        errors = selection.each(engine, self.containers, self.start, all_=chosen if all_ else None)
         return selection.exit_code(errors)
 
     def start(self, record: Record, name: str) -> None:

@@ -40,6 +40,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "Export",
         "Export container's filesystem contents as a tar archive",
     ),
+    "healthcheck run": (
+        "pyrt.cli.healthcheck_run",
+        "HealthcheckRun",
+        "Run the health check of a container",
+    ),
     "history": ("pyrt.cli.history", "History", "Show history of a specified image"),
     "image bootstrap": (
         "pyrt.cli.image_bootstrap",
@@ -160,6 +165,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "Display a live stream of what containers use",
     ),
     "stop": ("pyrt.cli.stop", "Stop", "Stop one or more containers"),
+    "system restart-unit": (
+        "pyrt.cli.system_restart_unit",
+        "SystemRestartUnit",
+        "Print the systemd user unit that starts containers after a reboot",
+    ),
     "tag": ("pyrt.cli.tag", "Tag", "Add an additional name to a local image"),
     "top": (
         "pyrt.cli.top",
@@ -227,6 +237,7 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "cri": ("Be a container runtime for Kubernetes", {"serve": "cri serve"}),
     "generate": ("Write Kubernetes YAML", {"kube": "kube generate"}),
+    "healthcheck": ("Manage health checks of containers", {"run": "healthcheck run"}),
     "image": (
         "Manage images",
         {
@@ -305,6 +316,7 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "rm": "secret rm",
         },
     ),
+    "system": ("Manage pyrt on this machine", {"restart-unit": "system restart-unit"}),
     "volume": (
         "Manage volumes",
         {

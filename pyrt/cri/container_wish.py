@@ -56,6 +56,7 @@ def container(config: Any, pod: dict[str, Any], log_directory: str) -> Container
         interactive=config.stdin,
         read_only=context.readonly_rootfs,
         read_only_tmpfs=False,
+        image_health="",
         volumes=[*map(mount, config.mounts), *map(device, config.devices)],
         network="host" if pod["network"] == "host" else "pod",
         cap_add=capabilities(context.capabilities.add_capabilities),

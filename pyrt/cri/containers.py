@@ -11,7 +11,8 @@ from pyrt.cri.rpc import Expired, served
 from pyrt.engine import container, control, limits, records
 from pyrt.engine import exec_sync as engine_exec
 from pyrt.engine.clock import format_rfc3339, now
-from pyrt.errors import Conflict, Exists, InvalidSpec, NotFound, PyrtError
+from pyrt.errors import Conflict, Denied, Exists, InvalidSpec, NotFound, PyrtError
+from pyrt.spec.resources import flag_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -192,10 +193,23 @@ def update(node: Node, request: Any, call: Call) -> Any:
         raise Conflict("update", record.id, "has ended")
     asked = container_wish.limits(request.linux)
     with node.one_at_a_time(f"start {record.id}"):
-        if asked:
-            limits.update(record, asked, "best")
+        change(record, asked)
         keep_resources(record, request.linux)
     return cri_pb2.UpdateContainerResourcesResponse()
+
+
+def change(record: Record, asked: dict[str, Any]) -> None:
+    """Change limits as far as it goes: what a container without a cgroup has from its birth stays."""
+    while asked:
+        try:
+            limits.update(record, asked, "best")
+        except Denied as refusal:
+            fixed = [name for name in asked if flag_of(name) == refusal.step]
+            if not fixed:
+                raise
+            asked = {name: text for name, text in asked.items() if name not in fixed}
+        else:
+            return
 
 
 def keep_resources(record: Record, resources: Any) -> None:

@@ -132,6 +132,7 @@ class Relay:
         self.record: Record | None = None
         self.keys = b""
         self.thread = 0
+        self.lock = threading.Lock()
         self.code = 0
         self.error = ""
         self.is_over = threading.Event()
@@ -191,6 +192,8 @@ class Relay:
         except (PyrtError, OSError) as error:
             self.error = str(error)
         finally:
+            with self.lock:
+                self.thread = 0  # the number may be another's next
             for fd in (*self.theirs, self.started, self.ended):
                 os.close(fd)
 
@@ -261,11 +264,18 @@ class Relay:
             control.request(self.record, {"op": "resize", "rows": rows, "columns": columns})
             return
         fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
-        if self.thread:
-            signal.pthread_kill(self.thread, signal.SIGWINCH)
+        self.signal(signal.SIGWINCH)
+
+    def signal(self, number: int) -> None:
+        """To the thread that relays, while it does."""
+        with self.lock:
+            if self.thread:
+                signal.pthread_kill(self.thread, number)
 
     def leave(self) -> None:
         """The client has gone: its program goes too, a container's own stays."""
+        if self.is_over.is_set():
+            return
         self.is_over.set()
         if self.is_own:
             text = os.read(self.pid, 32)
@@ -273,9 +283,9 @@ class Relay:
                 exec_sync.kill_family(int(text))
         elif self.terminal is not None and self.keys:
             os.write(self.terminal, self.keys)
-        elif self.thread:
+        else:
             # Who relays without a terminal takes it for itself; the service has a handler for it.
-            signal.pthread_kill(self.thread, signal.SIGHUP)
+            self.signal(signal.SIGHUP)
 
     def close_input(self) -> None:
         """The end of the input; a terminal is closed with the output."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 
 from pyrt import files, native
-from pyrt.engine import network, networks
+from pyrt.engine import networks, uplink
 from pyrt.errors import Conflict, Exists, InvalidSpec, PyrtError
 from pyrt.spec.network import DEFAULT
 from pyrt.spec.subnets import Subnet, format_address, parse_address, parse_subnet
@@ -30,12 +30,10 @@ UPLINK = "uplink"
 
 def ensure(layout: Layout) -> None:
     """Make sure that there are a keeper, an uplink and a supervisor."""
-    pasta = network.find_pasta()
-    network.check_tun()
-    options = network.features(layout, pasta)
-    arguments = f"pasta:--ns-ifname,{UPLINK}"
-    command = network.pasta_command(pasta, options, arguments, [], by_descriptor=True)
-    native.ensure_networks(layout.run, command)
+    way = uplink.find(layout, "bridge")
+    mode = f"pasta:--ns-ifname,{UPLINK}"
+    socket = f"{layout.run}/network/{uplink.SOCKET}"
+    native.ensure_networks(layout.run, way.command(mode, [], socket, UPLINK, by_descriptor=True))
 
 
 def prepare(layout: Layout, config: ContainerConfig, machine: Host) -> dict[str, Any]:
@@ -47,8 +45,7 @@ def prepare(layout: Layout, config: ContainerConfig, machine: Host) -> dict[str,
     first = attachments[0]
     machine.address = first["addresses"][0].partition("/")[0]
     machine.dns = first["gateways"][0].partition("/")[0]
-    if "--map-guest-addr" in network.features(layout, network.find_pasta()):
-        machine.gateway = network.MAP_GUEST_ADDR
+    machine.gateway = uplink.find(layout, "bridge").host_address
     ports = [{**port, "host_ip": port["host_ip"] or None} for port in config.publish]
     return {"bridge": {"socket": layout.network_socket(), "ports": ports}}
 

@@ -28,6 +28,15 @@ if TYPE_CHECKING:
 NAME_ATTEMPTS = 20
 
 
+SHARED = ("hosts", "resolv.conf", "hostname")
+"""Files in a bundle that others may have, too, unless there are none."""
+
+
+def absent(path: str) -> set[str]:
+    """Which of them are not in a bundle."""
+    return {name for name in SHARED if not os.path.exists(f"{path}/{name}")}
+
+
 class Draft:
     """A bundle on its way to being a container; `lock` holds its directory, `store` the images it
     stands on, `volumes` its volumes, of which those `made` for it go if it does not come to be.
@@ -116,6 +125,10 @@ def draft(layout: Layout, config: ContainerConfig) -> Draft:
 
 def draft_in(layout: Layout, config: ContainerConfig) -> Draft:
     """`draft` with its pod held."""
+    if config.network.startswith(("container:", "ns:")):
+        from pyrt.engine import joined
+
+        joined.settle(layout, config)
     machine = host.probe(layout, config.network)
     if config.limits:
         from pyrt.engine import limits
@@ -129,6 +142,10 @@ def draft_in(layout: Layout, config: ContainerConfig) -> Draft:
             volumes.borrow(layout, config)
         if image is not None and image.config.volumes:
             config.volumes += image_volumes(config, image.config.volumes)
+        if image is not None and image.config.healthcheck:
+            from pyrt.spec import health
+
+            health.take_image(config, image.config.healthcheck)
         roots = find_roots(layout, config, image, machine)
         check_sources(config.volumes)
         if config.expose is not None:

@@ -13,6 +13,7 @@ from pyrt.engine.clock import parse_duration, parse_timeout
 from pyrt.engine.environment import parse_environment, parse_labels, parse_workdir
 from pyrt.errors import InvalidSpec, Unsupported
 from pyrt.spec.config import ContainerConfig
+from pyrt.spec.health import parse_health
 from pyrt.spec.limits import parse_size, parse_ulimit
 from pyrt.spec.names import (
     parse_detach_keys,
@@ -21,7 +22,7 @@ from pyrt.spec.names import (
     parse_label,
     parse_name,
 )
-from pyrt.spec.network import apply_flags, parse_networks
+from pyrt.spec.network import apply_flags, has_ports, parse_networks
 from pyrt.spec.ports import parse_expose, parse_publish
 from pyrt.spec.restart import parse_restart
 from pyrt.spec.secrets import parse_secret
@@ -57,6 +58,18 @@ if TYPE_CHECKING:
         entrypoint: str | None
         env: list[str]
         env_file: list[str]
+        health_cmd: str
+        health_interval: str
+        health_on_failure: str
+        health_retries: int
+        health_start_period: str
+        health_startup_cmd: str
+        health_startup_interval: str
+        health_startup_retries: int
+        health_startup_success: int
+        health_startup_timeout: str
+        health_timeout: str
+        no_healthcheck: bool
         history: str
         hostname: str
         image_volume: str
@@ -148,7 +161,10 @@ def configure(wish: Wish) -> ContainerConfig:
     apply_flags(networks, wish)
     ports = [port for text in wish.publish for port in parse_publish(text)]
     exposed = [port for text in wish.expose for port in parse_expose(text)]
+    probes, image_health = parse_health(wish, parse_duration, native.loads)
     return ContainerConfig(
+        probes=probes,
+        image_health=image_health,
         name=parse_name(wish.name) if wish.name else "",
         image="" if wish.rootfs else wish.image,
         rootfs=os.path.abspath(wish.image) if wish.rootfs else "",
@@ -172,8 +188,8 @@ def configure(wish: Wish) -> ContainerConfig:
         network=network,
         networks=networks,
         # podman: there is nothing to publish from; the command line says so.
-        publish=[] if network in ("none", "host") else ports,
-        expose=exposed if wish.publish_all and network not in ("none", "host") else None,
+        publish=ports if has_ports(network) else [],
+        expose=exposed if wish.publish_all and has_ports(network) else None,
         cap_add=wish.cap_add,
         cap_drop=wish.cap_drop,
         security_opt=wish.security_opt,

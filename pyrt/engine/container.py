@@ -106,6 +106,10 @@ def launch(layout: Layout, config: ContainerConfig) -> _core.Lead:
 
         bridge.ensure(layout)
         bridge.reclaim(layout, id)
+    if config.network.startswith("container:"):
+        from pyrt.engine import joined
+
+        joined.check(layout, config)
     place = find_place(config)
     if config.pod:
         from pyrt.engine import pods

@@ -151,10 +151,15 @@ def stop(record: Record, timeout_s: float | None = None) -> Stopped | None:
     number = stop_signal(record)
     limit_s = record.config.stop_timeout_s if timeout_s is None else timeout_s
     stopped = Stopped(signal_name(number), limit_s, was_killed=False)
-    try:
-        send_untold(record, number)
-    except Conflict:
-        return None
+    if (record.document.get("hooks") or {}).get("pre_stop"):
+        from pyrt.engine import health
+
+        health.stop_untold(record, limit_s)
+    else:
+        try:
+            send_untold(record, number)
+        except Conflict:
+            return None
     if not wait_dead(record.layout, record.id, limit_s):
         stopped.was_killed = True
         kill(record)

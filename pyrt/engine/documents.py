@@ -5,7 +5,7 @@ decided what will run.
 from __future__ import annotations
 
 from pyrt import files, native
-from pyrt.engine import accounts, events, network, sweep
+from pyrt.engine import accounts, events, sweep, uplink
 from pyrt.errors import Denied, InvalidSpec, PyrtError, from_os_error
 from pyrt.spec import userns
 from pyrt.spec.build import build_spec, seccomp_file
@@ -42,11 +42,7 @@ def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) 
         spec = build_infra(config, machine)
     else:
         spec = build_spec(config, image, machine, draft.path, passwd, group, seccomp=seccomp)
-    pod = ""
-    if config.pod and not config.infra:
-        from pyrt.engine import pods
-
-        pod = pods.join_spec(layout, config, spec)
+    pod = join(layout, config, spec)
     if config.secrets:
         from pyrt.engine import secrets
 
@@ -66,6 +62,7 @@ def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) 
         receipts=layout.receipts(),
         pod=pod,
         events=events.for_monitor(layout, config),
+        helper=native.network_path(),
     )
     for name, data in build_etc(config, image, machine, passwd, group).items():
         files.write_whole(f"{draft.path}/{name}", data, mode=0o644)
@@ -77,10 +74,33 @@ def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) 
         files.make_directory(f"{draft.path}/{name}", mode=0o755)
     files.ensure_directory(layout.seccomp_cache())
     files.write_whole(f"{draft.path}/config.json", document)
+    write_probes(draft, spec)
     files.write_whole(f"{draft.path}/monitor.json", native.dumps(monitor))
     if draft.volumes is not None:
         volumes.fill(layout, config, draft.lock, owner_of(spec))
     give_volumes(layout, config, spec)
+
+
+def write_probes(draft: Draft, spec: dict[str, Any]) -> None:
+    """What the helper of probes and hooks reads, where there are any."""
+    if draft.config.probes or draft.config.hooks:
+        from pyrt.engine import health
+
+        files.write_whole(f"{draft.path}/probes.json", health.document(draft.config, spec))
+
+
+def join(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> str:
+    """Have it join what is its pod's or another container's; the pod's name."""
+    pod = ""
+    if config.pod and not config.infra:
+        from pyrt.engine import pods
+
+        pod = pods.join_spec(layout, config, spec)
+    if config.network.startswith(("container:", "ns:")):
+        from pyrt.engine import joined
+
+        joined.join_spec(layout, config, spec)
+    return pod
 
 
 def directories(config: ContainerConfig) -> tuple[str, ...]:
@@ -112,23 +132,24 @@ def connect_network(
     """How the monitor connects the container, whose addresses `machine` is told; None where nothing
     is to be done.
     """
-    if config.network in ("none", "host", "pod"):
+    if config.network in ("none", "pod"):
+        return None
+    if config.network == "host" or config.network.startswith(("container:", "ns:")):
+        from pyrt.engine import joined
+
+        joined.tell(config, machine)
         return None
     if config.network == "bridge":
         from pyrt.engine import bridge
 
         return bridge.prepare(layout, config, machine)
-    pasta = network.find_pasta()
-    network.check_tun()
-    options = network.features(layout, pasta)
-    machine.address = network.address()
-    machine.dns = network.DNS_FORWARD if "--dns-forward" in options else ""
-    machine.gateway = network.MAP_GUEST_ADDR if "--map-guest-addr" in options else ""
-    command = network.pasta_command(
-        pasta,
-        options,
+    way = uplink.find(layout, config.network)
+    way.tell(machine, config.network)
+    command = way.command(
         config.network,
         config.publish,
+        f"{layout.runtime(config.id)}/{uplink.SOCKET}",
+        uplink.DEVICE,
         by_descriptor=config.userns == "host" or bool(config.task_limit),
     )
     return {"command": command}

@@ -129,6 +129,24 @@ def is_in_pod(record: Record, value: str) -> bool:
     return id.startswith(value) or pod_name(record) == value
 
 
+def has_health(record: Record, value: str) -> bool:
+    """starting, healthy, unhealthy, or none for a container without a health check."""
+    from pyrt.engine import health
+
+    return (health.status(record) or "none") == value
+
+
+def starts_on_boot(record: Record) -> bool:
+    """Whether it is started after a reboot: always, or unless somebody has stopped it. One that
+    never ran waits for its first start.
+    """
+    policy = (record.document.get("restart") or {}).get("policy")
+    if record.status == "created":
+        return False
+    by_hand = bool((record.exit or {}).get("by_hand"))
+    return policy == "always" or policy == "unless-stopped" and not by_hand
+
+
 def has_policy(record: Record, value: str) -> bool:
     """The name of its restart policy."""
     return bool((record.document.get("restart") or {}).get("policy", "no") == value)
@@ -137,11 +155,13 @@ def has_policy(record: Record, value: str) -> bool:
 TESTS: dict[str, Callable[[Record, str], bool]] = {
     "ancestor": has_ancestor,
     "exited": lambda record, value: record.status == "exited" and record.exit_code == int(value),
+    "health": has_health,
     "id": lambda record, value: record.id.startswith(value),
     "label": has_label,
     "name": has_name,
     "pod": is_in_pod,
     "restart-policy": has_policy,
+    "should-start-on-boot": lambda record, value: starts_on_boot(record) == (value == "true"),
     "status": lambda record, value: record.status == value,
     "volume": has_volume,
 }

@@ -66,6 +66,12 @@ def state(record: Record, oci_version: str) -> dict[str, Any]:
     """How it is and how it ended."""
     ended = record.exit or {}
     error = ended.get("error") or {}
+    health = {}
+    if record.document.get("probes"):
+        from pyrt.engine.health import fields
+
+        found = fields(record)
+        health = {"Health": found} if found is not None else {}
     return {
         "OciVersion": oci_version,
         "Status": record.status,
@@ -80,6 +86,7 @@ def state(record: Record, oci_version: str) -> dict[str, Any]:
         "Error": describe_error(ended.get("reason") or "", error),
         "StartedAt": record.started_at or ZERO,
         "FinishedAt": record.finished_at or ZERO,
+        **health,
     }
 
 

@@ -24,13 +24,23 @@ def status(record: Record) -> str:
     """``Created``, ``Up 5 minutes``, ``Exited (0) 2 hours ago``."""
     if record.status == "running":
         age = now() - parse_rfc3339(record.started_at) if record.started_at else 0
-        return f"Up {describe_duration(age)}"
+        return f"Up {describe_duration(age)}{health_of(record)}"
     if record.status == "restarting":
         return f"Restarting ({record.exit_code}) {describe_age(record.finished_at)}"
     if record.status == "exited":
         when = describe_age(record.finished_at) or f"({(record.exit or {}).get('reason')})"
         return f"Exited ({record.exit_code}) {when}"
     return "Created"
+
+
+def health_of(record: Record) -> str:
+    """`` (healthy)``; "" for a container without a health check."""
+    if not record.document.get("probes"):
+        return ""
+    from pyrt.engine import health
+
+    word = health.status(record)
+    return f" ({word})" if word else ""
 
 
 def command(record: Record) -> list[str]:

@@ -66,6 +66,12 @@ class Options(TypedDict, total=False):
     entrypoint: list[str]
     env: dict[str, str]
     env_files: list[str]
+    health_cmd: str
+    health_interval: str
+    health_on_failure: str
+    health_retries: int
+    health_start_period: str
+    health_timeout: str
     history: str
     hostname: str
     image_volume: str
@@ -77,6 +83,7 @@ class Options(TypedDict, total=False):
     mounts: list[str]
     name: str
     network: str | list[str]
+    no_healthcheck: bool
     no_hosts: bool
     privileged: bool
     publish: list[str]
@@ -111,6 +118,9 @@ ADAPTER = TypeAdapter(Options)
 class CheckedWish:
     """Options as the `Wish` that the command line's flags make too."""
 
+    cgroups: str
+    cgroup_parent: str
+    label_file: list[str]
     blkio_weight: str
     cgroup_conf: list[str]
     cpu_period: str
@@ -138,6 +148,18 @@ class CheckedWish:
     sysctl: list[str]
     image_volume: str
     mount: list[str]
+    health_cmd: str
+    health_interval: str
+    health_on_failure: str
+    health_retries: int
+    health_start_period: str
+    health_startup_cmd: str
+    health_startup_interval: str
+    health_startup_retries: int
+    health_startup_success: int
+    health_startup_timeout: str
+    health_timeout: str
+    no_healthcheck: bool
     restart: str
     stop_signal: str
     stop_timeout: int
@@ -164,7 +186,6 @@ class CheckedWish:
         self.init = options.get("init", False)
         self.interactive = options.get("interactive", False)
         self.label = pairs(options.get("labels"))
-        self.label_file: list[str] = []
         self.log_driver = options.get("log_driver", "")
         self.log_opt = pairs(options.get("log_options"))
         self.name = options.get("name", "")
@@ -189,8 +210,6 @@ class CheckedWish:
         self.userns = options.get("userns", "")
         self.workdir = options.get("workdir", "")
         self.limits = options.get("limits", "strict")
-        self.cgroups = options.get("cgroups", "enabled")
-        self.cgroup_parent = options.get("cgroup_parent", "")
         take_life(self, options)
         take_limits(self, options)
         take_mounts(self, options)
@@ -207,10 +226,21 @@ def take_life(wish: CheckedWish, options: Options) -> None:
     wish.stop_timeout = options.get("stop_timeout_s", 10)
     wish.restart = options.get("restart", "")
     wish.timeout = options.get("timeout_s", 0)
+    wish.health_cmd = options.get("health_cmd", "")
+    wish.health_interval = options.get("health_interval", "")
+    wish.health_on_failure = options.get("health_on_failure", "none")
+    wish.health_retries = options.get("health_retries", 3)
+    wish.health_start_period = options.get("health_start_period", "")
+    wish.health_timeout = options.get("health_timeout", "")
+    wish.health_startup_cmd = wish.health_startup_interval = wish.health_startup_timeout = ""
+    wish.health_startup_retries = wish.health_startup_success = 0
+    wish.no_healthcheck = options.get("no_healthcheck", False)
 
 
 def take_limits(wish: CheckedWish, options: Options) -> None:
     """The attributes of `configure.LIMITS`, as the flags' texts."""
+    wish.cgroups = options.get("cgroups", "enabled")
+    wish.cgroup_parent = options.get("cgroup_parent", "")
     wish.blkio_weight = str(options.get("blkio_weight", ""))
     wish.cgroup_conf = pairs(options.get("cgroup_conf"))
     wish.cpu_period = str(options.get("cpu_period", ""))
@@ -233,6 +263,7 @@ def take_limits(wish: CheckedWish, options: Options) -> None:
 
 def take_shared(wish: CheckedWish, options: Options) -> None:
     """The attributes of what a pod's containers have together."""
+    wish.label_file = []
     wish.add_host = options.get("add_hosts", [])
     wish.dns = options.get("dns", [])
     wish.dns_option = options.get("dns_options", [])

@@ -27,9 +27,6 @@ SIGKILL = 9
 CGROUP = "cgroup"
 """File in the pod's directory: below which cgroup its own was made."""
 
-SHARED = ("hosts", "resolv.conf", "hostname")
-"""Files in the infra container's bundle that others have, too, unless there are none."""
-
 
 class Pod:
     """One pod: pod.json as it was read."""
@@ -184,7 +181,10 @@ def list_all(layout: Layout) -> list[Pod]:
         if lock is None:
             continue
         if read(layout, id) is None:
-            native.remove_tree(layout.run, layout.pod(id))
+            parent = files.read(f"{layout.pod(id)}/{CGROUP}")
+            # What is in its cgroup yet is an infra container, which a listing of containers ends.
+            if parent is None or cgroup.remove_pod(parent.decode(), id):
+                native.remove_tree(layout.run, layout.pod(id))
         files.unlock(lock)
     sweep.sweep_names(layout)
     return sorted(found, key=lambda pod: (pod.document["created"], pod.id))
@@ -252,10 +252,9 @@ def join_spec(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> 
         raise NotFound("pod", config.pod[:12], "was removed meanwhile")
     if pod.infra:
         share = [word for word in pod.share if word != "net" or config.network == "pod"]
-        bundle = layout.container(pod.infra)
-        absent = {name for name in SHARED if not os.path.exists(f"{bundle}/{name}")}
+        theirs = layout.container(pod.infra)
         own = layout.container(config.id)
-        policy.join(spec, share, layout.runtime(pod.infra), bundle, own, absent)
+        policy.join(spec, share, layout.runtime(pod.infra), theirs, own, bundle.absent(theirs))
     return pod.name
 
 

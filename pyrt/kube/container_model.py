@@ -10,6 +10,9 @@ from pyrt.kube.metadata_model import Label, Name
 from pyrt.kube.shape import Names, Shape
 from pyrt.kube.volume_model import FieldReference, Inside, Quantity, ResourceReference
 
+MESSAGE_PATH = "/dev/termination-log"
+"""Where a container that fails may say why."""
+
 Port = Annotated[int, Field(ge=1, le=65535)]
 Identity = Annotated[int, Field(ge=0, le=(1 << 31) - 1)]
 Protocol = Literal["TCP", "UDP"]
@@ -237,11 +240,9 @@ class ContainerSecurity(Security):
 
 
 class Container(Shape):
-    """One of `containers` and `initContainers`. Whoever ends a container may write a message for
-    Kubernetes to `terminationMessagePath`; here nobody reads it.
-    """
+    """One of `containers` and `initContainers`."""
 
-    INERT: ClassVar[Names] = ("resizePolicy", "terminationMessagePath", "terminationMessagePolicy")
+    INERT: ClassVar[Names] = ("resizePolicy",)
     REFUSED: ClassVar[Names] = ("restartPolicyRules", "volumeDevices")
 
     name: Label
@@ -263,4 +264,6 @@ class Container(Shape):
     security_context: ContainerSecurity = Field(default_factory=ContainerSecurity)
     stdin: bool = False
     stdin_once: bool = False
+    termination_message_path: Annotated[str, Field(pattern=r"^/[^:\x00]+$")] = MESSAGE_PATH
+    termination_message_policy: Literal["File", "FallbackToLogsOnError"] = "File"
     tty: bool = False

@@ -94,6 +94,8 @@ def plan_container(
         requests=plan_requests(container),
         run_as_group=group if user is None else None,
         must_not_be_root=bool(must_not) and user is None,
+        message_path=container.termination_message_path,
+        where=path,
     )
 
 

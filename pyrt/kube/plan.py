@@ -81,6 +81,10 @@ class PlannedContainer:
     run_as_group: int | None = None
     """The group of a user that is the image's to say."""
     must_not_be_root: bool = False
+    message_path: str = ""
+    """Where it may write why it has failed."""
+    where: str = ""
+    """Its path in the manifest."""
 
 
 @dataclass(slots=True)

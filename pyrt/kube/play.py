@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor, wait
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,8 +27,8 @@ from pyrt.engine import (
     services,
     volumes,
 )
-from pyrt.errors import Conflict, Exists, InvalidSpec, PyrtError
-from pyrt.kube import found, mounting
+from pyrt.errors import Exists, PyrtError
+from pyrt.kube import checks, found, messages, mounting
 from pyrt.kube.environment import expand, settle
 from pyrt.kube.plan import LABEL
 from pyrt.spec.config import ContainerConfig
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from pyrt.engine.pods import Pod
     from pyrt.images.names import Image
     from pyrt.kube.plan import Plan, PlannedContainer, PlannedPod, PlannedService
+    from pyrt.kube.terms import Terms
     from pyrt.layout import Layout
     from pyrt.spec.config import Publish
 
@@ -47,26 +48,6 @@ NETWORK = "pyrt-kube"
 """The bridge network of pods that ask for none, made on demand."""
 
 THREADS = 8
-
-
-@dataclass(slots=True)
-class Terms:
-    """How it is played: `network` and `networks` are those of `spec.network.parse_networks`; `say`
-    tells of whom what is done, `ensure` pulls an image by its name and policy.
-    """
-
-    ensure: Callable[[str, str], Image]
-    say: Callable[[str, str], None]
-    network: str = "bridge"
-    networks: list[dict[str, Any]] = field(default_factory=list)
-    address: dict[str, str] = field(default_factory=dict)
-    """`ip` and `mac` of the one pod."""
-    userns: str = "nested"
-    log_driver: str = "k8s-file"
-    limits_policy: str = "strict"
-    infra: dict[str, Any] = field(default_factory=dict)
-    replace: bool = False
-    start: bool = True
 
 
 @dataclass(slots=True)
@@ -102,11 +83,11 @@ class Maker:
         """All of it. Raises PyrtError; what was there before is there then, unless it was to be
         replaced.
         """
-        self.check()
+        checks.check(self.layout, self.plan, self.terms, self.ids, self.machine)
         self.pull()
         if self.terms.replace:
             found.remove(self.layout, self.plan.owners)
-        self.check_ports()
+        checks.check_ports(self.plan)
         try:
             made = self.make()
             if self.terms.start:
@@ -116,60 +97,23 @@ class Maker:
             raise
         return made
 
-    # Looking first.
+    def find_image(self, pod: PlannedPod, container: PlannedContainer) -> Image:
+        """The image of a container, pulled if need be. The error names its path."""
+        try:
+            return self.terms.ensure(container.image, container.pull)
+        except PyrtError as error:
+            error.step = f"{pod.owner.replace('/', ' ')} {container.where}.image {error.step}"
+            raise
 
-    def check(self) -> None:
-        """Names, paths of the host and groups. Raises PyrtError."""
-        names = [service.pod_name for service in self.plan.services]
-        for pod in self.plan.pods:
-            names += [pod.name, *(container.name for container in pod.containers)]
-        owners = self.plan.owners if self.terms.replace else []
-        found.check_free(self.layout, names, owners)
-        for pod in self.plan.pods:
-            for place in pod.places:
-                path = f"{pod.owner} volume {place.name}"
-                if place.kind == "host":
-                    mounting.check_host(place, path)
-                if place.group is not None:
-                    self.ids.group(place.group)
-        self.check_secrets()
-        if self.terms.network != "bridge" and self.plan.services:
-            name = self.plan.services[0].name
-            raise InvalidSpec("--network", self.terms.network,
-                              f"Service {name} needs a bridge network")  # fmt: skip
-        for attachment in self.terms.networks:
-            networks.find(self.layout, attachment["name"])
-
-    def check_secrets(self) -> None:
-        """A Secret must not take the place of one that was made otherwise."""
-        known = {secret["name"]: secret for secret in secrets.list_all(self.layout)}
-        for name in self.plan.secrets:
-            if name in known and found.owner_of(known[name]["labels"]) != f"Secret/{name}":
-                hint = f"run `pyrt secret rm {name}`"
-                raise Conflict("secret", name, "is there already", hint=hint)
+    # Making.
 
     def pull(self) -> None:
         """Every image, each once."""
         for pod in self.plan.pods:
             for container in pod.containers:
                 if container.image not in self.images:
-                    image = self.terms.ensure(container.image, container.pull)
-                    self.images[container.image] = image
-                check_user(container, self.images[container.image])
-
-    def check_ports(self) -> None:
-        """All ports of the host together: they must be free, and no two the same."""
-        ports = [port for pod in self.plan.pods for port in pod.infra["publish"]]
-        ports += [port for service in self.plan.services for port in service.publish]
-        seen: set[tuple[str, int, str]] = set()
-        for port in ports:
-            key = (port["host_ip"], port["host_port"], port["protocol"])
-            if key in seen and port["host_port"]:
-                raise Conflict("port", f"{key[1]}/{key[2]}", "is asked for twice")
-            seen.add(key)
-        network.reserve(ports)
-
-    # Making.
+                    self.images[container.image] = self.find_image(pod, container)
+                checks.check_user(container, self.images[container.image])
 
     def make(self) -> list[Made]:
         """Make everything, and start nothing."""
@@ -220,7 +164,7 @@ class Maker:
             pod_name=planned.pod_name,
             network={**attachment, "ip": "", "ip6": "", "mac": ""},
             ports=planned.ports,
-            publish=list(planned.publish),  # type: ignore[arg-type]
+            publish=[checks.without_place(port) for port in planned.publish],
             labels=planned.labels,
         )
         self.pods.append(pod)
@@ -236,6 +180,7 @@ class Maker:
         """A pod with its volumes and containers."""
         self.terms.say(f"pod {planned.name}", "creating")
         kind = self.terms.network if planned.with_network else "host"
+        ports = [checks.without_place(port) for port in planned.infra["publish"]]
         infra = ContainerConfig(
             network=kind,
             networks=self.attachments(planned.aliases) if kind == "bridge" else [],
@@ -244,7 +189,7 @@ class Maker:
             stop_signal=9,
             log_driver="none",
             history=False,
-            **{**planned.infra, **self.terms.infra},
+            **{**planned.infra, **self.terms.infra, "publish": ports},
         )
         if kind in ("none", "host"):
             infra.publish = []
@@ -294,6 +239,7 @@ class Maker:
         # `$(NAME)` may be one of the image's variables, too.
         known = dict(text.partition("=")[::2] for text in image.config.env) | env
         mounts = mounting.mount_all(self.layout, planned, container, env, self.ids)
+        messages.offer(pod, container, mounts)
         fields = {**container.config}
         if container.run_as_group is not None:
             user = image.config.user.partition(":")[0] or "0"
@@ -313,6 +259,7 @@ class Maker:
             userns=pod.document["userns"],
             network="host" if kind == "host" else "pod",
             hostname=pod.document["hostname"],
+            image_health="",  # Kubernetes knows the manifest's probes alone.
             **fields,
         )
         return self.engine.create_from(config)
@@ -348,7 +295,11 @@ class Maker:
     def start_pod(self, pod: Pod) -> None:
         """Start one."""
         self.terms.say(f"pod {pod.name}", "starting")
-        pods.start(pod)
+        try:
+            pods.start(pod)
+        except PyrtError as error:
+            messages.explain(pod, error)
+            raise
         self.terms.say(f"pod {pod.name}", "started")
 
     def undo(self) -> None:
@@ -368,19 +319,6 @@ class Maker:
                 self.terms.say("undo", f"could not be done: {error}")
 
 
-def check_user(container: PlannedContainer, image: Image) -> None:
-    """runAsNonRoot, where the image says who it is. Raises InvalidSpec."""
-    if not container.must_not_be_root:
-        return
-    user = image.config.user.partition(":")[0]
-    path = f"{container.name} securityContext.runAsNonRoot"
-    if user in ("", "0", "root"):
-        raise InvalidSpec(path, "", "is set, and the image runs as root", hint="give runAsUser")
-    if not user.isdecimal():
-        reason = f"is set, and the image's user {user} may be root"
-        raise InvalidSpec(path, "", reason, hint="give runAsUser")
-
-
 def plain(value: Any) -> Any:
     """A plan as JSON: bytes as their digest, since a Secret is nobody's to keep twice."""
     import hashlib
@@ -388,7 +326,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return f"sha256:{hashlib.sha256(value).hexdigest()}"
     if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
+        # A path is no difference: what is said there is.
+        return {key: plain(item) for key, item in value.items() if key != "where"}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value

@@ -141,6 +141,7 @@ def plan_ports(spec: PodSpec, path: str) -> list[dict[str, Any]]:
                     "host_port": port.host_port,
                     "container_port": port.container_port,
                     "protocol": port.protocol.lower(),
+                    "where": f"{where}.hostPort",
                 }
             )
     return publish

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pyrt.errors import InvalidSpec
+from pyrt.errors import InvalidSpec, Unsupported
 
 if TYPE_CHECKING:
     from pyrt.kube.container_model import Container, Handler, Probe
@@ -61,6 +61,9 @@ def plan_action(
         return {"exec": asked.exec.command}
     if asked.http_get is not None:
         get = asked.http_get
+        if get.scheme == "HTTPS":
+            hint = "choose HTTP, tcpSocket or exec"
+            raise Unsupported(f"{path}.httpGet.scheme", "HTTPS", "is not supported", hint=hint)
         return {
             "http": {
                 "scheme": get.scheme.lower(),

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from pyrt.engine import records
+from pyrt.engine import health, records
 from pyrt.errors import Conflict, NotFound
+from pyrt.kube import messages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 PAUSE_S = 0.05
 """Between two looks."""
-
-RUNS = ("running", "paused")
 
 
 class Waiting:
@@ -73,23 +72,20 @@ def look(layout: Layout, id: str, name: str) -> str:
         if record.exit_code == 0:
             return ""
         reason = f"ended with exit code {record.exit_code}"
-        raise Conflict("container", name, reason, hint=f"see `pyrt logs {name}`")
-    if record.status not in RUNS:
-        return f"is {record.status}, and has not run"
+        error = Conflict("container", name, reason, hint=f"see `pyrt logs {name}`")
+        error.details = "\n".join(f"{name}: {line}" for line in messages.read(record).splitlines())
+        raise error
+    if record.status != "running":
+        return f"did not run (it is {record.status})"
     return unpassed(record)
 
 
 def unpassed(record: Record) -> str:
     """Which probe of a running container has not passed, "" if all that count have."""
-    probes = record.document.get("probes") or []
-    health = records.read_json(f"{record.bundle}/health.json") or {}
-    found: dict[str, Any] = health.get("probes", {})
+    found: dict[str, Any] = health.read(record.layout, record.id).get("probes") or {}
     for name in ("startup", "readiness"):
-        if not any(probe["name"] == name for probe in probes):
-            continue
-        state = found.get(name, {})
-        if state.get("status") != "healthy":
-            log = state.get("log") or [{}]
+        if health.status(record, name) not in ("", "healthy"):
+            log = found.get(name, {}).get("log") or [{}]
             said = str(log[-1].get("output") or "").strip()
             return f"its {name} probe has not passed{f' ({said})' if said else ''}"
     return ""

@@ -58,7 +58,9 @@ def connect(services: list[Service], plan: Plan, publish: list[Publish]) -> None
                 aliases=names_of(service),
                 ports=ports,
                 publish=[
-                    published(service, port) for port in spec.ports if is_public(service, port)
+                    published(service, port, f"spec.ports[{index}]")
+                    for index, port in enumerate(spec.ports)
+                    if is_public(service, port)
                 ],
                 labels={**service.metadata.labels, LABEL: f"Service/{name}"},
                 pods=[pod.name for pod in selected],
@@ -92,9 +94,9 @@ def is_public(service: Service, port: ServicePort) -> bool:
     return service.spec.type != "ClusterIP"
 
 
-def published(service: Service, port: ServicePort) -> dict[str, Any]:
+def published(service: Service, port: ServicePort, path: str) -> dict[str, Any]:
     """A port on the host: a LoadBalancer has the port itself, a NodePort any that is free, if it
-    names none.
+    names none. `path` is that of the port.
     """
     balanced = service.spec.type == "LoadBalancer"
     return {
@@ -102,6 +104,7 @@ def published(service: Service, port: ServicePort) -> dict[str, Any]:
         "host_port": port.port if balanced else port.node_port or 0,
         "container_port": port.port,
         "protocol": port.protocol.lower(),
+        "where": f"{path}.{'port' if balanced else 'nodePort'}",
     }
 
 
@@ -128,4 +131,4 @@ def override(plan: Plan, publish: list[Publish]) -> None:
             raise InvalidSpec("--publish", f"{key[0]}/{key[1]}", reason)
         ports = candidates[0]
         ports[:] = [one for one in ports if (one["container_port"], one["protocol"]) != key]
-        ports.append(dict(wanted))
+        ports.append({**wanted, "where": "--publish"})

@@ -31,7 +31,8 @@ class Shape(BaseModel):
     that pyrt does not honour.
     """
 
-    model_config = ConfigDict(extra="forbid", strict=True, alias_generator=spell)
+    # defer_build: the validators of some forty models are made once, for the kinds that are met.
+    model_config = ConfigDict(extra="forbid", strict=True, alias_generator=spell, defer_build=True)
 
     INERT: ClassVar[Names] = ()
     REFUSED: ClassVar[Names] = ()

@@ -36,6 +36,8 @@ class Places:
         """`volumeMounts` of a container, whose volumes are added."""
         mounts = []
         for mounted in config.volumes:
+            if mounted["source"].startswith(f"{self.layout.pods()}/"):
+                continue  # what Kubernetes has by itself
             volume, part = self.volume_of(mounted["type"], mounted["source"], config.name)
             mount: dict[str, Any] = {"name": volume, "mountPath": mounted["destination"]}
             if part:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 class ImageConfig:
     """The `config` object of an image's configuration, with its platform.
 
+    `healthcheck` is docker's extension, as unchecked as it is written.
     Lists and dicts are empty where the document has none; `stop_signal` is as written, "" if
     absent.
     """
@@ -25,6 +26,7 @@ class ImageConfig:
         "entrypoint",
         "env",
         "exposed_ports",
+        "healthcheck",
         "labels",
         "os",
         "stop_signal",
@@ -45,6 +47,7 @@ class ImageConfig:
         volumes: list[str] | None = None,
         labels: dict[str, str] | None = None,
         stop_signal: str = "",
+        healthcheck: dict[str, Any] | None = None,
         architecture: str = "",
         os: str = "linux",
         created: str = "",
@@ -58,6 +61,7 @@ class ImageConfig:
         self.volumes = volumes or []
         self.labels = labels or {}
         self.stop_signal = stop_signal
+        self.healthcheck = healthcheck or {}
         self.architecture = architecture
         self.os = os
         self.created = created
@@ -78,6 +82,7 @@ class ImageConfig:
             volumes=list(config.get("Volumes") or ()),
             labels=config.get("Labels"),
             stop_signal=config.get("StopSignal") or "",
+            healthcheck=check if isinstance(check := config.get("Healthcheck"), dict) else None,
             architecture=document.get("architecture") or "",
             os=document.get("os") or "linux",
             created=document.get("created") or "",

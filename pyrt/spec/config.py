@@ -8,30 +8,11 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, TypedDict
+    from typing import Any
 
-    class Volume(TypedDict):
-        """One `-v` or `--mount`: an OCI mount whose type may also be `volume` (a named one)."""
-
-        type: str
-        source: str
-        destination: str
-        options: list[str]
-
-    class Publish(TypedDict):
-        """One published port; `host_ip` "" is every address, `host_port` 0 any free port."""
-
-        host_ip: str
-        host_port: int
-        container_port: int
-        protocol: str
-
-    class Ulimit(TypedDict):
-        """One `--ulimit`: `type` without RLIMIT_, in small letters; -1 is unlimited."""
-
-        type: str
-        soft: int
-        hard: int
+    from pyrt.spec.parts import Publish as Publish
+    from pyrt.spec.parts import Ulimit as Ulimit
+    from pyrt.spec.parts import Volume as Volume
 
 
 SHM_BYTES = 64 << 20
@@ -44,8 +25,9 @@ class ContainerConfig:
     `image` is the name as typed and `image_id` what it meant then (`sha256:…`); with `rootfs`
     (absolute) both are "". `entrypoint` None is the image's own, [] none. `env` is resolved to
     `K=V`. `workdir`, `user` and `hostname` "" leave it to the image and to pyrt. `stop_signal`
-    None is the image's, or SIGTERM. `network` is `pasta`, `pasta:OPTIONS`, `none`, `host` or
-    `bridge`, then `networks` are those of `spec.network.parse_networks`;
+    None is the image's, or SIGTERM. `network` is `pasta`, `pasta:OPTIONS`, `slirp4netns`, `none`,
+    `host`, `container:ID`, `ns:PATH` or `bridge`, then `networks` are those of
+    `spec.network.parse_networks`;
     `userns` `nested`, `host`, `nomap`, `keep-id` or `keep-id:uid=N,gid=N`. `tmpfs` holds
     [destination, comma-separated options]. `log_driver` is `k8s-file` or `none`; `log_path` "" is
     the bundle's; `log_max_size_bytes` 0 never rotates. `expose` are with `-P` the ports to publish
@@ -59,7 +41,8 @@ class ContainerConfig:
     is `once` or `always` for one that runs before the others, `sidecar` for one that begins then.
     `restart` is {policy, max_retries}, empty for never; `timeout_s` how long it may run, 0 without
     an end; `probes` what the monitor asks while it runs, and `hooks` what it does after the start
-    and before the stop, {post_start, pre_stop}. `balance` are of a service's pod the ports
+    and before the stop, {post_start, pre_stop}; `image_health` is what follows when the image's own
+    HEALTHCHECK fails, "" if that is not run. `balance` are of a service's pod the ports
     {port, target, protocol} that it hands on to the pods that carry the alias `endpoints`.
     `groups` are the IDs of supplementary groups beside those that the image gives the user.
     `dns` is {} or {servers, searches, options}; servers `none` leave the image's file alone.
@@ -94,6 +77,7 @@ class ContainerConfig:
         "hostname",
         "id",
         "image",
+        "image_health",
         "image_id",
         "image_volume",
         "infra",
@@ -195,6 +179,7 @@ class ContainerConfig:
         history: bool = True,
         alerts: list[dict[str, Any]] | None = None,
         instead: dict[str, Any] | None = None,
+        image_health: str = "none",
         image_volume: str = "anonymous",
         secrets: list[dict[str, Any]] | None = None,
         volumes_from: list[list[str]] | None = None,
@@ -266,6 +251,7 @@ class ContainerConfig:
         self.history = history
         self.alerts = alerts or []
         self.instead = instead or {}
+        self.image_health = image_health
         self.image_volume = image_volume
         self.secrets = secrets or []
         self.volumes_from = volumes_from or []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pyrt.spec.alerts import for_monitor
+from pyrt.spec.health import schedule
 from pyrt.spec.signals import parse_signal
 
 TYPE_CHECKING = False
@@ -33,6 +34,7 @@ def build_monitor(
     receipts: str = "",
     pod: str = "",
     events: dict[str, Any] | None = None,
+    helper: str = "",
 ) -> dict[str, Any]:
     """The monitor's document. `layers` are the layers to mount, the top one first, and `data` the
     directories behind those that have only metadata; both unused with `--rootfs`.
@@ -73,6 +75,8 @@ def build_monitor(
         "stop_timeout_s": config.stop_timeout_s,
         "restart": restart_policy(config),
         "timeout_ms": round(config.timeout_s * 1000),
+        "schedule": schedule(config) if config.probes or config.hooks else [],
+        "helper": helper if config.probes or config.hooks else "",
         "seccomp_cache": seccomp_cache or None,
         # podman: the image's WORKDIR is made, an explicit --workdir that is not there is an error.
         # Kubernetes' is made, too.

@@ -33,7 +33,8 @@ OPTIONS = ("alias", "interface_name", "ip", "ip6", "mac")
 
 
 def parse_networks(texts: list[str]) -> tuple[str, list[dict[str, Any]]]:
-    """The mode, `pasta[:OPTIONS]`, `none`, `host` or `bridge`, and with `bridge` each network asked
+    """The mode, `pasta[:OPTIONS]`, `slirp4netns`, `none`, `host`, `container:NAME`, `ns:PATH` or
+    `bridge`, and with `bridge` each network asked
     for: {"name", "aliases", "ip", "ip6", "mac", "interface"}, "" for what is not.
 
     "" and `private` mean pasta. Only the first `--network` may be a list of names. Raises
@@ -78,10 +79,15 @@ def parse_mode(text: str, kind: str, colon: str, options: str) -> str:
         if "\0" in options:
             raise InvalidSpec(FLAG, text, "a NUL in an option")
         return f"pasta:{options}" if options else "pasta"
-    if kind in ("none", "host"):
+    if kind in ("container", "ns") and options:
+        return text
+    if kind in ("none", "host", "slirp4netns"):
         if colon:
             raise InvalidSpec(FLAG, text, f"{kind} takes no options")
         return kind
+    if kind in ("container", "ns"):
+        what = "a container's name" if kind == "container" else "the path of a namespace"
+        raise InvalidSpec(FLAG, text, f"has to be followed by : and {what}")
     hint = "choose bridge, a network's name, pasta, none or host"
     raise Unsupported(FLAG, text, f"{kind or 'such'} networks are not supported", hint=hint)
 
@@ -159,6 +165,11 @@ def parse_alias(field: str, text: str) -> str:
     ):
         raise InvalidSpec(field, text, "is not a DNS name")
     return text.lower()
+
+
+def has_ports(network: str) -> bool:
+    """Whether there is something to publish from."""
+    return network.partition(":")[0] not in ("none", "host", "container", "ns")
 
 
 def has_network_namespace(network: str) -> bool:

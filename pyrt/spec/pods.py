@@ -122,16 +122,24 @@ def join(
     if "uts" in share:
         spec.pop("hostname", None)
     shared = {path for word in share for path in SHARED_FILES.get(word, ())}
+    share_files(spec, shared, own_bundle, bundle, absent)
+    for at, mount in enumerate(spec["mounts"]):
+        if "ipc" in share and (mount["type"], mount["source"]) == ("tmpfs", "shm"):
+            sealed = ["ro"] if "ro" in mount["options"] else []
+            place = mount["destination"]
+            source = f"{runtime}/{SOCKET}{place}"
+            spec["mounts"][at] = bind(source, place, ["bind", "rprivate", *sealed])
+
+
+def share_files(
+    spec: dict[str, Any], places: set[str], own_bundle: str, bundle: str, absent: set[str]
+) -> None:
+    """Have the files of /etc at these places be those in another bundle, where there are."""
     mounts = []
     for mount in spec["mounts"]:
-        place, source = mount["destination"], mount["source"]
-        name = place.rpartition("/")[2]
-        if place in shared and source == f"{own_bundle}/{name}":
-            if name not in absent:
-                mounts.append({**mount, "source": f"{bundle}/{name}"})
-        elif "ipc" in share and (mount["type"], source) == ("tmpfs", "shm"):
-            sealed = ["ro"] if "ro" in mount["options"] else []
-            mounts.append(bind(f"{runtime}/{SOCKET}{place}", place, ["bind", "rprivate", *sealed]))
-        else:
+        name = mount["destination"].rpartition("/")[2]
+        if mount["destination"] not in places or mount["source"] != f"{own_bundle}/{name}":
             mounts.append(mount)
+        elif name not in absent:
+            mounts.append({**mount, "source": f"{bundle}/{name}"})
     spec["mounts"] = mounts

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -196,3 +197,34 @@ def test_bad_input(pyrt: Pyrt, argv: list[str], words: str) -> None:
     refused = pyrt("run", *argv, "demo", "true")
     assert refused.code == 125 and words in refused.err
     assert pyrt.leftovers() == []
+
+
+def test_after_a_reboot(pyrt: Pyrt) -> None:
+    lives = ("demo", "sh", "-c", "trap 'exit 0' TERM; while :; do sleep 0.05; done")
+    for name, policy in (
+        ("a", "always"),
+        ("u", "unless-stopped"),
+        ("s", "unless-stopped"),
+        ("f", "on-failure"),
+    ):
+        run(pyrt, name, "--restart", policy, *lives)
+    pyrt.ok("create", "--name", "new", "--network", "none", "--restart", "always", *lives)
+    pyrt.ok("stop", "s")
+    for name in ("a", "u", "f"):
+        os.kill(monitor_of(pyrt, name), signal.SIGKILL)
+        pyrt.wait_until(name, "exited")
+    unit = pyrt.ok("system", "restart-unit")
+    [line] = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
+    words = line.split()
+    pyrt.ok(*words[words.index("start") :])
+    states = pyrt.ok("ps", "-a", "--format", "{{.Names}} {{.State}}").splitlines()
+    assert sorted(states) == ["a running", "f exited", "new created", "s exited", "u running"]
+    refused = pyrt("system", "restart-unit", "--install")
+    assert refused.code == 125 and "no systemd" in refused.err
+    (pyrt.root / "run" / "systemd").mkdir()
+    (pyrt.root / "run" / "systemd" / "private").touch()  # all that a systemd is to us
+    path = Path(pyrt.ok("system", "restart-unit", "--install"))
+    assert path.read_text().rstrip("\n") == unit
+    assert (path.parent / "default.target.wants" / path.name).read_text() == path.read_text()
+    refused = pyrt("start", "--filter", "name=a", "a")
+    assert refused.code == 125 and "--filter" in refused.err

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,8 +29,7 @@ class Service:
         self.pyrt = pyrt
         self.options = options
         self.socket = pyrt.run_root / "cri.sock"
-        self.logs = pyrt.root / "podlogs"
-        self.logs.mkdir(exist_ok=True)
+        self.logs = Path(tempfile.mkdtemp(prefix="podlogs-", dir=pyrt.root))
         self.start()
 
     def start(self) -> None:

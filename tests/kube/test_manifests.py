@@ -66,7 +66,7 @@ def answer(port: int) -> str:
 
 
 def test_web(pyrt: Pyrt) -> None:
-    port = service_port(play(pyrt, "web"))
+    port = service_port(play(pyrt, "web", "--wait=ready"))
     wait_for(lambda: "ConfigMap" in answer(port))
     names = pyrt.ok("pod", "ps", "--format", "{{.Name}}").splitlines()
     assert sorted(names) == ["web-pod-0", "web-pod-1", "web-service"]
@@ -109,6 +109,22 @@ def test_job(pyrt: Pyrt) -> None:
         assert pyrt.ok("wait", f"{name}-add") == "0"
         assert pyrt.ok("logs", f"{name}-add") == f"42 by {name}"
     down(pyrt, "job")
+
+
+def test_probes(pyrt: Pyrt) -> None:
+    result = play(pyrt, "probes", "--wait=ready")
+    for name in ("probed-http", "probed-exec"):
+        assert f"ready container {name}" in result.err
+    down(pyrt, "probes")
+
+
+def test_lifecycle(pyrt: Pyrt) -> None:
+    play(pyrt, "lifecycle", "--wait=ready")
+    wait_for(lambda: "began" in pyrt("exec", "hooked-shell", "cat", "/log/post").out)
+    pyrt.ok("kube", "down", path("lifecycle"))
+    archive = pyrt("volume", "export", "hooks")
+    assert archive.code == 0 and "ends" in archive.out
+    assert pyrt.volumes() == ["hooks"]
 
 
 def test_projected(pyrt: Pyrt) -> None:

@@ -76,7 +76,7 @@ def test_what_is_wrong_makes_nothing(pyrt: Pyrt, tmp_path: Path) -> None:
     check_refused(pyrt, play(pyrt, wrong), "spec.containers[0].imagee", "did you mean image?")
     check_refused(pyrt, play(pyrt, good.replace("kind: Pod", "kind: Pood")), "did you mean Pod?")
     absent = good.replace("image: demo", "image: localhost/no:1, imagePullPolicy: Never")
-    check_refused(pyrt, play(pyrt, absent), "localhost/no:1")
+    check_refused(pyrt, play(pyrt, absent), "Pod p spec.containers[0].image", "localhost/no:1")
     check_refused(pyrt, pyrt("kube", "play", str(tmp_path / "none.yaml")), "none.yaml")
     nowhere = POD % ("p", SLEEP, "volumeMounts: [{name: v, mountPath: /v}]")
     nowhere = nowhere.replace("spec:", "spec:\n  volumes: [{name: v, hostPath: {path: /no/where}}]")
@@ -93,8 +93,13 @@ def test_what_fails_half_way_is_taken_back(pyrt: Pyrt) -> None:
     check_refused(pyrt, failed, "/no/such/program")
     init = POD.replace("containers:", "initContainers: [{name: i, image: demo, command: [false]}]\n"
                        "  containers:")  # fmt: skip
-    init = init.replace("[false]", "['false']")
-    check_refused(pyrt, play(pyrt, init % ("p", SLEEP, "tty: false")), "p-i", "exit code 1")
+    scripts = {
+        "echo from the log; exit 3": "p-i: from the log",
+        "echo x; echo why > /dev/termination-log; exit 3": "p-i: why",
+    }
+    for script, said in scripts.items():
+        text = init.replace("[false]", f"[sh, -c, '{script}']") % ("p", SLEEP, "tty: false")
+        check_refused(pyrt, play(pyrt, text), said, "exit code 3")
 
 
 def test_a_port_in_use_is_known_before(pyrt: Pyrt, tun: None) -> None:
@@ -103,14 +108,15 @@ def test_a_port_in_use_is_known_before(pyrt: Pyrt, tun: None) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         text = POD % ("p", SLEEP, f"ports: [{{containerPort: 80, hostPort: {port}}}]")
-        check_refused(pyrt, play(pyrt, text, "--network", "pasta"), str(port))
+        path = "Pod p spec.containers[0].ports[0].hostPort"
+        check_refused(pyrt, play(pyrt, text, "--network", "pasta"), str(port), path)
     twice = POD.partition("---")[0] % (
         "q",
         SLEEP,
         f"ports: [{{containerPort: 81, hostPort: {port}}}]",
     )
     result = play(pyrt, f"{text}---{twice}", "--network", "pasta")
-    check_refused(pyrt, result, f"{port}/tcp", "twice")
+    check_refused(pyrt, result, str(port), "twice", f"also by {path}")
 
 
 def test_names_in_use(pyrt: Pyrt) -> None:
@@ -201,6 +207,24 @@ def test_wait(pyrt: Pyrt) -> None:
     waiting.terminate()
     assert waiting.wait(20) == 0
     assert pyrt.ok("pod", "ps", "-q") == ""
+
+
+def test_a_probe_that_never_passes_is_named(pyrt: Pyrt) -> None:
+    text = POD % ("p", SLEEP, NEVER.replace("exec:", "periodSeconds: 1, exec:"))
+    failed = play(pyrt, text, "--wait=ready", "--wait-timeout", "2")
+    assert failed.code == 125, failed
+    assert "container p-c: its readiness probe has not passed" in failed.err
+    assert pyrt.status("p-c") == "running", "what was made is there to be looked at"
+
+
+def test_liveness_restarts(pyrt: Pyrt) -> None:
+    check = "exec: {command: [test, -e, /tmp/x]}, periodSeconds: 1, failureThreshold: 2"
+    probe = f"livenessProbe: {{{check}}}"
+    script = "[sh, -c, 'touch /tmp/x; sleep 1000']"
+    assert play(pyrt, POD % ("p", script, probe), "--wait=ready").code == 0
+    pyrt.ok("exec", "p-c", "rm", "/tmp/x")
+    wait_for(lambda: pyrt.ok("inspect", "-f", "{{.RestartCount}}", "p-c") != "0")
+    wait_for(lambda: pyrt("exec", "p-c", "test", "-e", "/tmp/x").code == 0)
 
 
 def catches(pid: int, number: int) -> bool:

@@ -205,6 +205,7 @@ def test_container_processes_are_made_in_two_places() -> None:
         "rust/core/src/hooks.rs": "a hook that runs in the container, by way of the trampoline",
         "rust/runtime/src/monitor.rs": "the pid namespace around the monitor's own child",
         "rust/runtime/src/monitor/receipt.rs": "who enters the container's network, as above",
+        "rust/runtime/src/probe/program.rs": "a probe's parent, which joins the container",
         "rust/runtime/src/exec.rs": "exec's parent, which waits in the pid namespace",
         "rust/runtime/src/init.rs": "--init's child, inside the container",
         "rust/runtime/src/network/keeper.rs": "the keeper of networks, and who looks into them",

@@ -56,6 +56,12 @@ pub struct MonitorConfig {
     /// How long it may run; 0 for ever.
     #[serde(default)]
     pub timeout_ms: u64,
+    /// Its probes and hooks, five numbers each: which, first delay, period, timeout (ms), what follows a failure.
+    #[serde(default)]
+    pub schedule: Vec<u64>,
+    /// Who does them.
+    #[serde(default)]
+    pub helper: String,
     /// Where compiled filters are kept.
     #[serde(default)]
     pub seccomp_cache: Option<PathBuf>,

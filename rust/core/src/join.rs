@@ -63,6 +63,8 @@ pub struct Joined {
     pub pidfd: OwnedFd,
     /// Its pid on the host.
     pub pid: u32,
+    /// Its pid as we see it, which is its process group's number.
+    pub own_pid: u32,
     /// The pty master, with `terminal`.
     pub terminal: Option<OwnedFd>,
 }
@@ -98,11 +100,11 @@ pub fn join(plan: &JoinPlan<'_>) -> Result<Joined> {
             let _ = theirs.send(&Message::Failed(error));
             sys::fork::exit_now(126);
         }
-        Fork::Parent { pidfd, .. } => {
+        Fork::Parent { pidfd, pid: own_pid } => {
             drop(theirs);
             let pid = host_pid(&pidfd, fdinfo.as_fd()).unwrap_or(0);
             match attend(&ours, plan.agent.as_ref(), pid) {
-                Ok(terminal) => Ok(Joined { pidfd, pid, terminal }),
+                Ok(terminal) => Ok(Joined { pidfd, pid, own_pid, terminal }),
                 Err(error) => {
                     end(pidfd.as_fd());
                     Err(error)

@@ -152,7 +152,9 @@ impl Joins {
             rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
                 .at("set dumpable", "")?;
         }
-        self.join(|kind| kind != Kind::MOUNT)?;
+        // A network may be another's than the user namespace's that is joined with it; then what we are has the rights.
+        let is_early = has_user && self.join(|kind| kind == Kind::NETWORK).is_ok();
+        self.join(|kind| kind != Kind::MOUNT && !(is_early && kind == Kind::NETWORK))?;
         if has_user {
             let path = Path::new("/proc/self/setgroups");
             let word = read_all(open_host(path, OFlags::RDONLY)?, path, 64)?;

@@ -15,6 +15,7 @@ mod init;
 mod monitor;
 mod network;
 mod oci;
+mod probe;
 mod roots;
 mod trees;
 mod unpack;

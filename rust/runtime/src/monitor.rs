@@ -15,6 +15,7 @@ mod events;
 mod history;
 mod log;
 mod pod;
+mod probes;
 mod receipt;
 mod scope;
 mod service;

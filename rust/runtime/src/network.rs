@@ -4,7 +4,9 @@
 //! |-------------|-------------------|-----------------------------------------------------------------------------|
 //! | `keeper`    | `_core.networks`  | holds the user's network namespace, its uplink (pasta) and the supervisor   |
 //! | `dial`      | `_core.dial`      | connects from within a container's network, and ends                        |
+//! | `slirp`     | monitor, keeper   | starts slirp4netns as a way out, where there is no pasta                    |
 //! | `supervise` | the keeper        | makes bridges and veth pairs, answers DNS, keeps a forwarder per container  |
+//! | `probe`     | a monitor         | does one probe or hook of a container ([`crate::probe`])                    |
 //!
 //! Nothing is written down: a monitor registers its container, and says it all again when it loses us. Sockets that listen
 //! on the host are the monitors' own, so a port stays taken, and who connects meanwhile waits, while we are made anew.
@@ -19,6 +21,7 @@ mod members;
 mod names;
 mod registered;
 mod resolver;
+mod slirp;
 mod supervisor;
 
 use std::ffi::OsString;
@@ -51,6 +54,8 @@ pub fn main() -> i32 {
         match verb {
             "dial" => dial::main(&arguments),
             "keeper" => keeper::main(&arguments),
+            "probe" => crate::probe::main(&arguments),
+            "slirp" => slirp::main(&arguments),
             "supervise" => supervisor::main(&arguments),
             _ => Err(Error::new(Code::InvalidSpec, "argument", verb, "no such verb")),
         }

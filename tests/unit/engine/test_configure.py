@@ -33,7 +33,7 @@ def test_defaults() -> None:
     [
         ("name", "a b", "--name a b"),
         ("hostname", "a b", "--hostname"),
-        ("network", ["slirp4netns"], "--network"),
+        ("network", ["slirp4netns:x"], "--network"),
         ("publish", ["99999"], "--publish 99999"),
         ("ulimit", ["x=1"], "--ulimit"),
         ("volume", ["a:b:c:d"], "--volume"),

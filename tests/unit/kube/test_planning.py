@@ -208,7 +208,7 @@ spec:
 def test_publish_counts_instead_of_the_file() -> None:
     port: Any = {"host_ip": "", "host_port": 9, "container_port": 80, "protocol": "tcp"}
     text = container("ports: [{containerPort: 80, hostPort: 8080}]")
-    assert plan(text, publish=[port]).pods[0].infra["publish"] == [port]
+    assert plan(text, publish=[port]).pods[0].infra["publish"] == [{**port, "where": "--publish"}]
     assert "no pod has this port" in str(
         refused(DEPLOYMENT % (2, "a", ""), publish=[port])
     )  # fmt: skip

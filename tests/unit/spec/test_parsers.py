@@ -224,8 +224,10 @@ def test_networks() -> None:
     assert network.parse_networks([]) == ("pasta", [])
     for text in ("none", "host", "pasta:-4"):
         assert network.parse_networks([text]) == (text, [])
-    for text in ("container:x", "slirp4netns"):
-        with pytest.raises(Unsupported):
+    for text in ("container:x", "ns:/run/x", "slirp4netns"):
+        assert network.parse_networks([text]) == (text, [])
+    for text in ("container", "ns:", "slirp4netns:mtu=1"):
+        with pytest.raises(InvalidSpec):
             network.parse_networks([text])
     mode, (first, second) = network.parse_networks(["bridge:alias=A.b,ip=10.0.0.7", "mynet"])
     assert mode == "bridge"

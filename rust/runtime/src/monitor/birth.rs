@@ -25,6 +25,7 @@ use super::course::Course;
 use super::events::Events;
 use super::log::Log;
 use super::pod::{self, Pod};
+use super::probes::Probes;
 use super::receipt::{Held, Meter};
 use super::stdio::Stdio;
 use super::uplink;
@@ -140,10 +141,7 @@ fn prepare(
     drop(plan);
     // Init mounts; meanwhile, on another processor, we prepare what does not depend on it.
     let pid = beginning.pid;
-    let undone = |error| {
-        beginning.abandon();
-        error
-    };
+    let undone = |error| (beginning.abandon(), error).1;
     let state = created_state(&job, pid, life.restarts);
     write_whole(run_dir.as_fd(), "state.json", &to_json(&state), 0o600).map_err(undone)?;
     let listener = life.listener.map_or_else(|| listen(&run_dir), Ok).map_err(undone)?;
@@ -164,6 +162,7 @@ fn prepare(
         bundle,
         bridged,
         run_dir,
+        probes: Probes::of(&job.config.schedule),
         config: job.config,
         state,
         created,

@@ -24,6 +24,7 @@ use super::events::Events;
 use super::history::History;
 use super::log::Log;
 use super::pod::Pod;
+use super::probes::Probes;
 use super::receipt::Meter;
 use super::stdio::Stdio;
 
@@ -59,6 +60,7 @@ pub(super) struct Container {
     pub(super) has_network: bool,
     pub(super) pod: Pod,
     pub(super) course: Course,
+    pub(super) probes: Probes,
 }
 
 /// What exec must know of the container, kept when the document is gone.
@@ -90,6 +92,8 @@ enum Source {
     Networks,
     Killed,
     Alert(usize),
+    /// The helper of a probe.
+    Helper(usize),
 }
 
 impl Container {
@@ -101,6 +105,7 @@ impl Container {
             self.is_deaf = false;
             self.remember(&mut buffer);
             self.keep_time();
+            self.probe();
             self.bridged.iter_mut().for_each(Bridged::look);
             for (source, flags) in ready {
                 match source {
@@ -120,6 +125,7 @@ impl Container {
                     Source::Joined => drop(self.meter.collect()),
                     Source::Networks => self.bridged.iter_mut().for_each(Bridged::lose),
                     Source::Alert(index) => self.heed(index, flags),
+                    Source::Helper(index) => self.hear_verdict(index),
                     Source::Killed => self.events.tell_kills(self.config.events.as_ref()),
                 }
             }
@@ -179,6 +185,10 @@ impl Container {
                 fds.push(PollFd::from_borrowed_fd(fd, flags));
             }
         }
+        for (index, fd) in self.probes.sources() {
+            sources.push(Source::Helper(index));
+            fds.push(PollFd::from_borrowed_fd(fd, readable));
+        }
         // Last, so that what was said before the end is heard before it.
         sources.push(Source::Init);
         fds.push(PollFd::new(&self.created.pidfd, readable));
@@ -190,6 +200,9 @@ impl Container {
             self.bridged.as_ref().and_then(Bridged::timeout),
             self.course
                 .due()
+                .into_iter()
+                .chain(self.probes.due())
+                .min()
                 .map(|due| timespec(due.saturating_duration_since(std::time::Instant::now()))),
         ];
         let soonest = due.iter().flatten().min_by_key(|due| (due.tv_sec, due.tv_nsec));
@@ -265,9 +278,11 @@ impl Container {
         let started_at = now();
         let text = format!("{{\"started_at\":\"{started_at}\"}}");
         write_whole(self.bundle.as_fd(), "start.json", text.as_bytes(), 0o600)?;
-        match rustix::fs::unlinkat(&self.bundle, "exit.json", AtFlags::empty()) {
-            Ok(()) | Err(Errno::NOENT) => {}
-            Err(errno) => return Err(errno).at("unlink", "exit.json"),
+        for name in ["exit.json", "health.json"] {
+            match rustix::fs::unlinkat(&self.bundle, name, AtFlags::empty()) {
+                Ok(()) | Err(Errno::NOENT) => {}
+                Err(errno) => return Err(errno).at("unlink", name),
+            }
         }
         self.meter.begin();
         self.course.begin(self.config.timeout_ms);
@@ -284,6 +299,10 @@ impl Container {
         if self.config.history {
             let cgroup = self.cgroup.as_ref().map(AsFd::as_fd);
             self.history = Some(History::begin(cgroup, self.state.pid, self.has_network));
+        }
+        self.probes.begin();
+        if self.probes.has_readiness() {
+            self.tell_ready(false);
         }
         self.tell("init", "");
         self.tell("start", "");

@@ -25,6 +25,8 @@ pub(crate) enum Request {
         /// How long it is given.
         timeout_ms: u64,
     },
+    /// Do the health check now.
+    Check,
     /// The terminal's size.
     Resize {
         /// Rows.
@@ -63,6 +65,7 @@ impl Request {
             "state" => Self::State,
             "kill" => Self::Kill { signal: i32::from(short("signal")?) },
             "wait" => Self::Wait,
+            "check" => Self::Check,
             "attach" => Self::Attach,
             "stop" => Self::Stop { timeout_ms: number("timeout_ms")? },
             "resize" => Self::Resize { rows: short("rows")?, columns: short("columns")? },

@@ -20,6 +20,8 @@ const STEADY: Duration = Duration::from_secs(10);
 pub(super) enum Then {
     /// What the restart policy says.
     Policy,
+    /// It is started again.
+    Restart,
     /// Nothing.
     End,
 }
@@ -79,6 +81,7 @@ impl Course {
     pub(super) fn decide(&mut self, policy: Option<RestartPolicy>, code: i32) {
         self.lives_on = match (self.then, policy) {
             (Then::End, _) | (Then::Policy, None) => false,
+            (Then::Restart, _) => true,
             (Then::Policy, Some(policy)) => {
                 policy.always || code != 0 && policy.limit.is_none_or(|most| self.restarts < most)
             }
@@ -90,7 +93,7 @@ impl Course {
 
 impl Container {
     /// Asks it to end, as its document says, and what comes then.
-    pub(super) fn begin_end(&mut self, then: Then, grace_ms: u64) -> Result<()> {
+    pub(super) fn begin_end(&mut self, then: Then, grace: Duration) -> Result<()> {
         if self.course.kill_at.is_some() {
             return Ok(()); // it is ending
         }
@@ -98,8 +101,8 @@ impl Container {
         if self.state.status != "running" {
             return Ok(()); // it has ended
         }
-        self.course.kill_at = Some(Instant::now() + Duration::from_millis(grace_ms));
-        self.signal(self.config.stop_signal)
+        self.course.kill_at = Some(Instant::now() + grace);
+        if self.begin_pre_stop() { Ok(()) } else { self.signal(self.config.stop_signal) }
     }
 
     /// Does what is due.

@@ -25,6 +25,9 @@ impl Container {
         if self.abandoned {
             return None;
         }
+        if self.probes.has_readiness() {
+            self.tell_ready(false);
+        }
         if self.config.infra.is_some() {
             // Whoever sees that a pod has ended may count on no service sending to it.
             self.bridged.iter_mut().for_each(|bridged| bridged.set_ready(false));

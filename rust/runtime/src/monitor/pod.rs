@@ -37,6 +37,8 @@ pub(super) struct Pod {
     held: Vec<OwnedFd>,
     /// The connection to who holds ours, as long as we live: so it is known there.
     pub(super) member: Option<OwnedFd>,
+    /// What was said on it of our readiness.
+    pub(super) said_ready: Option<bool>,
     /// How many have gone that told us whether they are ready.
     pub(super) missing: usize,
 }
@@ -50,11 +52,13 @@ impl Pod {
         member: Option<OwnedFd>,
     ) -> Result<Self> {
         let mut held = Vec::new();
-        let shared = SHARED.iter().filter(|(kind, _)| config.infra.is_some() && spec.makes(kind));
+        let shared = SHARED
+            .iter()
+            .filter(|(kind, _)| config.infra.is_some() && spec.namespace(kind).is_some());
         for (_, name) in shared {
             held.push(open_host(Path::new(&format!("/proc/{pid}/ns/{name}")), OFlags::RDONLY)?);
         }
-        Ok(Self { held, member, missing: 0 })
+        Ok(Self { held, said_ready: None, member, missing: 0 })
     }
 }
 
@@ -101,12 +105,13 @@ fn connect(path: &str) -> Result<OwnedFd> {
 }
 
 impl Container {
-    /// The namespaces for one of the pod's containers.
+    /// The namespaces for one of the pod's containers; of a container of no pod, its network.
     pub(super) fn pod_namespaces(&self) -> Result<Vec<OwnedFd>> {
-        if self.config.infra.is_none() || self.state.status != "running" {
-            return Err(Error::new(Code::Conflict, "pod", &*self.id, "is no pod that runs"));
+        if self.state.status != "running" {
+            return Err(Error::new(Code::Conflict, "join", &*self.id, "does not run"));
         }
-        self.pod.held.iter().map(|fd| fd.try_clone().at("dup", "namespace")).collect()
+        let own = self.meter.network().filter(|_| self.config.infra.is_none());
+        self.pod.held.iter().chain(own).map(|fd| fd.try_clone().at("dup", "namespace")).collect()
     }
 
     /// One of the pod's containers says whether it is ready. The pod is, as far as its networks care, if all of them are,

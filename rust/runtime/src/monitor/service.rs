@@ -78,8 +78,9 @@ impl Container {
             Request::Kill { signal } => self.kill(signal)?,
             Request::Stop { timeout_ms } => {
                 self.course.by_hand = true;
-                self.begin_end(Then::End, timeout_ms)?;
+                self.begin_end(Then::End, std::time::Duration::from_millis(timeout_ms))?;
             }
+            Request::Check => self.probes.ask(),
             Request::Wait => {
                 self.clients[index].waits = true;
                 return Ok(());
@@ -109,7 +110,7 @@ impl Container {
         Ok(())
     }
 
-    fn join_descriptors(&mut self) -> Result<Vec<OwnedFd>> {
+    pub(super) fn join_descriptors(&mut self) -> Result<Vec<OwnedFd>> {
         if self.state.status != "running" {
             return Err(Error::new(Code::Conflict, "exec", &*self.id, "container is not running"));
         }

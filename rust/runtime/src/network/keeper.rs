@@ -13,7 +13,9 @@ use pyrt_core::wire::{self, Frame};
 use pyrt_core::{At, Error, Result, channel, userns};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
-use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use rustix::process::{
+    Flock, FlockType, Signal, WaitId, WaitIdOptions, fcntl_getlk, pidfd_send_signal, waitid,
+};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use super::{KEEPER, SUPERVISOR, directory, links};
@@ -174,8 +176,7 @@ fn guard(uplink: &[String], netns: &OwnedFd, run_root: &Path, report: &OwnedFd) 
         }
     }
     let _ = rustix::net::shutdown(report, rustix::net::Shutdown::Both); // all has been said
-    let is_held =
-        |name| lock_holder(&directory(run_root).join(name)).is_ok_and(|one| one.is_some());
+    let is_held = |name| is_locked(&directory(run_root).join(name));
     let now = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
     let mut alone = 0;
     while alone < LOOKS {
@@ -190,6 +191,13 @@ fn guard(uplink: &[String], netns: &OwnedFd, run_root: &Path, report: &OwnedFd) 
         }
     }
     0
+}
+
+/// Whether somebody holds the lock, also somebody whom we do not see: in our pid namespace he has no number.
+fn is_locked(path: &Path) -> bool {
+    let question = Flock::from(FlockType::WriteLock);
+    open_host(path, OFlags::RDWR)
+        .is_ok_and(|file| fcntl_getlk(file, &question).is_ok_and(|lock| lock.is_some()))
 }
 
 /// The network namespace of a supervisor that has lost its keeper, and which ends now.

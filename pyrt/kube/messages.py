@@ -1,0 +1,61 @@
+"""Why a container has ended: what it wrote to its terminationMessagePath, or its last lines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from pyrt import files
+from pyrt.engine import logs
+
+if TYPE_CHECKING:
+    from pyrt.engine.pods import Pod
+    from pyrt.engine.records import Record
+    from pyrt.errors import PyrtError
+    from pyrt.kube.mounting import Mounts
+    from pyrt.kube.plan import PlannedContainer
+    from pyrt.layout import Layout
+
+LIMIT_BYTES = 4096
+"""Of a message, as in Kubernetes."""
+
+LINES = 10
+
+
+def path_of(layout: Layout, pod: str, container: str) -> str:
+    """The file in the pod's directory."""
+    return f"{layout.pod(pod)}/message-{container}"
+
+
+def offer(pod: Pod, container: PlannedContainer, mounts: Mounts) -> None:
+    """Bind an empty file, which anybody may write to, where the container may say why it failed;
+    unless the manifest mounts something there.
+    """
+    if any(mounted["destination"] == container.message_path for mounted in mounts.volumes):
+        return
+    path = path_of(pod.layout, pod.id, container.name)
+    files.write_whole(path, b"", mode=0o666)
+    mounts.volumes.append(
+        {"type": "bind", "source": path, "destination": container.message_path, "options": []}
+    )
+
+
+def read(record: Record) -> str:
+    """What a container said, or else its last lines; "" where there is nothing."""
+    data = files.read(path_of(record.layout, str(record.document.get("pod")), record.name))
+    said = (data or b"")[:LIMIT_BYTES].decode("utf-8", "replace").strip()
+    if said or record.config.log_driver == "none":
+        return said
+    return "\n".join(
+        entry.text.decode("utf-8", "replace") for entry in logs.read(record, tail=LINES)
+    )
+
+
+def explain(pod: Pod, error: PyrtError) -> None:
+    """Give an error of a pod's start what its failed containers said: they are about to go."""
+    lines = []
+    for record in pod.containers():
+        if record.status == "exited" and record.exit_code and record.id != pod.infra:
+            lines += [f"{record.name}: {line}" for line in read(record).splitlines()]
+    if lines:
+        error.details = "\n".join(lines)
+        error.hint = ""

@@ -1,0 +1,31 @@
+"""How manifests are played: what is said beside them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyrt.images.names import Image
+
+
+@dataclass(slots=True)
+class Terms:
+    """How it is played: `network` and `networks` are those of `spec.network.parse_networks`; `say`
+    tells of whom what is done, `ensure` pulls an image by its name and policy.
+    """
+
+    ensure: Callable[[str, str], Image]
+    say: Callable[[str, str], None]
+    network: str = "bridge"
+    networks: list[dict[str, Any]] = field(default_factory=list)
+    address: dict[str, str] = field(default_factory=dict)
+    """`ip` and `mac` of the one pod."""
+    userns: str = "nested"
+    log_driver: str = "k8s-file"
+    limits_policy: str = "strict"
+    infra: dict[str, Any] = field(default_factory=dict)
+    replace: bool = False
+    start: bool = True
