@@ -199,7 +199,7 @@ def update(node: Node, request: Any, call: Call) -> Any:
 
 
 def change(record: Record, asked: dict[str, Any]) -> None:
-    """Change limits as far as it goes: what a container without a cgroup has from its birth stays."""
+    """Change limits as far as it goes: what one without a cgroup has from its birth stays."""
     while asked:
         try:
             limits.update(record, asked, "best")

@@ -22,6 +22,7 @@ from pyrt.cri import (
     cri_pb2,
     events,
     images,
+    metrics,
     port_forward,
     rpc,
     runtime,
@@ -48,7 +49,17 @@ MESSAGE_BYTES = 16 << 20
 GRACE_S = 2.0
 """For what is under way when the service is ended; what takes longer goes on when it comes back."""
 
-SERVED = (images, runtime, sandboxes, containers, stats, events, streams, port_forward)
+SERVED = (
+    images,
+    runtime,
+    sandboxes,
+    containers,
+    stats,
+    metrics,
+    events,
+    streams,
+    port_forward,
+)
 """Modules whose functions are in `rpc.RPCS`."""
 
 

@@ -98,3 +98,25 @@ def test_events(cri: Client, service: Service) -> None:
     ]
     assert {event.pod_sandbox_status.id for event in mine} == {pod}
     assert service.end() == 0
+
+
+def test_metrics(cri: Client) -> None:
+    pod = cri.run_pod()
+    id = cri.run(pod, "sh", "-c", SPIN)
+    cri.run_pod("empty")
+    descriptors = {entry.name: entry for entry in cri.ListMetricDescriptors().descriptors}
+    found = {entry.pod_sandbox_id: entry for entry in cri.ListPodSandboxMetrics().pod_metrics}
+    assert len(found) == 2
+    [container] = found[pod].container_metrics
+    assert container.container_id == id
+    for metric in (*found[pod].metrics, *container.metrics):
+        assert len(metric.label_values) == len(descriptors[metric.name].label_keys), metric
+        assert metric.timestamp > 0
+    names = {metric.name for metric in container.metrics}
+    assert {"container_cpu_usage_seconds_total", "container_memory_working_set_bytes",
+            "container_start_time_seconds", "container_threads"} <= names  # fmt: skip
+    assert "container_network_receive_bytes_total" in {m.name for m in found[pod].metrics}
+    streamed = [
+        entry for part in cri.StreamPodSandboxMetrics() for entry in part.pod_sandbox_metrics
+    ]
+    assert {entry.pod_sandbox_id for entry in streamed} == set(found)
