@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from pyrt.engine import health, records
+from pyrt.engine import control, health, records
 from pyrt.errors import Conflict, NotFound
 from pyrt.kube import messages
 
@@ -88,6 +88,9 @@ def unpassed(record: Record) -> str:
             log = found.get(name, {}).get("log") or [{}]
             said = str(log[-1].get("output") or "").strip()
             return f"its {name} probe has not passed{f' ({said})' if said else ''}"
+    if health.status(record, "readiness"):
+        # Its monitor answers when it has told the Services: whoever asks them now is answered.
+        control.request(record, {"op": "state"})
     return ""
 
 

@@ -46,7 +46,7 @@ def test_a_pod_and_its_container(cri: Client, pyrt: Pyrt) -> None:
     assert pod[:12] in pyrt.ok("pod", "ps")
 
     script = "echo out; echo err >&2; hostname; exec sleep 1000"
-    id = cri.create(pod, "sh", "-c", script, labels={"tier": "front"})
+    id = cri.create(pod, "sh", "-c", script, labels={"made": "cri"})
     assert cri.status(id).state == cri_pb2.CONTAINER_CREATED
     cri.StartContainer(container_id=id)
     status = cri.status(id)

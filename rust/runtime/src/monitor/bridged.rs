@@ -108,6 +108,7 @@ impl Bridged {
         say(self.request.to_string().as_bytes(), &[self.netns.as_fd()])?;
         self.connection = Some(connection);
         self.pause = PAUSES[0];
+        self.request["again"] = true.into();
         Ok(())
     }
 

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use pyrt_core::Result;
 use rustix::process::{Signal, pidfd_send_signal};
@@ -19,6 +20,8 @@ pub(super) struct Member {
     /// Whether it wants to be connected to: all of a pod is ready.
     pub(super) is_ready: bool,
     pub(super) service: Option<Service>,
+    /// Until then its rules stay those of the supervisor before us: the others may not have come back yet.
+    pub(super) settles: Instant,
     /// To whom its rules hand on now.
     pub(super) endpoints: Option<Vec<IpAddr>>,
     pub(super) published: Vec<Published>,
@@ -33,6 +36,7 @@ impl Member {
         netns: OwnedFd,
         is_ready: bool,
         published: Vec<Published>,
+        settles: Instant,
     ) -> Self {
         Self {
             bundle,
@@ -40,11 +44,17 @@ impl Member {
             networks: Vec::new(),
             is_ready,
             service: None,
+            settles,
             endpoints: None,
             published,
             forwarder: None,
             targets: Vec::new(),
         }
+    }
+
+    /// When its rules are to be written for the first time, if they are.
+    pub(super) fn due(&self) -> Option<Instant> {
+        (self.service.is_some() && self.endpoints.is_none()).then_some(self.settles)
     }
 
     pub(super) fn seen(&self) -> Seen<'_> {

@@ -27,6 +27,8 @@ use crate::arguments::Arguments;
 
 /// With nobody there for so long we go.
 const IDLE: Duration = Duration::from_secs(60);
+/// So long after a service all others are back, too, whom the supervisor before us had: see `PAUSES` in `monitor/bridged.rs`.
+const SETTLING: Duration = Duration::from_secs(1);
 /// Between two looks whether it is time to.
 const LOOK: Duration = Duration::from_secs(1);
 /// The supervisor before us is ending.
@@ -124,7 +126,14 @@ enum Request {
     /// With up to three sockets that listen on the host, for a registration that follows.
     Listen,
     /// With the container's network namespace.
-    Register { bundle: PathBuf, ports: Vec<Port>, ready: bool },
+    Register {
+        bundle: PathBuf,
+        ports: Vec<Port>,
+        ready: bool,
+        /// It was registered with the supervisor before us.
+        #[serde(default)]
+        again: bool,
+    },
     /// Whether the container that was registered wants to be connected to.
     Ready { value: bool },
     /// What is in the bundle has changed.
@@ -144,6 +153,9 @@ impl Supervisor {
             }
             self.drop_clients();
             self.revive()?;
+            if self.next_due().is_some_and(|due| due <= Instant::now()) {
+                self.balance()?;
+            }
             let members: Vec<Seen<'_>> = registered(&self.clients).map(Member::seen).collect();
             self.resolver.work(&|asker, question| members::lookup(&members, asker, question));
         }
@@ -173,7 +185,8 @@ impl Supervisor {
         let mut fds: Vec<PollFd<'_>> =
             fds.into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
         let idle = self.clients.is_empty().then(|| Instant::now() + LOOK);
-        let deadline = [idle, self.resolver.deadline()].into_iter().flatten().min();
+        let deadline =
+            [idle, self.resolver.deadline(), self.next_due()].into_iter().flatten().min();
         let timeout = deadline.map(|deadline| {
             let left = deadline.saturating_duration_since(Instant::now());
             Timespec {
@@ -220,7 +233,7 @@ impl Supervisor {
             .map_err(|error| refusal(&error.to_string()))?;
         match request {
             Request::Listen => self.clients[index].published.append(&mut received.fds),
-            Request::Register { bundle, ports, ready } => {
+            Request::Register { bundle, ports, ready, again } => {
                 let sockets = std::mem::take(&mut self.clients[index].published);
                 let netns = received.fds.pop().ok_or_else(|| refusal("without a namespace"))?;
                 if sockets.len() != ports.len() {
@@ -231,7 +244,8 @@ impl Supervisor {
                     .zip(ports)
                     .map(|(socket, port)| Published { socket, port })
                     .collect();
-                let member = Member::new(bundle, netns, ready, published);
+                let settles = Instant::now() + if again { SETTLING } else { Duration::ZERO };
+                let member = Member::new(bundle, netns, ready, published, settles);
                 self.clients[index].member = Some(member);
                 self.load(index).inspect_err(|_| self.clients[index].gone = true)?;
             }
@@ -298,12 +312,17 @@ impl Supervisor {
         for (client, wanted) in self.clients.iter_mut().zip(wanted) {
             let (Some(member), Some(wanted)) = (&mut client.member, wanted) else { continue };
             let Some(service) = &member.service else { continue };
-            if member.endpoints.as_ref() != Some(&wanted) {
+            if member.settles <= Instant::now() && member.endpoints.as_ref() != Some(&wanted) {
                 balance::apply(&member.netns, service, &wanted)?;
                 member.endpoints = Some(wanted);
             }
         }
         Ok(())
+    }
+
+    /// When a service's rules are to be written for the first time.
+    fn next_due(&self) -> Option<Instant> {
+        registered(&self.clients).filter_map(Member::due).min()
     }
 
     fn networks(&self) -> impl Iterator<Item = &Attachment> {
