@@ -161,3 +161,11 @@ def refused(code: str, *words: str) -> Iterator[None]:
     assert caught.value.code() == getattr(grpc.StatusCode, code), caught.value
     for word in words:
         assert word in caught.value.details(), caught.value
+
+
+def check_nothing_left(pyrt: Pyrt) -> None:
+    """No file, process or cgroup; the last of a monitor takes a moment."""
+    deadline = time.monotonic() + START_S
+    while left := pyrt.leftovers():
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)

@@ -7,7 +7,7 @@ import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cri_client import Client, Service, refused
+from cri_client import Client, Service, check_nothing_left, refused
 
 from pyrt.cri import cri_pb2
 
@@ -72,7 +72,7 @@ def test_a_pod_and_its_container(cri: Client, pyrt: Pyrt) -> None:
     with refused("NOT_FOUND"):
         cri.status(id)
     assert Path(status.log_path).exists()
-    assert not pyrt.leftovers()
+    check_nothing_left(pyrt)
 
 
 def test_ends_may_be_asked_for_again_and_of_nobody(cri: Client) -> None:
@@ -102,7 +102,7 @@ def test_a_removal_takes_what_runs(cri: Client, pyrt: Pyrt) -> None:
     cri.create(pod, name="three")
     cri.RemovePodSandbox(pod_sandbox_id=pod)
     assert not cri.ListContainers().containers
-    assert not pyrt.leftovers()
+    check_nothing_left(pyrt)
 
 
 def test_the_same_asked_for_twice_is_one(cri: Client) -> None:
