@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -100,14 +99,19 @@ def serve(engine: Engine, path: str, pinned: list[str], ready: Callable[[str], N
         raise Conflict(FLAG, path, "another serves there")
     try:
         remove_stale(path, FLAG)
-        ended = threading.Event()
+        ended: list[int] = []
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda *_: ended.set())
+            signal.signal(number, lambda number, _: ended.append(number))
+        # Whichever thread a signal interrupts, this one hears of it.
+        woken, wake = os.pipe()
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         # By which a thread that relays is told to leave: see `streams`.
         signal.signal(signal.SIGHUP, lambda *_: None)
         server = listen(Node(engine, pinned), path)
         ready(path)
-        ended.wait()
+        while not ended:
+            os.read(woken, 64)
         server.stop(GRACE_S).wait()
         files.remove_file(path)
     finally:
