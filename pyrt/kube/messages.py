@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from pyrt import files
 from pyrt.engine import logs
+from pyrt.errors import Conflict
 
 if TYPE_CHECKING:
     from pyrt.engine.pods import Pod
@@ -51,11 +52,16 @@ def read(record: Record) -> str:
 
 
 def explain(pod: Pod, error: PyrtError) -> None:
-    """Give an error of a pod's start what its failed containers said: they are about to go."""
+    """Give an error of a pod's start what its containers said that failed, or are waited for: they
+    are about to go.
+    """
     lines = []
     for record in pod.containers():
-        if record.status == "exited" and record.exit_code and record.id != pod.infra:
+        has_failed = record.status == "exited" and record.exit_code
+        is_awaited = record.status == "running" and record.document["init_ctr"] == "always"
+        if (has_failed or is_awaited) and record.id != pod.infra:
             lines += [f"{record.name}: {line}" for line in read(record).splitlines()]
     if lines:
         error.details = "\n".join(lines)
-        error.hint = ""
+    if isinstance(error, Conflict):
+        error.hint = ""  # Its logs go, too.

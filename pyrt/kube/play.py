@@ -8,6 +8,7 @@ another pod.
 
 from __future__ import annotations
 
+import time
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -26,6 +27,7 @@ from pyrt.engine import (
     services,
     volumes,
 )
+from pyrt.engine.pod_start import Watch
 from pyrt.errors import Exists, PyrtError
 from pyrt.kube import checks, found, messages, mounting
 from pyrt.kube.environment import expand, settle
@@ -75,6 +77,8 @@ class Maker:
         self.volumes: list[str] = []
         self.secrets: list[str] = []
         self.pods: list[Pod] = []
+        self.deadline: float | None = None
+        """Until when is waited for what was started."""
         self.machine = host.probe(self.layout, "none")
         self.ids = mounting.Ids(terms.userns, self.machine)
 
@@ -280,6 +284,8 @@ class Maker:
 
     def start(self, made: list[Made]) -> None:
         """Start all pods at once. Raises the first error."""
+        if self.terms.limit_s is not None:
+            self.deadline = time.monotonic() + self.terms.limit_s
         if len(made) == 1:
             return self.start_pod(made[0].pod)
         from concurrent.futures import ThreadPoolExecutor, wait
@@ -300,7 +306,7 @@ class Maker:
         """Start one."""
         self.terms.say(f"pod {pod.name}", "starting")
         try:
-            pods.start(pod)
+            pods.start(pod, Watch(self.terms.say, self.terms.limit_s or 0, self.deadline))
         except PyrtError as error:
             messages.explain(pod, error)
             raise

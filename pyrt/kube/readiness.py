@@ -31,53 +31,61 @@ class Waiting:
 
 
 def wait_ready(
-    layout: Layout, made: list[Made], timeout_s: float, say: Callable[[str, str], None]
+    layout: Layout,
+    made: list[Made],
+    timeout_s: float,
+    deadline: float,
+    say: Callable[[str, str], None],
 ) -> None:
     """Wait until every container runs, has started up and passes its readiness probe, or has done
-    its work. Raises Conflict naming the container and the probe after `timeout_s`, and at once for
-    one that has failed for good.
+    its work, all at the same moment. Raises Conflict naming the probe after `timeout_s`, which are
+    over at `deadline` (monotonic), and at once for a container that has failed for good.
     """
-    deadline = time.monotonic() + timeout_s
-    left = {id: name for one in made for name, id in one.containers.items()}
+    everyone = {id: name for one in made for name, id in one.containers.items()}
     told: dict[str, str] = {}
-    while left:
+    is_sure = False
+    while True:
         waiting: list[Waiting] = []
-        for id, name in list(left.items()):
-            reason = look(layout, id, name)
-            if not reason:
-                del left[id]
-                say(f"container {name}", "ready")
-            else:
+        for id, name in list(everyone.items()):
+            state, reason = look(layout, id, name)
+            if reason:
                 waiting.append(Waiting(name, reason))
-                if told.get(name) is None:
-                    say(f"container {name}", "waiting")
-                told[name] = reason
-        if not left:
+                state = "waiting for"
+            if state == "done":
+                del everyone[id]
+            if state and told.get(name) != state:
+                say(f"container {name}", state)
+                told[name] = state
+        # What was begun this moment may have failed the next.
+        if not waiting and (is_sure or not everyone):
             return
-        if time.monotonic() > deadline:
+        is_sure = not waiting
+        if waiting and time.monotonic() > deadline:
             first = waiting[0]
             hint = f"see `pyrt logs {first.name}`, or `pyrt kube down`"
             raise Conflict("container", first.name, f"{first.reason} in {timeout_s:g} s", hint=hint)
         time.sleep(PAUSE_S)
 
 
-def look(layout: Layout, id: str, name: str) -> str:
-    """Why a container is not ready, "" if it is. Raises Conflict if it never will be."""
+def look(layout: Layout, id: str, name: str) -> tuple[str, str]:
+    """`ready`, `done`, or "" for what is told by others; and why a container is not ready, "" if
+    it is. Raises Conflict if it never will be.
+    """
     record = records.read(layout, id)
     if record is None:
         raise NotFound("container", name, "was removed meanwhile")
     if record.document["init_ctr"] in ("once", "always"):
-        return ""
+        return "", ""
     if record.status == "exited":
         if record.exit_code == 0:
-            return ""
+            return "done", ""
         reason = f"ended with exit code {record.exit_code}"
         error = Conflict("container", name, reason, hint=f"see `pyrt logs {name}`")
         error.details = "\n".join(f"{name}: {line}" for line in messages.read(record).splitlines())
         raise error
     if record.status != "running":
-        return f"did not run (it is {record.status})"
-    return unpassed(record)
+        return "", f"did not run (it is {record.status})"
+    return "ready", unpassed(record)
 
 
 def unpassed(record: Record) -> str:

@@ -202,8 +202,7 @@ def test_wait(pyrt: Pyrt) -> None:
     manifest = Path(pyrt.root, "wait.yaml")
     manifest.write_text(POD % ("p", SLEEP, "tty: false"))
     waiting = pyrt.start("kube", "play", "--network", "none", "--replace", "--wait", str(manifest))
-    pyrt.wait_until("p-c", "running")
-    wait_for(lambda: catches(waiting.pid, signal.SIGTERM))
+    assert waiting.stdout is not None and waiting.stdout.readline() == b"Pod:\n"
     waiting.terminate()
     assert waiting.wait(20) == 0
     assert pyrt.ok("pod", "ps", "-q") == ""
@@ -227,12 +226,27 @@ def test_liveness_restarts(pyrt: Pyrt) -> None:
     wait_for(lambda: pyrt("exec", "p-c", "test", "-e", "/tmp/x").code == 0)
 
 
-def catches(pid: int, number: int) -> bool:
-    """Whether a process has a handler for a signal."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("SigCgt:"):
-            return bool(int(line.split()[1], 16) >> (number - 1) & 1)
-    return False
+def endless(name: str) -> str:
+    """A pod whose init container does not end."""
+    init = 'initContainers: [{name: i, image: demo, command: [sh, -c, "echo busy; sleep 1000"]}]'
+    return (POD % (name, SLEEP, "tty: false")).replace("containers:", f"{init}\n  containers:")
+
+
+def test_the_time_to_wait_is_an_init_container_s_too(pyrt: Pyrt) -> None:
+    failed = play(pyrt, endless("p"), "--wait=ready", "--wait-timeout", "3")
+    check_refused(pyrt, failed, "init container p-i: has not ended in 3 s", "p-i: busy")
+    assert "waiting for init container p-i" in failed.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted(pyrt: Pyrt, number: signal.Signals) -> None:
+    manifest = Path(pyrt.root, "endless.yaml")
+    manifest.write_text(endless("p"))
+    playing = pyrt.start("kube", "play", "--network", "none", str(manifest))
+    pyrt.wait_until("p-i", "running")
+    playing.send_signal(number)
+    assert playing.wait(60) == 128 + number
+    check_nothing(pyrt)
 
 
 @pytest.mark.parametrize("after", ["creating", "starting"])
