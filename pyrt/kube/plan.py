@@ -85,6 +85,10 @@ class PlannedContainer:
     """Where it may write why it has failed."""
     where: str = ""
     """Its path in the manifest."""
+    origins: dict[str, Any] = field(default_factory=dict)
+    """`valueFrom` of the variables that are of a Secret, whose values are not told, or of the pod
+    itself.
+    """
 
 
 @dataclass(slots=True)

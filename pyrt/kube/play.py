@@ -330,12 +330,20 @@ class Maker:
 
 
 def plain(value: Any) -> Any:
-    """A plan as JSON: bytes as their digest, since a Secret is nobody's to keep twice."""
+    """A plan as JSON: bytes, and variables that are of a Secret, as their digest, since a Secret is
+    nobody's to keep twice.
+    """
     import hashlib
 
     if isinstance(value, bytes):
         return f"sha256:{hashlib.sha256(value).hexdigest()}"
     if isinstance(value, dict):
+        if "origins" in value:
+            secret = [name for name, one in value["origins"].items() if "secretKeyRef" in one]
+            value["env"] = [
+                [name, text.encode("utf-8", "surrogateescape") if name in secret else text]
+                for name, text in value["env"]
+            ]
         # A path is no difference: what is said there is.
         return {key: plain(item) for key, item in value.items() if key != "where"}
     if isinstance(value, list | tuple):
