@@ -64,7 +64,7 @@ def start_named(record: Record) -> None:
     try:
         container.start(record).lead.close()
     except PyrtError as error:
-        if record.name not in str(error):
+        if error.subject not in (record.name, record.id):
             error.step = f"container {record.name} {error.step}"
         raise
 

@@ -91,6 +91,7 @@ def plan_container(
         args=container.args,
         env=env,
         origins=origins,
+        asked={name: str(value) for name, value in container.resources.limits.items()},
         mounts=plan_mounts(container, places, path),
         config=config,
         requests=plan_requests(container),

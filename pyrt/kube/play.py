@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,9 @@ NETWORK = "pyrt-kube"
 
 THREADS = 8
 
+WORDING = ("where", "asked")
+"""Of a plan, how something is written: no difference, and for errors alone."""
+
 
 @dataclass(slots=True)
 class Made:
@@ -58,6 +61,16 @@ class Made:
     pod: Pod
     containers: dict[str, str]
     service: str = ""
+    where: dict[str, str] = field(default_factory=dict)
+    """The containers' paths in the manifest, by their names."""
+
+    def place(self, error: PyrtError) -> None:
+        """Let an error of the pod's start name the path of the container that it is about."""
+        for name, path in self.where.items():
+            if error.subject == name:
+                error.step = path
+            elif error.step.startswith(f"container {name} "):
+                error.step = f"{path} {error.step.removeprefix('container ')}"
 
     def ports(self) -> list[Publish]:
         """What it has on the host, chosen numbers too."""
@@ -105,7 +118,7 @@ class Maker:
         try:
             return self.terms.ensure(container.image, container.pull)
         except PyrtError as error:
-            error.step = f"{pod.owner.replace('/', ' ')} {container.where}.image {error.step}"
+            error.step = f"{pod.title} {container.where}.image {error.step}"
             raise
 
     # Making.
@@ -116,7 +129,7 @@ class Maker:
             for container in pod.containers:
                 if container.image not in self.images:
                     self.images[container.image] = self.find_image(pod, container)
-                checks.check_user(container, self.images[container.image])
+                checks.check_user(pod, container, self.images[container.image])
 
     def make(self) -> list[Made]:
         """Make everything, and start nothing."""
@@ -214,7 +227,8 @@ class Maker:
             for container in planned.containers
         }
         self.note(pod, planned)
-        return Made(pod, containers)
+        where = {one.name: f"{planned.title} {one.where}" for one in planned.containers}
+        return Made(pod, containers, where=where)
 
     def facts(self, pod: Pod, kind: str) -> dict[str, str]:
         """What only a pod that exists has."""
@@ -287,12 +301,12 @@ class Maker:
         if self.terms.limit_s is not None:
             self.deadline = time.monotonic() + self.terms.limit_s
         if len(made) == 1:
-            return self.start_pod(made[0].pod)
+            return self.start_pod(made[0])
         from concurrent.futures import ThreadPoolExecutor, wait
 
         pool = ThreadPoolExecutor(min(THREADS, len(made)) or 1)
         try:
-            futures = [pool.submit(self.start_pod, one.pod) for one in made]
+            futures = [pool.submit(self.start_pod, one) for one in made]
             wait(futures)
         finally:
             # Who interrupts us does not want to wait for an init container: undoing ends it.
@@ -302,15 +316,16 @@ class Maker:
             raise errors[0]
         return None
 
-    def start_pod(self, pod: Pod) -> None:
-        """Start one."""
-        self.terms.say(f"pod {pod.name}", "starting")
+    def start_pod(self, one: Made) -> None:
+        """Start one. The error names the path of the container that it is about."""
+        self.terms.say(f"pod {one.pod.name}", "starting")
         try:
-            pods.start(pod, Watch(self.terms.say, self.terms.limit_s or 0, self.deadline))
+            pods.start(one.pod, Watch(self.terms.say, self.terms.limit_s or 0, self.deadline))
         except PyrtError as error:
-            messages.explain(pod, error)
+            messages.explain(one.pod, error)
+            one.place(error)
             raise
-        self.terms.say(f"pod {pod.name}", "started")
+        self.terms.say(f"pod {one.pod.name}", "started")
 
     def undo(self) -> None:
         """Remove what was made. What cannot be removed does not hide why: it is told, and stays for
@@ -344,8 +359,7 @@ def plain(value: Any) -> Any:
                 [name, text.encode("utf-8", "surrogateescape") if name in secret else text]
                 for name, text in value["env"]
             ]
-        # A path is no difference: what is said there is.
-        return {key: plain(item) for key, item in value.items() if key != "where"}
+        return {key: plain(item) for key, item in value.items() if key not in WORDING}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value

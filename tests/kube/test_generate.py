@@ -122,7 +122,9 @@ def test_references_stay_references(pyrt: Pyrt, tmp_path: Path) -> None:
     pyrt.ok("kube", "down", "Pod/user")
     manifest.write_text(text)
     play(pyrt, manifest)
-    assert pyrt.ok("exec", "user-c", "sh", "-c", "echo $PASSWORD $ALL_a") == "open-sesame open-sesame"
+    assert (
+        pyrt.ok("exec", "user-c", "sh", "-c", "echo $PASSWORD $ALL_a") == "open-sesame open-sesame"
+    )
     kept = next(Path(pyrt.root).rglob("kube.json"))
     assert "sesame" not in kept.read_text()
 
