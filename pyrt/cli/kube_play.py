@@ -149,7 +149,7 @@ class KubePlay(RegistryOptions):
 
         try:
             tell_all(plan, made)
-            wait_ended(engine.layout, made)
+            wait_ended(engine.layout, made, output.complain)
         except KeyboardInterrupt:
             output.complain("Cleaning up containers, pods, and volumes...")
         finally:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from pyrt.engine import control, health, records
+from pyrt.engine import control, health, records, termination
 from pyrt.errors import Conflict, NotFound
 from pyrt.kube import messages
 
@@ -107,8 +107,10 @@ def unpassed(record: Record, path: str) -> Waiting | None:
     return None
 
 
-def wait_ended(layout: Layout, made: list[Made]) -> None:
-    """Wait until all containers have ended, but for sidecars, which do not by themselves."""
+def wait_ended(layout: Layout, made: list[Made], tell: Callable[[str], None]) -> None:
+    """Wait until all containers have ended, but for sidecars, which do not by themselves; `tell` is
+    told what they said of it.
+    """
     awaited = {
         id
         for one in made
@@ -120,4 +122,16 @@ def wait_ended(layout: Layout, made: list[Made]) -> None:
             record = records.read(layout, id)
             if record is None or record.status == "exited":
                 awaited.remove(id)
+                for line in last_words(record) if record is not None else ():
+                    tell(line)
         time.sleep(PAUSE_S)
+
+
+def last_words(record: Record) -> list[str]:
+    """What is told of a container that has ended: its message, and for one that has failed its exit
+    code, and its last lines where it left no message.
+    """
+    if not record.exit_code:
+        return [f"{record.name}: {line}" for line in termination.read(record).splitlines()]
+    said = [f"ended with exit code {record.exit_code}", *messages.read(record).splitlines()]
+    return [f"{record.name}: {line}" for line in said]

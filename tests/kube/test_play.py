@@ -91,6 +91,9 @@ def test_what_is_wrong_makes_nothing(pyrt: Pyrt, tmp_path: Path) -> None:
     )
     path = "Pod p spec.securityContext.sysctls[0] vm.swappiness"
     check_refused(pyrt, play(pyrt, sysctl), path, "whole machine")
+    much = good.replace("image: demo", "image: demo, resources: {limits: {memory: 100E}}")
+    path = "Pod p spec.containers[0].resources.limits.memory 100E: too large"
+    check_refused(pyrt, play(pyrt, much), path)
     absent = "http://127.0.0.1:1/x.yaml"
     check_refused(pyrt, pyrt("kube", "play", absent), f"kube {absent}: Connection refused")
     for flags in (("--ip", "10.0.0.2"), ("--wait=soon",), ("--force",), ("--publish", "x")):
@@ -205,9 +208,13 @@ def test_wait(pyrt: Pyrt) -> None:
     once = (POD % ("p", "[echo, done]", "tty: false")).replace(
         "spec:", "spec:\n  restartPolicy: Never", 1
     )
-    assert play(pyrt, once, "--wait").code == 0
+    said = once.replace("[echo, done]", "[sh, -c, 'echo 3 rows > /dev/termination-log']")
+    waited = play(pyrt, said, "--wait")
+    assert waited.code == 0 and "p-c: 3 rows" in waited.err, waited
     assert pyrt.ok("pod", "ps", "-q") == "" and pyrt.volumes() == ["rows"]
-    assert play(pyrt, once, "--wait=ready").code == 0
+    assert play(pyrt, said, "--wait=ready").code == 0
+    wait_for(lambda: pyrt.status("p-c") == "exited")
+    assert pyrt.ok("inspect", "-f", "{{.State.Message}}", "p-c") == "3 rows"
     pyrt.ok("kube", "down", "Pod/p")
     failing = once.replace("[echo, done]", "['false']").replace("tty: false", NEVER)
     failed = play(pyrt, failing, "--wait=ready", "--replace")
