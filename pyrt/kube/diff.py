@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pyrt.engine import volumes
 from pyrt.kube import found
 from pyrt.kube.play import plain
+from pyrt.kube.rendering import render_hooks, render_probe
 
 if TYPE_CHECKING:
     from pyrt.kube.plan import Plan
@@ -38,7 +39,6 @@ CONTAINER = {
     "stop_timeout_s": "terminationGracePeriodSeconds",
     "timeout_s": "activeDeadlineSeconds",
     "restart": "restartPolicy",
-    "hooks": "lifecycle",
     "limits": "resources.limits",
     "requests": "resources.requests",
 }
@@ -52,9 +52,24 @@ POD = {
     "sysctls": "securityContext.sysctls",
 }
 
+INNER = {
+    "cpus": "cpu",
+    "read_only": "readOnly",
+    "sub_path": "subPath",
+    "propagation": "mountPropagation",
+    "volume": "name",
+    "group": "fsGroup",
+    "host_type": "type",
+    "size_bytes": "sizeLimit",
+}
+"""Members that a manifest calls otherwise, wherever they are."""
+
 DERIVED = ("name", "role", "env", "mounts", "config", "labels", "annotations", "init_ctr",
-           "probes", "read_only_tmpfs", "origins")  # fmt: skip
+           "probes", "hooks", "read_only_tmpfs", "origins")  # fmt: skip
 """Of a container, what follows from other fields or is written on its own."""
+
+NOTHING: tuple[Any, ...] = (None, "", [], {})
+"""What says as little as a field that is not there."""
 
 
 def compare(layout: Layout, plan: Plan) -> str:
@@ -103,9 +118,10 @@ def write(planned: dict[str, Any]) -> list[str]:
         text += write_container(f"{spec}.{group}[{short}]", container)
     for place in planned["places"]:
         path = f"{spec}.volumes[{place['name']}]"
-        text += lines(path, {key: value for key, value in place.items() if key != "files"})
+        text += lines(path, {**place, "name": None, "files": None})
         for file in place["files"]:
-            text += lines(f"{path}.files[{file['path']}]", {**file, "path": None})
+            inner = {"content": file["content"], "mode": f"{file['mode']:04o}"}
+            text += lines(f"{path}.files[{file['path']}]", inner)
     for key, value in planned["infra"].items():
         text += lines(f"{spec}.{POD.get(key, key)}", value)
     for key in ("share", "exit_policy", "with_network", "aliases", "ports"):
@@ -115,9 +131,9 @@ def write(planned: dict[str, Any]) -> list[str]:
 
 def write_container(path: str, container: dict[str, Any]) -> list[str]:
     """The fields of one container."""
-    text = lines(path, {})
+    text: list[str] = []
     for key, value in {**container, **container["config"]}.items():
-        if key not in DERIVED:
+        if key not in DERIVED and says(value):
             text += lines(f"{path}.{CONTAINER.get(key, key)}", value)
     for name, value in container["env"]:
         origin = container.get("origins", {}).get(name)
@@ -128,8 +144,10 @@ def write_container(path: str, container: dict[str, Any]) -> list[str]:
     for mount in container["mounts"]:
         text += lines(f"{path}.volumeMounts[{mount['path']}]", {**mount, "path": None})
     for probe in container["config"]["probes"]:
-        text += lines(f"{path}.{probe['name']}Probe", {**probe, "name": None})
-    return text
+        found: dict[str, Any] = {}
+        render_probe(found, probe)
+        text += lines(path, found)
+    return text + lines(f"{path}.lifecycle", render_hooks(container["config"]["hooks"]))
 
 
 def lines(path: str, value: Any) -> list[str]:
@@ -138,17 +156,20 @@ def lines(path: str, value: Any) -> list[str]:
         return [
             line
             for key, item in value.items()
-            if item not in (None, "", False, [], {})
-            for line in lines(join(path, key), item)
+            if says(item)
+            for line in lines(join(path, str(INNER.get(key, key))), item)
         ]
     if isinstance(value, list):
         return [
             line for index, item in enumerate(value) for line in lines(f"{path}[{index}]", item)
         ]
-    if value is None or value is False:
-        return []
     said = value if isinstance(value, str) and value.isprintable() else json.dumps(value)
     return [f"{path}: {said}\n"]
+
+
+def says(value: Any) -> bool:
+    """Whether a field is not as if it were not there."""
+    return value is not False and value not in NOTHING
 
 
 def join(path: str, key: str) -> str:
