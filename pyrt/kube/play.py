@@ -90,6 +90,7 @@ class Maker:
         self.volumes: list[str] = []
         self.secrets: list[str] = []
         self.pods: list[Pod] = []
+        self.is_undone = False
         self.deadline: float | None = None
         """Until when is waited for what was started."""
         self.machine = host.probe(self.layout, "none")
@@ -318,19 +319,25 @@ class Maker:
 
     def start_pod(self, one: Made) -> None:
         """Start one. The error names the path of the container that it is about."""
-        self.terms.say(f"pod {one.pod.name}", "starting")
+        self.say(f"pod {one.pod.name}", "starting")
         try:
-            pods.start(one.pod, Watch(self.terms.say, self.terms.limit_s or 0, self.deadline))
+            pods.start(one.pod, Watch(self.say, self.terms.limit_s or 0, self.deadline))
         except PyrtError as error:
             messages.explain(one.pod, error)
             one.place(error)
             raise
-        self.terms.say(f"pod {one.pod.name}", "started")
+        self.say(f"pod {one.pod.name}", "started")
+
+    def say(self, subject: str, state: str) -> None:
+        """How a start goes on; nothing once it is taken back, which ends what is waited for."""
+        if not self.is_undone:
+            self.terms.say(subject, state)
 
     def undo(self) -> None:
         """Remove what was made. What cannot be removed does not hide why: it is told, and stays for
         `kube down`.
         """
+        self.is_undone = True
         steps: list[Callable[[], object]] = [
             partial(found.remove_pod, self.layout, pod) for pod in reversed(self.pods)
         ]
