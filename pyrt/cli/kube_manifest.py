@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pyrt.errors import InvalidSpec, from_os_error
+from pyrt.errors import InvalidSpec, PyrtError, from_os_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,6 +59,10 @@ def fetch(url: str, *, verify: bool) -> bytes:
             if answer.status != 200:
                 raise NotFound("kube", url, f"the server answers {answer.status}")
             return answer.read_all(LIMIT_BYTES)
+    except PyrtError as error:
+        if error.step == "registry":
+            error.step, error.subject = "kube", url
+        raise
     finally:
         client.close()
 

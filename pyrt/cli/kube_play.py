@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+
 from pyrt.cli import kube_manifest, kube_progress, output
 from pyrt.cli.registry_options import RegistryOptions
 from pyrt.errors import ExecFailed, InvalidSpec
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
     from pyrt.engine.api import Engine
     from pyrt.images.names import Image
     from pyrt.kube.plan import Plan
-    from pyrt.kube.play import Made
+    from pyrt.kube.play import Made, Maker
     from pyrt.kube.terms import Terms
 
 
@@ -101,18 +103,21 @@ class KubePlay(RegistryOptions):
             output.warn(note)
         from pyrt.kube.play import Maker
 
+        maker = Maker(engine, plan, terms)
+        is_made = False
+        catch_signals()
         try:
-            made = Maker(engine, plan, terms).play()
+            made = maker.play()
+            is_made = True
+            self.finish(engine, plan, made, maker)
         except ExecFailed as error:
             # podman: 127 and 126 are what a container answers that one waits for.
             output.report(error)
             return FAILED
-        for one in made:
-            tell(one)
-        for heading, names in (("Volumes", list(plan.claims)), ("Secrets", list(plan.secrets))):
-            if names:
-                output.line("\n".join([f"{heading}:", *names, ""]))
-        self.finish(engine, plan, made, terms)
+        except KeyboardInterrupt as interruption:
+            if is_made and self.wait == WAITS:
+                return 0
+            return 128 + int(*interruption.args or (signal.SIGINT,))
         return 0
 
     def check(self) -> None:
@@ -126,28 +131,25 @@ class KubePlay(RegistryOptions):
         if self.wait_timeout < 0:
             raise InvalidSpec("--wait-timeout", str(self.wait_timeout), "less than 0")
 
-    def finish(self, engine: Engine, plan: Plan, made: list[Made], terms: Terms) -> None:
-        """`--wait`."""
-        if self.wait == "ready":
+    def finish(self, engine: Engine, plan: Plan, made: list[Made], maker: Maker) -> None:
+        """Tell what was made; `--wait`."""
+        if self.wait == WAITS:
+            return self.wait_and_remove(engine, plan, made)
+        tell_all(plan, made)
+        if maker.deadline is not None:
             from pyrt.kube.readiness import wait_ready
 
-            wait_ready(engine.layout, made, self.wait_timeout, terms.say)
-        elif self.wait:
-            self.wait_and_remove(engine, plan, made)
+            wait_ready(engine.layout, made, self.wait_timeout, maker.deadline, maker.terms.say)
+        return None
 
     def wait_and_remove(self, engine: Engine, plan: Plan, made: list[Made]) -> None:
-        """`--wait`: until all has ended, or SIGINT or SIGTERM asks for it."""
-        import signal
-
+        """`--wait`: until all has ended, or a signal asks for it."""
         from pyrt.kube import found
         from pyrt.kube.readiness import wait_ended
 
-        def interrupt(*_: object) -> None:
-            raise KeyboardInterrupt
-
-        signal.signal(signal.SIGTERM, interrupt)
         try:
-            wait_ended(engine.layout, made)
+            tell_all(plan, made)
+            wait_ended(engine.layout, made, output.complain)
         except KeyboardInterrupt:
             output.complain("Cleaning up containers, pods, and volumes...")
         finally:
@@ -185,6 +187,7 @@ class KubePlay(RegistryOptions):
             infra=infra,
             replace=self.replace,
             start=self.start,
+            limit_s=self.wait_timeout if self.wait == "ready" else None,
         )
 
 
@@ -224,6 +227,30 @@ class Pulls:
         image = pulling.ensure(name, policy)
         self.engine.tell("pull", image, name)
         return image
+
+
+def catch_signals() -> None:
+    """Let SIGTERM and SIGHUP interrupt as SIGINT does: what was made goes, which the next of them
+    does not hinder. One that is ignored (nohup) stays so.
+    """
+
+    def interrupt(number: int, _: object) -> None:
+        for caught in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(caught, signal.SIG_IGN)
+        raise KeyboardInterrupt(number)
+
+    for caught in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(caught) == signal.SIG_DFL:
+            signal.signal(caught, interrupt)
+
+
+def tell_all(plan: Plan, made: list[Made]) -> None:
+    """What was made, in podman's words."""
+    for one in made:
+        tell(one)
+    for heading, names in (("Volumes", list(plan.claims)), ("Secrets", list(plan.secrets))):
+        if names:
+            output.line("\n".join([f"{heading}:", *names, ""]))
 
 
 def tell(made: Made) -> None:

@@ -42,7 +42,10 @@ class Board:
             width = max(len(name) for name in self.states)
             text = f"\x1b[{self.drawn}A\x1b[J" if self.drawn else ""
             for name, current in self.states.items():
-                text += f"{name:<{width}}  {current}"[: max(columns - 1, 20)] + "\n"
+                text += (
+                    f"{name:<{width}}  {current.removesuffix(' for')}"[: max(columns - 1, 20)]
+                    + "\n"
+                )
             self.drawn = len(self.states)
             if state == PULLING:
                 # The pull writes below what is drawn so far, which stays.

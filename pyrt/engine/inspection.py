@@ -72,6 +72,12 @@ def state(record: Record, oci_version: str) -> dict[str, Any]:
 
         found = fields(record)
         health = {"Health": found} if found is not None else {}
+    message = {}
+    if record.document.get("pod"):
+        from pyrt.engine import termination
+
+        said = termination.read(record)
+        message = {"Message": said} if said else {}
     return {
         "OciVersion": oci_version,
         "Status": record.status,
@@ -86,6 +92,7 @@ def state(record: Record, oci_version: str) -> dict[str, Any]:
         "Error": describe_error(ended.get("reason") or "", error),
         "StartedAt": record.started_at or ZERO,
         "FinishedAt": record.finished_at or ZERO,
+        **message,
         **health,
     }
 

@@ -20,6 +20,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pyrt.engine.pod_start import Watch
     from pyrt.engine.records import Record
     from pyrt.layout import Layout
 
@@ -306,7 +307,7 @@ def check_infra(record: Record) -> None:
         )  # fmt: skip
 
 
-def start(pod: Pod) -> None:
+def start(pod: Pod, watch: Watch | None = None) -> None:
     """Start all that does not run: infra, then the init containers to their end, then the others.
     A sidecar begins in its place among the init containers, and goes on.
 
@@ -321,7 +322,8 @@ def start(pod: Pod) -> None:
     try:
         if member is not None:
             native.call(member.request, {"op": "pod"})
-        errors = pod_start.start_members([one for one in pod.containers() if one.id != pod.infra])
+        members = [one for one in pod.containers() if one.id != pod.infra]
+        errors = pod_start.start_members(members, watch)
     finally:
         if member is not None:
             member.close()

@@ -11,7 +11,7 @@ from pyrt.spec.config import ContainerConfig
 
 if TYPE_CHECKING:
     from pyrt.images.names import Image
-    from pyrt.kube.plan import Plan, PlannedContainer
+    from pyrt.kube.plan import Plan, PlannedContainer, PlannedPod
     from pyrt.kube.terms import Terms
     from pyrt.layout import Layout
     from pyrt.spec.config import Host, Publish
@@ -19,18 +19,19 @@ if TYPE_CHECKING:
 
 def check(layout: Layout, plan: Plan, terms: Terms, ids: mounting.Ids, machine: Host) -> None:
     """Everything but images and ports. Raises PyrtError."""
-    names = [service.pod_name for service in plan.services]
+    names = {service.pod_name: f"Service {service.name}" for service in plan.services}
     for pod in plan.pods:
-        names += [pod.name, *(container.name for container in pod.containers)]
+        names[pod.name] = pod.title
+        names |= {one.name: f"{pod.title} {one.where}.name" for one in pod.containers}
     found.check_free(layout, names, plan.owners if terms.replace else [])
     for pod in plan.pods:
         for place in pod.places:
             if place.kind == "host":
-                mounting.check_host(place, f"{pod.owner} volume {place.name}")
+                mounting.check_host(place, f"{pod.title} {place.where}.hostPath.path")
             if place.group is not None:
                 ids.group(place.group)
         for container in pod.containers:
-            check_limits(container, terms.limits_policy, machine)
+            check_limits(pod, container, terms.limits_policy, machine)
     check_secrets(layout, plan)
     if terms.network != "bridge" and plan.services:
         reason = f"Service {plan.services[0].name} needs a bridge network"
@@ -39,13 +40,18 @@ def check(layout: Layout, plan: Plan, terms: Terms, ids: mounting.Ids, machine: 
         networks.find(layout, attachment["name"])
 
 
-def check_limits(container: PlannedContainer, policy: str, machine: Host) -> None:
-    """Limits that this machine cannot enforce, by the container's name. Raises Denied."""
+def check_limits(pod: PlannedPod, container: PlannedContainer, policy: str, machine: Host) -> None:
+    """Limits that this machine cannot enforce, by their paths. Raises Denied."""
     config = ContainerConfig(limits=container.config["limits"], limits_policy=policy)
     try:
         limits.settle(config, machine)
     except PyrtError as error:
-        error.step = f"container {container.name} {error.step}"
+        path = f"{pod.title} {container.where}.resources.limits"
+        name = {"--memory": "memory", "--cpus": "cpu"}.get(error.step, "")
+        if name in container.asked:
+            error.step, error.subject = f"{path}.{name}", container.asked[name]
+        else:
+            error.step = f"{path} {error.step}"
         raise
 
 
@@ -82,12 +88,12 @@ def without_place(port: dict[str, Any]) -> Publish:
     return {key: value for key, value in port.items() if key != "where"}  # type: ignore[return-value]
 
 
-def check_user(container: PlannedContainer, image: Image) -> None:
+def check_user(pod: PlannedPod, container: PlannedContainer, image: Image) -> None:
     """runAsNonRoot, where the image says who it is. Raises InvalidSpec."""
     if not container.must_not_be_root:
         return
     user = image.config.user.partition(":")[0]
-    path = f"{container.name} securityContext.runAsNonRoot"
+    path = f"{pod.title} {container.where}.securityContext.runAsNonRoot"
     if user in ("", "0", "root"):
         raise InvalidSpec(path, "", "is set, and the image runs as root", hint="give runAsUser")
     if not user.isdecimal():

@@ -81,6 +81,7 @@ def plan_container(
         raise InvalidSpec(f"{path}.securityContext.runAsNonRoot", "", "is set, and runAsUser is 0")
     if container.working_dir and not container.working_dir.startswith("/"):
         raise InvalidSpec(f"{path}.workingDir", container.working_dir, "must be an absolute path")
+    env, origins = plan_environment(container, sources, facts, path)
     return PlannedContainer(
         name=f"{facts.name}-{container.name}",
         role=role,
@@ -88,7 +89,9 @@ def plan_container(
         pull=pull_policy(container),
         command=container.command,
         args=container.args,
-        env=plan_environment(container, sources, facts, path),
+        env=env,
+        origins=origins,
+        asked={name: str(value) for name, value in container.resources.limits.items()},
         mounts=plan_mounts(container, places, path),
         config=config,
         requests=plan_requests(container),

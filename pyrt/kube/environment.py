@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pyrt.errors import InvalidSpec
 from pyrt.kube.plan import Later
 from pyrt.kube.quantity import divide, parse_quantity
 
 if TYPE_CHECKING:
-    from pyrt.kube.container_model import Container, KeyReference
+    from pyrt.kube.container_model import Container, KeyReference, ValueSource
     from pyrt.kube.plan import Machine, Sources
     from pyrt.kube.pod_model import PodSpec
     from pyrt.kube.volume_model import FieldReference, ResourceReference
@@ -118,9 +118,12 @@ def read_all(
 
 def plan_environment(
     container: Container, sources: Sources, facts: Facts, path: str
-) -> list[tuple[str, str | Later]]:
-    """The variables in their order, a name once; values are not expanded."""
+) -> tuple[list[tuple[str, str | Later]], dict[str, Any]]:
+    """The variables in their order, a name once; values are not expanded. And the `origins` of a
+    `PlannedContainer`.
+    """
     values: dict[str, str | Later] = {}
+    origins: dict[str, Any] = {}
     for index, source in enumerate(container.env_from):
         where = f"{path}.envFrom[{index}]"
         if source.config_map_ref is not None:
@@ -131,33 +134,42 @@ def plan_environment(
         for key, data in read_all(found, kind, ref.name, ref.optional, where).items():
             # What was read is not expanded: a password may have dollars.
             values[f"{source.prefix}{key}"] = escape(text_of(data, where))
+            origins.pop(f"{source.prefix}{key}", None)
+            if kind == "Secret":
+                origins[f"{source.prefix}{key}"] = {"secretKeyRef": {"name": ref.name, "key": key}}
     for index, variable in enumerate(container.env):
         where = f"{path}.env[{index}].valueFrom"
         wanted = variable.value_from
         # The later of two counts, and stands where it is written.
         if wanted is None:
             values.pop(variable.name, None)
+            origins.pop(variable.name, None)
             values[variable.name] = variable.value
             continue
-        value: str | Later | None
-        content: bytes | None
-        if wanted.field_ref is not None:
-            value = facts.field(wanted.field_ref, f"{where}.fieldRef.fieldPath")
-        elif wanted.resource_field_ref is not None:
-            value = facts.resource(wanted.resource_field_ref, container, where)
-        else:
-            if wanted.config_map_key_ref is not None:
-                content = read_key(
-                    sources.config_maps, "ConfigMap", wanted.config_map_key_ref, where
-                )  # fmt: skip
-            else:
-                assert wanted.secret_key_ref is not None
-                content = read_key(sources.secrets, "Secret", wanted.secret_key_ref, where)
-            value = None if content is None else text_of(content, where)
+        value = read_source(wanted, container, sources, facts, where)
         if value is not None:
             values.pop(variable.name, None)
             values[variable.name] = escape(value) if isinstance(value, str) else value
-    return list(values.items())
+            origins.pop(variable.name, None)
+            if isinstance(value, Later) or wanted.secret_key_ref is not None:
+                origins[variable.name] = wanted.model_dump(by_alias=True, exclude_unset=True)
+    return list(values.items()), origins
+
+
+def read_source(
+    wanted: ValueSource, container: Container, sources: Sources, facts: Facts, path: str
+) -> str | Later | None:
+    """The value of `valueFrom`; None for an optional one that there is not."""
+    if wanted.field_ref is not None:
+        return facts.field(wanted.field_ref, f"{path}.fieldRef.fieldPath")
+    if wanted.resource_field_ref is not None:
+        return facts.resource(wanted.resource_field_ref, container, path)
+    if wanted.config_map_key_ref is not None:
+        content = read_key(sources.config_maps, "ConfigMap", wanted.config_map_key_ref, path)
+    else:
+        assert wanted.secret_key_ref is not None
+        content = read_key(sources.secrets, "Secret", wanted.secret_key_ref, path)
+    return None if content is None else text_of(content, path)
 
 
 def text_of(data: bytes, path: str) -> str:

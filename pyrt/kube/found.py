@@ -113,16 +113,22 @@ def remove_secret(layout: Layout, name: str, owner: str) -> list[str]:
     return []
 
 
-def check_free(layout: Layout, names: list[str], owners: list[str]) -> None:
-    """Refuse names that something has which `--replace` would not remove. Raises Conflict."""
+def check_free(layout: Layout, names: dict[str, str], owners: list[str]) -> None:
+    """Refuse names that something has which `--replace` would not remove: each with the path that
+    asks for it. Raises Conflict.
+    """
     replaced = {pod.id for pod in pods_of(layout, owners)}
-    for name in names:
+    for name, path in names.items():
         id = records.find_id(layout, name)
         if not id:
             continue
         pod = pods.read(layout, id)
         record = records.read(layout, id) if pod is None else None
         if pod is not None and pod.id not in replaced:
-            raise Conflict("pod", name, "is there already", hint="use --replace, or kube down")
+            raise Conflict(
+                f"{path}: pod", name, "is there already", hint="use --replace, or kube down"
+            )
         if record is not None and record.document.get("pod") not in replaced:
-            raise Conflict("container", name, "is there already", hint=f"run `pyrt rm {name}`")
+            raise Conflict(
+                f"{path}: container", name, "is there already", hint=f"run `pyrt rm {name}`"
+            )

@@ -13,7 +13,7 @@ from pyrt.images import names
 from pyrt.kube import found
 from pyrt.kube.loader import Loader
 from pyrt.kube.plan import LABEL
-from pyrt.kube.rendering import render_container
+from pyrt.kube.rendering import render_container, restore
 from pyrt.kube.volume_rendering import Places
 
 if TYPE_CHECKING:
@@ -123,13 +123,15 @@ def add(
     name = dns_name(pod.name if pod is not None else f"{members[0].name}-pod")
     infra = records.read(layout, pod.infra) if pod is not None and pod.infra else None
     outer = infra.config if infra is not None else members[0].config
-    places = Places(layout, name, found.planned(layout, pod) if pod is not None else None)
+    plan = (found.planned(layout, pod) if pod is not None else None) or {}
+    places = Places(layout, name, plan)
     init: list[dict[str, Any]] = []
     main: list[dict[str, Any]] = []
     for record in members:
         config = record.config
         short = dns_name(config.name.removeprefix(f"{pod.name}-") if pod else config.name)
         rendered = render_container(config, short, image_of(layout, config), result.notes)
+        restore(rendered, plan, record.name, result.notes)
         mounts = places.mount(config)
         if mounts:
             rendered["volumeMounts"] = mounts

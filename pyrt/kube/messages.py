@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from pyrt import files
-from pyrt.engine import logs
+from pyrt.engine import logs, termination
+from pyrt.errors import Conflict
 
 if TYPE_CHECKING:
     from pyrt.engine.pods import Pod
@@ -13,17 +14,8 @@ if TYPE_CHECKING:
     from pyrt.errors import PyrtError
     from pyrt.kube.mounting import Mounts
     from pyrt.kube.plan import PlannedContainer
-    from pyrt.layout import Layout
-
-LIMIT_BYTES = 4096
-"""Of a message, as in Kubernetes."""
 
 LINES = 10
-
-
-def path_of(layout: Layout, pod: str, container: str) -> str:
-    """The file in the pod's directory."""
-    return f"{layout.pod(pod)}/message-{container}"
 
 
 def offer(pod: Pod, container: PlannedContainer, mounts: Mounts) -> None:
@@ -32,7 +24,7 @@ def offer(pod: Pod, container: PlannedContainer, mounts: Mounts) -> None:
     """
     if any(mounted["destination"] == container.message_path for mounted in mounts.volumes):
         return
-    path = path_of(pod.layout, pod.id, container.name)
+    path = termination.path_of(pod.layout, pod.id, container.name)
     files.write_whole(path, b"", mode=0o666)
     mounts.volumes.append(
         {"type": "bind", "source": path, "destination": container.message_path, "options": []}
@@ -41,8 +33,7 @@ def offer(pod: Pod, container: PlannedContainer, mounts: Mounts) -> None:
 
 def read(record: Record) -> str:
     """What a container said, or else its last lines; "" where there is nothing."""
-    data = files.read(path_of(record.layout, str(record.document.get("pod")), record.name))
-    said = (data or b"")[:LIMIT_BYTES].decode("utf-8", "replace").strip()
+    said = termination.read(record)
     if said or record.config.log_driver == "none":
         return said
     return "\n".join(
@@ -51,11 +42,16 @@ def read(record: Record) -> str:
 
 
 def explain(pod: Pod, error: PyrtError) -> None:
-    """Give an error of a pod's start what its failed containers said: they are about to go."""
+    """Give an error of a pod's start what its containers said that failed, or are waited for: they
+    are about to go.
+    """
     lines = []
     for record in pod.containers():
-        if record.status == "exited" and record.exit_code and record.id != pod.infra:
+        has_failed = record.status == "exited" and record.exit_code
+        is_awaited = record.status == "running" and record.document["init_ctr"] == "always"
+        if (has_failed or is_awaited) and record.id != pod.infra:
             lines += [f"{record.name}: {line}" for line in read(record).splitlines()]
     if lines:
         error.details = "\n".join(lines)
-        error.hint = ""
+    if isinstance(error, Conflict):
+        error.hint = ""  # Its logs go, too.

@@ -45,6 +45,8 @@ class Place:
     size_bytes: int = 0
     read_only: bool = False
     is_secret: bool = False
+    where: str = ""
+    """Its path in the manifest."""
 
 
 @dataclass(slots=True)
@@ -85,6 +87,12 @@ class PlannedContainer:
     """Where it may write why it has failed."""
     where: str = ""
     """Its path in the manifest."""
+    asked: dict[str, str] = field(default_factory=dict)
+    """`resources.limits` as they are written."""
+    origins: dict[str, Any] = field(default_factory=dict)
+    """`valueFrom` of the variables that are of a Secret, whose values are not told, or of the pod
+    itself.
+    """
 
 
 @dataclass(slots=True)
@@ -107,6 +115,11 @@ class PlannedPod:
     exit_policy: str = "stop"
     with_network: bool = True
     """Whether it is in a network of its own kind, not the host's."""
+
+    @property
+    def title(self) -> str:
+        """The object that errors name: `Deployment web`."""
+        return self.owner.replace("/", " ")
 
 
 @dataclass(slots=True)

@@ -8,8 +8,9 @@ another pod.
 
 from __future__ import annotations
 
+import time
 from copy import deepcopy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ from pyrt.engine import (
     services,
     volumes,
 )
+from pyrt.engine.pod_start import Watch
 from pyrt.errors import Exists, PyrtError
 from pyrt.kube import checks, found, messages, mounting
 from pyrt.kube.environment import expand, settle
@@ -48,6 +50,9 @@ NETWORK = "pyrt-kube"
 
 THREADS = 8
 
+WORDING = ("where", "asked")
+"""Of a plan, how something is written: no difference, and for errors alone."""
+
 
 @dataclass(slots=True)
 class Made:
@@ -56,6 +61,16 @@ class Made:
     pod: Pod
     containers: dict[str, str]
     service: str = ""
+    where: dict[str, str] = field(default_factory=dict)
+    """The containers' paths in the manifest, by their names."""
+
+    def place(self, error: PyrtError) -> None:
+        """Let an error of the pod's start name the path of the container that it is about."""
+        for name, path in self.where.items():
+            if error.subject == name:
+                error.step = path
+            elif error.step.startswith(f"container {name} "):
+                error.step = f"{path} {error.step.removeprefix('container ')}"
 
     def ports(self) -> list[Publish]:
         """What it has on the host, chosen numbers too."""
@@ -75,6 +90,9 @@ class Maker:
         self.volumes: list[str] = []
         self.secrets: list[str] = []
         self.pods: list[Pod] = []
+        self.is_undone = False
+        self.deadline: float | None = None
+        """Until when is waited for what was started."""
         self.machine = host.probe(self.layout, "none")
         self.ids = mounting.Ids(terms.userns, self.machine)
 
@@ -101,7 +119,7 @@ class Maker:
         try:
             return self.terms.ensure(container.image, container.pull)
         except PyrtError as error:
-            error.step = f"{pod.owner.replace('/', ' ')} {container.where}.image {error.step}"
+            error.step = f"{pod.title} {container.where}.image {error.step}"
             raise
 
     # Making.
@@ -112,7 +130,7 @@ class Maker:
             for container in pod.containers:
                 if container.image not in self.images:
                     self.images[container.image] = self.find_image(pod, container)
-                checks.check_user(container, self.images[container.image])
+                checks.check_user(pod, container, self.images[container.image])
 
     def make(self) -> list[Made]:
         """Make everything, and start nothing."""
@@ -210,7 +228,8 @@ class Maker:
             for container in planned.containers
         }
         self.note(pod, planned)
-        return Made(pod, containers)
+        where = {one.name: f"{planned.title} {one.where}" for one in planned.containers}
+        return Made(pod, containers, where=where)
 
     def facts(self, pod: Pod, kind: str) -> dict[str, str]:
         """What only a pod that exists has."""
@@ -280,13 +299,15 @@ class Maker:
 
     def start(self, made: list[Made]) -> None:
         """Start all pods at once. Raises the first error."""
+        if self.terms.limit_s is not None:
+            self.deadline = time.monotonic() + self.terms.limit_s
         if len(made) == 1:
-            return self.start_pod(made[0].pod)
+            return self.start_pod(made[0])
         from concurrent.futures import ThreadPoolExecutor, wait
 
         pool = ThreadPoolExecutor(min(THREADS, len(made)) or 1)
         try:
-            futures = [pool.submit(self.start_pod, one.pod) for one in made]
+            futures = [pool.submit(self.start_pod, one) for one in made]
             wait(futures)
         finally:
             # Who interrupts us does not want to wait for an init container: undoing ends it.
@@ -296,20 +317,27 @@ class Maker:
             raise errors[0]
         return None
 
-    def start_pod(self, pod: Pod) -> None:
-        """Start one."""
-        self.terms.say(f"pod {pod.name}", "starting")
+    def start_pod(self, one: Made) -> None:
+        """Start one. The error names the path of the container that it is about."""
+        self.say(f"pod {one.pod.name}", "starting")
         try:
-            pods.start(pod)
+            pods.start(one.pod, Watch(self.say, self.terms.limit_s or 0, self.deadline))
         except PyrtError as error:
-            messages.explain(pod, error)
+            messages.explain(one.pod, error)
+            one.place(error)
             raise
-        self.terms.say(f"pod {pod.name}", "started")
+        self.say(f"pod {one.pod.name}", "started")
+
+    def say(self, subject: str, state: str) -> None:
+        """How a start goes on; nothing once it is taken back, which ends what is waited for."""
+        if not self.is_undone:
+            self.terms.say(subject, state)
 
     def undo(self) -> None:
         """Remove what was made. What cannot be removed does not hide why: it is told, and stays for
         `kube down`.
         """
+        self.is_undone = True
         steps: list[Callable[[], object]] = [
             partial(found.remove_pod, self.layout, pod) for pod in reversed(self.pods)
         ]
@@ -324,14 +352,21 @@ class Maker:
 
 
 def plain(value: Any) -> Any:
-    """A plan as JSON: bytes as their digest, since a Secret is nobody's to keep twice."""
+    """A plan as JSON: bytes, and variables that are of a Secret, as their digest, since a Secret is
+    nobody's to keep twice.
+    """
     import hashlib
 
     if isinstance(value, bytes):
         return f"sha256:{hashlib.sha256(value).hexdigest()}"
     if isinstance(value, dict):
-        # A path is no difference: what is said there is.
-        return {key: plain(item) for key, item in value.items() if key != "where"}
+        if "origins" in value:
+            secret = [name for name, one in value["origins"].items() if "secretKeyRef" in one]
+            value["env"] = [
+                [name, text.encode("utf-8", "surrogateescape") if name in secret else text]
+                for name, text in value["env"]
+            ]
+        return {key: plain(item) for key, item in value.items() if key not in WORDING}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     return value

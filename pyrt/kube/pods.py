@@ -10,6 +10,7 @@ from pyrt.kube.containers import plan_container
 from pyrt.kube.environment import Facts
 from pyrt.kube.plan import LABEL, PlannedPod
 from pyrt.kube.storage import plan_places
+from pyrt.spec.shared import SYSCTLS, namespace_of
 from pyrt.spec.subnets import parse_address
 
 if TYPE_CHECKING:
@@ -114,10 +115,25 @@ def plan_infra(name: str, spec: PodSpec, path: str) -> dict[str, Any]:
                 for option in dns.options
             ],
         }
-    sysctls = {one.name: one.value for one in spec.security_context.sysctls}
+    sysctls = plan_sysctls(spec, path)
     if sysctls:
         infra["sysctls"] = sysctls
     return infra
+
+
+def plan_sysctls(spec: PodSpec, path: str) -> dict[str, str]:
+    """Parameters of the kernel. Raises InvalidSpec for one of which the pod has none of its own."""
+    sysctls = {}
+    for index, one in enumerate(spec.security_context.sysctls):
+        where = f"{path}.securityContext.sysctls[{index}]"
+        kind = namespace_of(one.name)
+        if not kind:
+            hint = f"those of a pod begin with {', '.join(SYSCTLS)}"
+            raise InvalidSpec(where, one.name, "belongs to the whole machine", hint=hint)
+        if kind == "net" and spec.host_network:
+            raise InvalidSpec(where, one.name, "is the host's with hostNetwork")
+        sysctls[one.name] = one.value
+    return sysctls
 
 
 def plan_ports(spec: PodSpec, path: str) -> list[dict[str, Any]]:

@@ -52,6 +52,30 @@ def render_container(
     return found
 
 
+def restore(rendered: dict[str, Any], plan: dict[str, Any], name: str, notes: list[str]) -> None:
+    """Say of the played container `name` what its manifest said, where values are of its pod or of
+    a Secret: `plan` is its `PlannedPod` as it was kept, empty for a pod that was not played.
+    """
+    planned = next((one for one in plan.get("containers", ()) if one["name"] == name), None)
+    if planned is None or "origins" not in planned:
+        return
+    for key in ("command", "args"):
+        if planned[key]:
+            rendered[key] = planned[key]
+    origins = planned["origins"]
+    env = [
+        {"name": key, "valueFrom": origins[key]}
+        if key in origins
+        else {"name": key, "value": value}
+        for key, value in planned["env"]
+    ]
+    if env:
+        rendered["env"] = env
+    secrets = [one["secretKeyRef"]["name"] for one in origins.values() if "secretKeyRef" in one]
+    for secret in dict.fromkeys(secrets):
+        notes.append(f"{name}: Secret {secret}, which it needs, was not written")
+
+
 def render_hooks(hooks: dict[str, Any]) -> dict[str, Any]:
     """`lifecycle`."""
     return {

@@ -30,6 +30,7 @@ def plan_places(
         if volume.name in names[:index]:
             raise InvalidSpec(f"{where}.name", volume.name, "is the name of two volumes")
         place = plan_place(volume, sources, facts, where)
+        place.where = where
         place.group = spec.security_context.fs_group
         if place.kind == "memory" and users(spec, volume.name) > 1:
             notes.append(f"{where}: several containers share it, so it is on disk, not in memory")

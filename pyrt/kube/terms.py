@@ -29,3 +29,5 @@ class Terms:
     infra: dict[str, Any] = field(default_factory=dict)
     replace: bool = False
     start: bool = True
+    limit_s: float | None = None
+    """How long is waited, from the pods' start, until all is ready; None: as long as it takes."""

@@ -77,6 +77,58 @@ def test_containers_become_a_pod(pyrt: Pyrt, tmp_path: Path) -> None:
     assert pyrt.ok("generate", "kube", "-t", "deployment", "-r", "2", "one-pod").count("app:") == 2
 
 
+SECRET = """
+apiVersion: v1
+kind: Secret
+metadata: {name: hidden}
+stringData: {a: %s}
+---
+"""
+USER = """
+apiVersion: v1
+kind: Pod
+metadata: {name: user}
+spec:
+  terminationGracePeriodSeconds: 0
+  containers:
+    - name: c
+      image: demo
+      command: [sleep, "1000"]
+      env:
+        - {name: PASSWORD, valueFrom: {secretKeyRef: {name: hidden, key: a}}}
+        - {name: ADDRESS, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+        - {name: URL, value: "http://$(ADDRESS)/"}
+      envFrom: [{secretRef: {name: hidden}, prefix: ALL_}]
+"""
+
+
+def test_references_stay_references(pyrt: Pyrt, tmp_path: Path) -> None:
+    """No value of a Secret is told, and what is the pod's own is another's with another pod."""
+    manifest = tmp_path / "m.yaml"
+    manifest.write_text(SECRET % "open-sesame" + USER)
+    play(pyrt, manifest)
+    manifest.write_text(SECRET % "changed" + USER)
+    differences = pyrt("kube", "diff", str(manifest))
+    assert differences.code == 1 and "sesame" not in differences.out
+    assert "-spec.containers[c].env[PASSWORD].value: sha256:" in differences.out
+    assert "-spec.containers[c].env[ALL_a].value: sha256:" in differences.out
+    text = pyrt.ok("kube", "generate", "user")
+    assert "sesame" not in text
+    values = {one.pop("name"): one for one in yaml.safe_load(text)["spec"]["containers"][0]["env"]}
+    reference = {"valueFrom": {"secretKeyRef": {"name": "hidden", "key": "a"}}}
+    assert values["PASSWORD"] == values["ALL_a"] == reference
+    assert values["ADDRESS"] == {"valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
+    assert values["URL"] == {"value": "http://$(ADDRESS)/"}
+    pyrt.ok("kube", "down", "Pod/user")
+    manifest.write_text(text)
+    play(pyrt, manifest)
+    assert (
+        pyrt.ok("exec", "user-c", "sh", "-c", "echo $PASSWORD $ALL_a") == "open-sesame open-sesame"
+    )
+    kept = next(Path(pyrt.root).rglob("kube.json"))
+    assert "sesame" not in kept.read_text()
+
+
 def test_what_there_is_not(pyrt: Pyrt) -> None:
     absent = pyrt("kube", "generate", "nothing")
     assert absent.code == 125 and "nothing" in absent.err

@@ -80,9 +80,22 @@ def test_what_is_wrong_makes_nothing(pyrt: Pyrt, tmp_path: Path) -> None:
     check_refused(pyrt, pyrt("kube", "play", str(tmp_path / "none.yaml")), "none.yaml")
     nowhere = POD % ("p", SLEEP, "volumeMounts: [{name: v, mountPath: /v}]")
     nowhere = nowhere.replace("spec:", "spec:\n  volumes: [{name: v, hostPath: {path: /no/where}}]")
-    check_refused(pyrt, play(pyrt, nowhere), "/no/where", "DirectoryOrCreate")
+    check_refused(
+        pyrt, play(pyrt, nowhere), "Pod p spec.volumes[0].hostPath.path /no/where", "OrCreate"
+    )
     root = POD % ("p", SLEEP, "securityContext: {runAsNonRoot: true}")
-    check_refused(pyrt, play(pyrt, root), "runAsNonRoot", "give runAsUser")
+    path = "Pod p spec.containers[0].securityContext.runAsNonRoot"
+    check_refused(pyrt, play(pyrt, root), path, "give runAsUser")
+    sysctl = good.replace(
+        "spec:", "spec:\n  securityContext: {sysctls: [{name: vm.swappiness, value: '1'}]}", 1
+    )
+    path = "Pod p spec.securityContext.sysctls[0] vm.swappiness"
+    check_refused(pyrt, play(pyrt, sysctl), path, "whole machine")
+    much = good.replace("image: demo", "image: demo, resources: {limits: {memory: 100E}}")
+    path = "Pod p spec.containers[0].resources.limits.memory 100E: too large"
+    check_refused(pyrt, play(pyrt, much), path)
+    absent = "http://127.0.0.1:1/x.yaml"
+    check_refused(pyrt, pyrt("kube", "play", absent), f"kube {absent}: Connection refused")
     for flags in (("--ip", "10.0.0.2"), ("--wait=soon",), ("--force",), ("--publish", "x")):
         check_refused(pyrt, play(pyrt, good, *flags), flags[0].partition("=")[0])
 
@@ -90,7 +103,7 @@ def test_what_is_wrong_makes_nothing(pyrt: Pyrt, tmp_path: Path) -> None:
 def test_what_fails_half_way_is_taken_back(pyrt: Pyrt) -> None:
     bad = POD % ("bad", "[/no/such/program]", "tty: false")
     failed = play(pyrt, POD.partition("---")[0] % ("good", SLEEP, "tty: false") + "---" + bad)
-    check_refused(pyrt, failed, "/no/such/program")
+    check_refused(pyrt, failed, "Pod bad spec.containers[0] bad-c exec", "/no/such/program")
     init = POD.replace("containers:", "initContainers: [{name: i, image: demo, command: [false]}]\n"
                        "  containers:")  # fmt: skip
     scripts = {
@@ -99,7 +112,10 @@ def test_what_fails_half_way_is_taken_back(pyrt: Pyrt) -> None:
     }
     for script, said in scripts.items():
         text = init.replace("[false]", f"[sh, -c, '{script}']") % ("p", SLEEP, "tty: false")
-        check_refused(pyrt, play(pyrt, text), said, "exit code 3")
+        failed = play(pyrt, text)
+        check_refused(
+            pyrt, failed, said, "Pod p spec.initContainers[0] p-i: ended with exit code 3"
+        )
 
 
 def test_a_port_in_use_is_known_before(pyrt: Pyrt, tun: None) -> None:
@@ -128,7 +144,8 @@ def test_names_in_use(pyrt: Pyrt) -> None:
     pyrt.ok("pod", "rm", "p")
     pyrt.ok("run", "-d", "--name", "p-c", "--network", "none", "demo", "sleep", "1000")
     refused = play(pyrt, text)
-    assert refused.code == 125 and "container p-c: is there already" in refused.err
+    assert refused.code == 125, refused
+    assert "Pod p spec.containers[0].name: container p-c: is there already" in refused.err
     pyrt.ok("rm", "-ft", "0", "p-c")
     pyrt.ok("secret", "create", "hidden", "-", input=b"mine")
     refused = play(pyrt, text)
@@ -191,9 +208,13 @@ def test_wait(pyrt: Pyrt) -> None:
     once = (POD % ("p", "[echo, done]", "tty: false")).replace(
         "spec:", "spec:\n  restartPolicy: Never", 1
     )
-    assert play(pyrt, once, "--wait").code == 0
+    said = once.replace("[echo, done]", "[sh, -c, 'echo 3 rows > /dev/termination-log']")
+    waited = play(pyrt, said, "--wait")
+    assert waited.code == 0 and "p-c: 3 rows" in waited.err, waited
     assert pyrt.ok("pod", "ps", "-q") == "" and pyrt.volumes() == ["rows"]
-    assert play(pyrt, once, "--wait=ready").code == 0
+    assert play(pyrt, said, "--wait=ready").code == 0
+    wait_for(lambda: pyrt.status("p-c") == "exited")
+    assert pyrt.ok("inspect", "-f", "{{.State.Message}}", "p-c") == "3 rows"
     pyrt.ok("kube", "down", "Pod/p")
     failing = once.replace("[echo, done]", "['false']").replace("tty: false", NEVER)
     failed = play(pyrt, failing, "--wait=ready", "--replace")
@@ -202,8 +223,7 @@ def test_wait(pyrt: Pyrt) -> None:
     manifest = Path(pyrt.root, "wait.yaml")
     manifest.write_text(POD % ("p", SLEEP, "tty: false"))
     waiting = pyrt.start("kube", "play", "--network", "none", "--replace", "--wait", str(manifest))
-    pyrt.wait_until("p-c", "running")
-    wait_for(lambda: catches(waiting.pid, signal.SIGTERM))
+    assert waiting.stdout is not None and waiting.stdout.readline() == b"Pod:\n"
     waiting.terminate()
     assert waiting.wait(20) == 0
     assert pyrt.ok("pod", "ps", "-q") == ""
@@ -213,7 +233,7 @@ def test_a_probe_that_never_passes_is_named(pyrt: Pyrt) -> None:
     text = POD % ("p", SLEEP, NEVER.replace("exec:", "periodSeconds: 1, exec:"))
     failed = play(pyrt, text, "--wait=ready", "--wait-timeout", "2")
     assert failed.code == 125, failed
-    assert "container p-c: its readiness probe has not passed" in failed.err
+    assert "Pod p spec.containers[0].readinessProbe p-c: has not passed in 2 s" in failed.err
     assert pyrt.status("p-c") == "running", "what was made is there to be looked at"
 
 
@@ -227,12 +247,27 @@ def test_liveness_restarts(pyrt: Pyrt) -> None:
     wait_for(lambda: pyrt("exec", "p-c", "test", "-e", "/tmp/x").code == 0)
 
 
-def catches(pid: int, number: int) -> bool:
-    """Whether a process has a handler for a signal."""
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("SigCgt:"):
-            return bool(int(line.split()[1], 16) >> (number - 1) & 1)
-    return False
+def endless(name: str) -> str:
+    """A pod whose init container does not end."""
+    init = 'initContainers: [{name: i, image: demo, command: [sh, -c, "echo busy; sleep 1000"]}]'
+    return (POD % (name, SLEEP, "tty: false")).replace("containers:", f"{init}\n  containers:")
+
+
+def test_the_time_to_wait_is_an_init_container_s_too(pyrt: Pyrt) -> None:
+    failed = play(pyrt, endless("p"), "--wait=ready", "--wait-timeout", "3")
+    check_refused(pyrt, failed, "spec.initContainers[0] p-i: has not ended in 3 s", "p-i: busy")
+    assert "waiting for init container p-i" in failed.err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupted(pyrt: Pyrt, number: signal.Signals) -> None:
+    manifest = Path(pyrt.root, "endless.yaml")
+    manifest.write_text(endless("p"))
+    playing = pyrt.start("kube", "play", "--network", "none", str(manifest))
+    pyrt.wait_until("p-i", "running")
+    playing.send_signal(number)
+    assert playing.wait(60) == 128 + number
+    check_nothing(pyrt)
 
 
 @pytest.mark.parametrize("after", ["creating", "starting"])
