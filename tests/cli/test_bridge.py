@@ -288,6 +288,7 @@ def test_bad_input(pyrt: Pyrt, web: str) -> None:
         (("web",), "already exists"),
         (("--subnet", "10.88.0.0/16", "clash"), "overlaps 10.88.0.0/16"),
         (("--subnet", "10.1.2.3/24", "bits"), "write 10.1.2.0/24"),
+        (("--subnet", "10.300.0.0/24", "bits"), "--subnet 10.300.0.0/24: is not an IP address"),
         (("--gateway", "10.1.2.1", "gate"), "has no --subnet"),
         (("--driver", "macvlan", "lan"), "choose bridge"),
         (("host",), "is a mode of --network"),
