@@ -111,11 +111,19 @@ def exec(
     stderr: int | None,
     detach: bool = False,
     detach_keys: bytes = b"\x10\x11",
+    started: int | None = None,
 ) -> int:
     """Run an OCI process object (JSON) in the container; its exit code, 128+signal, or its host pid when detached.
 
     `None` for a descriptor means /dev/null. With process.terminal a pty is made inside and relayed to these
-    descriptors. Raises conflict if the container is not running, exec (126/127) if the program cannot be run.
+    descriptors. To `started` the host pid is written, in decimal, when it runs. Raises conflict if the container is not running, exec (126/127) if the program cannot be run.
+    """
+
+def dial(binary: str, run_root: str, runtime_dir: str, port: int) -> int:
+    """A socket connected to 127.0.0.1:`port`, or else to [::1], in the network of the pod whose infra container's monitor
+    has the directory `runtime_dir`; the caller closes it.
+
+    Raises conflict if the pod is not running, or in the kernel's words that nobody listens there.
     """
 
 def read_in_root(root: str, path: str, limit_bytes: int = 1 << 20) -> bytes | None:

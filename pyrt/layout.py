@@ -16,6 +16,7 @@ data/                              $XDG_DATA_HOME/pyrt: durable
 └── cache/                         what can be made again: compiled filters, probes
 run/                               $XDG_RUNTIME_DIR/pyrt: gone at reboot, as processes are
 ├── holder                         locked by the holder of the user's namespace
+├── cri.sock                       the Container Runtime Interface, where `pyrt cri serve` runs
 ├── network/                       control.sock of the bridge networks; leases/<network>/<address>
 └── <id>/                          state.json control.sock alive, by the container's monitor
 """
@@ -165,6 +166,10 @@ class Layout:
     def holder(self) -> str:
         """The file that the holder of the user's namespace locks."""
         return f"{self.run}/holder"
+
+    def cri_socket(self) -> str:
+        """Where the Container Runtime Interface is served."""
+        return f"{self.run}/cri.sock"
 
     def network_socket(self) -> str:
         """Where the supervisor of bridge networks listens."""

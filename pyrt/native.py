@@ -102,11 +102,19 @@ def exec_process(
     *,
     detach: bool = False,
     detach_keys: bytes = b"\x10\x11",
+    started: int | None = None,
 ) -> int:
     """See `_core.exec`."""
+    stdio = (stdin, stdout, stderr)
     return call(
-        _core.exec, runtime_path(), runtime_dir, process, stdin, stdout, stderr, detach, detach_keys
+        _core.exec, runtime_path(), runtime_dir, process, *stdio, detach, detach_keys, started
     )
+
+
+def dial(run_root: str, runtime_dir: str, port: int) -> int:
+    """See `_core.dial`."""
+    binary = os.path.join(os.path.dirname(__file__), "_bin", _core.NETWORK_NAME)
+    return call(_core.dial, binary, run_root, runtime_dir, port)
 
 
 def read_in_root(root: str, path: str, limit_bytes: int = 1 << 20) -> bytes | None:

@@ -182,12 +182,12 @@ def open_server(where: tuple[str, int], page: Page) -> socketserver.BaseServer:
         raise from_os_error(error, "--listen", subject) from None
 
 
-def remove_stale(path: str) -> None:
+def remove_stale(path: str, flag: str = "--listen") -> None:
     """Remove a socket on which nobody listens any more; nothing else."""
     if not os.path.lexists(path):
         return
     if not stat.S_ISSOCK(os.lstat(path).st_mode):
-        raise InvalidSpec("--listen", path, "exists and is no socket")
+        raise InvalidSpec(flag, path, "exists and is no socket")
     with socket.socket(socket.AF_UNIX) as client:
         client.setblocking(False)  # one that has much to do has no room for us, but is there
         try:
@@ -197,4 +197,4 @@ def remove_stale(path: str) -> None:
             return
         except BlockingIOError:
             pass
-    raise Conflict("--listen", path, "another serves there")
+    raise Conflict(flag, path, "another serves there")

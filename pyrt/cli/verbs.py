@@ -22,6 +22,11 @@ VERBS: dict[str, tuple[str, str, str]] = {
         "Copy files/folders between a container and the local filesystem",
     ),
     "create": ("pyrt.cli.create", "Create", "Create but do not start a container"),
+    "cri serve": (
+        "pyrt.cli.cri_serve",
+        "CriServe",
+        "Serve the Container Runtime Interface to a kubelet or crictl",
+    ),
     "diff": ("pyrt.cli.diff", "Diff", "Display the changes to the object's file system"),
     "doctor": (
         "pyrt.cli.doctor",
@@ -230,6 +235,7 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "wait": "wait",
         },
     ),
+    "cri": ("Be a container runtime for Kubernetes", {"serve": "cri serve"}),
     "generate": ("Write Kubernetes YAML", {"kube": "kube generate"}),
     "healthcheck": ("Manage health checks of containers", {"run": "healthcheck run"}),
     "image": (

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 
 from pyrt import files, native
-from pyrt.engine import documents, host, network, petnames, sweep
+from pyrt.engine import host, network, petnames, sweep
 from pyrt.engine.clock import format_rfc3339, now
 from pyrt.errors import Exists, NotFound, from_os_error
 from pyrt.spec import userns
@@ -158,6 +158,10 @@ def draft_in(layout: Layout, config: ContainerConfig) -> Draft:
             files.unlock(store)
         raise
     try:
+        from pyrt.engine import (
+            documents,
+        )  # all that policy needs, and who starts or removes does not
+
         documents.write(result, machine, roots, image.config if image is not None else None)
     except BaseException:
         result.discard()

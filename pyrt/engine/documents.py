@@ -57,7 +57,7 @@ def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) 
         data=roots.data,
         undo=undo_paths(layout, config),
         network=connection,
-        stdin_once=config.interactive,
+        stdin_once=config.interactive and config.cri.get("stdin_once", True),
         seccomp_cache=layout.seccomp_cache(),
         receipts=layout.receipts(),
         pod=pod,

@@ -22,14 +22,21 @@ BLOCK_BYTES = 1 << 16
 
 
 def read(
-    layout: Layout, *, since: int = 0, until: int = 0, from_start: bool = True, follow: bool = False
+    layout: Layout,
+    *,
+    since: int = 0,
+    until: int = 0,
+    from_start: bool = True,
+    follow: bool = False,
+    is_over: Callable[[], bool] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Events from `since` up to `until` (nanoseconds; 0: no limit), in the order of telling.
 
     With `from_start` false only those that are told from now on. With `follow` there is no end but
-    `until`. What a full disk or a crash has cut short, and what is no event, is left out.
+    `until`, or when `is_over` says so. What a full disk or a crash has cut short, and what is no
+    event, is left out.
     """
-    for line in read_lines(layout.events(), from_start, follow, until):
+    for line in read_lines(layout.events(), from_start, follow, until, is_over):
         try:
             event = native.loads(line)
         except InvalidSpec:
@@ -53,7 +60,13 @@ def is_event(document: Any) -> bool:
     )
 
 
-def read_lines(path: str, from_start: bool, follow: bool, until: int) -> Iterator[bytes]:
+def read_lines(
+    path: str,
+    from_start: bool,
+    follow: bool,
+    until: int,
+    is_over: Callable[[], bool] | None = None,
+) -> Iterator[bytes]:
     """The lines of both files, the older first; those to come as they come."""
     fd = files.open_log(path)
     try:
@@ -74,7 +87,7 @@ def read_lines(path: str, from_start: bool, follow: bool, until: int) -> Iterato
                 fd, rest = files.open_log(path), b""
                 if fd is not None:
                     continue
-            if not follow or (until and now() > until):
+            if not follow or (until and now() > until) or (is_over is not None and is_over()):
                 return
             time.sleep(POLL_S)
     finally:

@@ -1,8 +1,9 @@
 """Telling what happens: the writing half of the file of events, to which monitors write as well.
 
 A line is {time, type, status, id, name, image, attributes}, `time` in nanoseconds since 1970 and
-`attributes` a container's labels; `died` has `exit_code`, `oom` `oom_kills`, `kill` `signal`. A
-container's init, start, oom, died, and remove with `--rm`, are its monitor's to tell.
+`attributes` a container's labels, `pod` the ID of a kubelet's; `died` has `exit_code`, `oom`
+`oom_kills`, `kill` `signal`. A container's init, start, oom, died, and remove with `--rm`, are its
+monitor's to tell.
 """
 
 from __future__ import annotations
@@ -25,12 +26,14 @@ MAX_SIZE_BYTES = 1 << 20
 
 def subject(config: ContainerConfig) -> dict[str, Any]:
     """What every event of a container says of it."""
-    return {
+    about = {
         "id": config.id,
         "name": config.name,
         "image": config.rootfs or config.image,
         "attributes": config.labels,
     }
+    # A kubelet's: by the time it hears of its end the container may be gone.
+    return about | {"pod": config.pod} if config.cri else about
 
 
 def for_monitor(layout: Layout, config: ContainerConfig) -> dict[str, Any]:

@@ -27,9 +27,11 @@ def run(
     privileged: bool = False,
     detach: bool = False,
     detach_keys: str = "ctrl-p,ctrl-q",
+    started: int | None = None,
 ) -> int:
     """Run `args` in the container, joined to these descriptors; its exit code, or its host pid when
     detached.
+    To the descriptor `started` its host pid is written when it runs.
 
     Raises Conflict, in podman's words, if the container does not run; ExecFailed if the program
     cannot be run.
@@ -62,6 +64,7 @@ def run(
         stderr,
         detach=detach,
         detach_keys=keys,
+        started=started,
     )
     if not detach:
         events.tell_of(record, "exec_died", exit_code=code)

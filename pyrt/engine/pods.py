@@ -79,7 +79,8 @@ def create(layout: Layout, config: ContainerConfig, document: dict[str, Any]) ->
     """Make a pod. `config` is its infra container's, where it has one: ports, networks, host name
     and user namespace, and of all containers together their limits; `document` has name, share,
     exit_policy, labels, has_infra and command, and may have `volumes` and `security_opt` of every
-    container, and `share_parent`, whether they are in one cgroup (default True).
+    container, `share_parent`, whether they are in one cgroup (default True), and `cri`, what a
+    kubelet asked for.
 
     Raises PyrtError; nothing is left then.
     """
@@ -118,6 +119,7 @@ def create(layout: Layout, config: ContainerConfig, document: dict[str, Any]) ->
             "volumes": document.get("volumes", []),
             "security_opt": document.get("security_opt", []),
             "share_parent": document.get("share_parent", True),
+            "cri": document.get("cri", ""),
             "resources": config.resources,
         }
         files.write_whole(f"{path}/pod.json", native.dumps(pod), durable=True)

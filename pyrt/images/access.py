@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, NamedTuple
 
 from pyrt.images import certificates, credentials
+from pyrt.images.credentials import Credential
 from pyrt.images.registry import Registry
 
 if TYPE_CHECKING:
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
 class Access(NamedTuple):
     """What the options say. `tls_verify` is None where registries.conf decides; `creds` is
-    `USER[:PASSWORD]`; `retries` further attempts with `pause_s` seconds before the first.
+    `USER[:PASSWORD]`, `credential` the same of a caller who has it already; `retries` further
+    attempts with `pause_s` seconds before the first.
     """
 
     authfile: str = ""
@@ -23,15 +25,16 @@ class Access(NamedTuple):
     tls_verify: bool | None = None
     retries: int = 3
     pause_s: float = 0.5
+    credential: Credential | None = None
 
     def open(self, place: Place) -> Registry:
         """The registry at `place`, not contacted yet."""
         environment = os.environ
         host = place.host
         credential = None
-        if self.creds and not place.is_mirror:
+        if (self.creds or self.credential) and not place.is_mirror:
             # A mirror is not the registry that they were typed for.
-            credential = credentials.parse_creds(self.creds)
+            credential = self.credential or credentials.parse_creds(self.creds)
         else:
             credential = credentials.find(host, place.where.repository, environment, self.authfile)
         return Registry(

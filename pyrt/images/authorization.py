@@ -113,6 +113,8 @@ class Authorization:
         with self.lock:
             if self.challenge is None:
                 return ""
+            if self.credential is not None and self.credential.registry_token:
+                return f"Bearer {self.credential.registry_token}"
             if self.challenge.scheme == "basic":
                 return self.basic()
             known = self.tokens.get(scopes)
@@ -130,6 +132,9 @@ class Authorization:
         if chosen is None:
             return False
         with self.lock:
+            if self.credential is not None and self.credential.registry_token:
+                self.challenge = chosen
+                return sent != f"Bearer {self.credential.registry_token}"
             if chosen.scheme == "basic":
                 self.challenge = chosen
                 return self.credential is not None and self.basic() not in ("", sent)

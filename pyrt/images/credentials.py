@@ -27,11 +27,14 @@ TOKEN_USER = "<token>"
 
 
 class Credential(NamedTuple):
-    """A user name and password, or an identity token (an OAuth 2 refresh token) alone."""
+    """A user name and password, or alone an identity token (an OAuth 2 refresh token), or a
+    registry's token that somebody has got already.
+    """
 
     username: str = ""
     password: str = ""
     identity_token: str = ""
+    registry_token: str = ""
 
     def __repr__(self) -> str:
         """Without the secret: it could end in a traceback."""

@@ -8,30 +8,11 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, TypedDict
+    from typing import Any
 
-    class Volume(TypedDict):
-        """One `-v` or `--mount`: an OCI mount whose type may also be `volume` (a named one)."""
-
-        type: str
-        source: str
-        destination: str
-        options: list[str]
-
-    class Publish(TypedDict):
-        """One published port; `host_ip` "" is every address, `host_port` 0 any free port."""
-
-        host_ip: str
-        host_port: int
-        container_port: int
-        protocol: str
-
-    class Ulimit(TypedDict):
-        """One `--ulimit`: `type` without RLIMIT_, in small letters; -1 is unlimited."""
-
-        type: str
-        soft: int
-        hard: int
+    from pyrt.spec.parts import Publish as Publish
+    from pyrt.spec.parts import Ulimit as Ulimit
+    from pyrt.spec.parts import Volume as Volume
 
 
 SHM_BYTES = 64 << 20
@@ -68,6 +49,7 @@ class ContainerConfig:
     `add_hosts` holds [address or `host-gateway`, name…], and `no_hosts` leaves the image's file.
     `shm_size_bytes` is the most that /dev/shm holds, 0 for no limit. All five are the pod's where
     they concern a namespace that its containers share.
+    `cri` is, of one that a kubelet made, {request, stdin_once, strict_groups} (see `pyrt.cri`).
     """
 
     __slots__ = (
@@ -83,6 +65,7 @@ class ContainerConfig:
         "cidfile",
         "command",
         "created",
+        "cri",
         "detach_keys",
         "dns",
         "endpoints",
@@ -216,6 +199,7 @@ class ContainerConfig:
         no_hosts: bool = False,
         sysctls: dict[str, str] | None = None,
         shm_size_bytes: int = SHM_BYTES,
+        cri: dict[str, Any] | None = None,
     ) -> None:
         self.id = id
         self.name = name
@@ -278,6 +262,7 @@ class ContainerConfig:
         self.groups = groups or []
         self.dns, self.add_hosts, self.no_hosts = dns or {}, add_hosts or [], no_hosts
         self.sysctls, self.shm_size_bytes = sysctls or {}, shm_size_bytes
+        self.cri = cri or {}
 
     def to_dict(self) -> dict[str, Any]:
         """Every field by its name, as container.json stores it."""

@@ -79,7 +79,8 @@ def build_monitor(
         "helper": helper if config.probes or config.hooks else "",
         "seccomp_cache": seccomp_cache or None,
         # podman: the image's WORKDIR is made, an explicit --workdir that is not there is an error.
-        "create_workdir": not config.workdir,
+        # Kubernetes' is made, too.
+        "create_workdir": not config.workdir or bool(config.cri),
         "init": config.init,
         "task_limit": config.task_limit or None,
         "instead": {

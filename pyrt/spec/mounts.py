@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from pyrt.spec.config import ContainerConfig, Host, Volume
 
 TTY_GID = 5
+TOP_ONLY = "ro-top"
+"""With `ro`: file systems below stay writable, as Kubernetes has it. No option of `-v`."""
+
 READ_ONLY_TMPFS = ("/run", "/tmp", "/var/tmp")
 ETC_FILES = {
     "resolv.conf": "/etc/resolv.conf",
@@ -136,8 +139,11 @@ def volume_mount(volume: Volume, host: Host, scratch: str) -> dict[str, Any]:
     given = [option for option in volume["options"] if option not in ENGINE_OPTIONS]
     kind = "bind" if "bind" in given else "rbind"
     propagation = next((option for option in given if option in PROPAGATION), "rprivate")
-    rest = [option for option in given if option not in ("bind", "rbind", "ro", *PROPAGATION)]
-    read_only = [] if "ro" not in given else ["ro"] if kind == "bind" else ["rro"]
+    ours = ("bind", "rbind", "ro", TOP_ONLY, *PROPAGATION)
+    rest = [option for option in given if option not in ours]
+    read_only = [] if "ro" not in given else ["rro"]
+    if read_only and (kind == "bind" or TOP_ONLY in given):
+        read_only = ["ro"]
     options = [kind, propagation, *rest, *read_only]
     return bind(source, volume["destination"], options)
 

@@ -8,7 +8,7 @@ from pyrt.spec.capabilities import ALL, build_capabilities
 from pyrt.spec.environment import DEFAULT_PATH, lookup_env, merge_env
 from pyrt.spec.limits import build_rlimits
 from pyrt.spec.names import build_hostname
-from pyrt.spec.users import User, find_user, resolve_user
+from pyrt.spec.users import User, find_user, member_groups, resolve_user
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,6 +38,11 @@ def build_process(
     user.
     """
     user = resolve(config, image, host, passwd, group)
+    if config.cri:
+        # Kubernetes' supplementalGroupsPolicy: the image's say also counts beside a group of the
+        # pod's, or not at all.
+        is_strict = config.cri.get("strict_groups")
+        user.groups = [user.gid] if is_strict else member_groups(user.name, user.gid, group)
     score = config.instead.get("oom_score_adj")
     return {
         **({} if score is None else {"oomScoreAdj": score}),

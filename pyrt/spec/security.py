@@ -38,15 +38,16 @@ class Security:
     """The `--security-opt`s, read. `seccomp` is `default`, `unconfined` or a profile's path.
 
     `no_new_privileges` None leaves the default, which is on. `unmask` holds patterns, `ALL` being
-    all.
+    all; `mask` and `readonly` are paths.
     """
 
-    __slots__ = ("mask", "no_new_privileges", "seccomp", "unmask")
+    __slots__ = ("mask", "no_new_privileges", "readonly", "seccomp", "unmask")
 
     def __init__(self) -> None:
         self.no_new_privileges: bool | None = None
         self.seccomp = "default"
         self.mask: list[str] = []
+        self.readonly: list[str] = []
         self.unmask: list[str] = []
 
 
@@ -68,6 +69,8 @@ def parse_security_opt(options: list[str]) -> Security:
             security.seccomp = value
         elif key == "mask" and value:
             security.mask += parse_paths(option, value)
+        elif key == "readonly" and value:
+            security.readonly += parse_paths(option, value)
         elif key == "unmask" and value:
             security.unmask += ["ALL"] if value.upper() == "ALL" else parse_paths(option, value)
         elif key in ("label", "apparmor", "proc-opts", "systempaths"):
@@ -101,15 +104,17 @@ def parse_paths(option: str, value: str) -> list[str]:
 
 
 def build_paths(security: Security, privileged: bool) -> tuple[list[str], list[str]]:
-    """`linux.maskedPaths` and `linux.readonlyPaths`; none when privileged but what mask= names."""
+    """`linux.maskedPaths` and `linux.readonlyPaths`; when privileged only what mask= and readonly=
+    name.
+    """
     if privileged or "ALL" in security.unmask:
-        return list(security.mask), []
+        return list(security.mask), list(security.readonly)
     kept = [
         [path for path in paths if not any(matches(path, shape) for shape in security.unmask)]
         for paths in (MASKED, READONLY)
     ]
     masked = kept[0] + [path for path in security.mask if path not in kept[0]]
-    return masked, kept[1]
+    return masked, kept[1] + [path for path in security.readonly if path not in kept[1]]
 
 
 def matches(path: str, shape: str) -> bool:

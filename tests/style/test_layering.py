@@ -15,7 +15,8 @@ LAYERS = {
     "accounting": {"spec", "images", "oci"},
     "engine": {"spec", "images", "oci", "accounting"},
     "kube": {"engine", "accounting", "spec", "images", "oci"},
-    "cli": {"kube", "engine", "accounting", "spec", "images", "oci"},
+    "cri": {"engine", "accounting", "spec", "images", "oci"},
+    "cli": {"cri", "kube", "engine", "accounting", "spec", "images", "oci"},
 }
 """What a package may import of the others. An arrow goes down only; `images` and `spec` do not know
 each other.
@@ -48,6 +49,8 @@ WRITES = {
 
 CONNECTS = {
     "pyrt/images/http.py": "HTTP, for images/registry.py alone",
+    "pyrt/cri/streaming.py": "serves streams on the loopback, to who has a token",
+    "pyrt/cri/port_forward.py": "connects to ports of pods in the node's network",
     "pyrt/accounting/server.py": "serves metrics on a socket of the user's own",
 }
 

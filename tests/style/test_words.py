@@ -12,6 +12,7 @@ LINES = 400
 
 LONGER = {
     "rust/core/src/seccomp/syscalls.rs": "a generated table, a line per system call",
+    "pyrt/cri/cri_pb2.py": "generated from cri.proto by tools/interface",
     "pyrt/cli/table.py": "a generated table, written by cli/generate.py",
 }
 """Files over the budget, and why they are not two."""

@@ -33,6 +33,10 @@ pub const FORWARDED: [i32; 14] = [
     libc::SIGPWR,
 ];
 
+/// What a thread beside the first takes: what is sent to the process is for all of it, and a service that relays for
+/// many is ended by nobody's terminal.
+const OF_A_THREAD: [i32; 2] = [libc::SIGHUP, libc::SIGWINCH];
+
 /// The user's side.
 pub struct Streams<'a> {
     /// Input; none: the container's stays as it is.
@@ -67,13 +71,15 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Takes [`FORWARDED`] for this thread.
+    /// Takes [`FORWARDED`] for this thread; of a thread that is not the process's first only what is sent to itself.
     ///
     /// # Errors
     /// `kernel`.
     pub fn take() -> Result<Self> {
-        let before = signal::block(&FORWARDED).at("block", "signals")?;
-        match signal::descriptor(&FORWARDED).at("signalfd", "") {
+        let is_first = rustix::thread::gettid() == rustix::process::getpid();
+        let taken: &[i32] = if is_first { &FORWARDED } else { &OF_A_THREAD };
+        let before = signal::block(taken).at("block", "signals")?;
+        match signal::descriptor(taken).at("signalfd", "") {
             Ok(fd) => Ok(Self { before, fd }),
             Err(error) => {
                 signal::restore(&before);

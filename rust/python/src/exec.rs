@@ -16,7 +16,7 @@ use crate::monitor::{connect_to, reap, start};
 
 /// See `_core.pyi`.
 #[pyfunction]
-#[pyo3(signature = (binary, runtime_dir, process, stdin, stdout, stderr, detach=false, detach_keys=None))]
+#[pyo3(signature = (binary, runtime_dir, process, stdin, stdout, stderr, detach=false, detach_keys=None, started=None))]
 #[allow(clippy::too_many_arguments)]
 pub(crate) fn exec(
     py: Python<'_>,
@@ -28,9 +28,21 @@ pub(crate) fn exec(
     stderr: Option<i32>,
     detach: bool,
     detach_keys: Option<Vec<u8>>,
+    started: Option<i32>,
 ) -> PyResult<i64> {
     let keys = detach_keys.unwrap_or_else(|| b"\x10\x11".to_vec());
-    detached(py, || run(&binary, &runtime_dir, process, [stdin, stdout, stderr], detach, &keys))
+    detached(py, || {
+        let started = started.map(pyrt_core::sys::files::duplicate).transpose();
+        let stays = Stays { detach, started: started.at("dup", "started")? };
+        run(&binary, &runtime_dir, process, [stdin, stdout, stderr], &stays, &keys)
+    })
+}
+
+/// Until when we stay, and who is told that it has begun.
+struct Stays {
+    detach: bool,
+    /// Gets the program's host pid, in decimal, once it runs.
+    started: Option<OwnedFd>,
 }
 
 fn run(
@@ -38,7 +50,7 @@ fn run(
     runtime_dir: &Path,
     process: &[u8],
     stdio: [Option<i32>; 3],
-    detach: bool,
+    stays: &Stays,
     keys: &[u8],
 ) -> Result<i64> {
     let target = ask(runtime_dir)?;
@@ -55,7 +67,7 @@ fn run(
     if !target.may_set_groups {
         arguments.push(("--no-groups", "1".to_owned()));
     }
-    if detach {
+    if stays.detach {
         arguments.push(("--detach", "1".to_owned()));
     }
     let hex: String = keys.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -73,7 +85,7 @@ fn run(
     let stdio = own.each_ref().map(|fd| fd.as_ref().map(AsFd::as_fd));
     let signals = Signals::take()?;
     let started = start(binary, &["join"], "--report", &arguments, stdio, &keep)?;
-    match attend(&started.socket, &signals, detach) {
+    match attend(&started.socket, &signals, stays) {
         // The user left by keys: the parent of the program stays, and so does the program.
         Ok(None) => Ok(0),
         result => {
@@ -120,7 +132,7 @@ fn malformed(message: &str) -> Error {
 }
 
 /// Passes our signals on until the process has ended: its exit code, its pid if detached, `None` after the keys.
-fn attend(socket: &OwnedFd, signals: &Signals, detach: bool) -> Result<Option<i64>> {
+fn attend(socket: &OwnedFd, signals: &Signals, stays: &Stays) -> Result<Option<i64>> {
     loop {
         let mut fds = [PollFd::new(socket, PollFlags::IN), PollFd::new(signals, PollFlags::IN)];
         rustix::io::retry_on_intr(|| poll(&mut fds, None)).at("poll", "exec")?;
@@ -145,7 +157,13 @@ fn attend(socket: &OwnedFd, signals: &Signals, detach: bool) -> Result<Option<i6
         };
         match received.frame {
             Frame::Failed => return Err(wire::parse_error(&received.content)),
-            Frame::Started if detach => return Ok(field("pid").or(Some(0))),
+            Frame::Started if stays.detach => return Ok(field("pid").or(Some(0))),
+            Frame::Started => {
+                if let Some(fd) = &stays.started {
+                    let pid = field("pid").unwrap_or(0).to_string();
+                    rustix::io::write(fd, pid.as_bytes()).at("write", "started")?;
+                }
+            }
             Frame::Exited => return Ok(field("exit_code").or(Some(255))),
             Frame::Reply => return Ok(None),
             _ => {}

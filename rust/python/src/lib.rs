@@ -40,6 +40,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(worker::user_namespace, module)?)?;
     module.add_function(wrap_pyfunction!(worker::append_lines, module)?)?;
     module.add_function(wrap_pyfunction!(network::ensure_networks, module)?)?;
+    module.add_function(wrap_pyfunction!(network::dial, module)?)?;
     module.add_function(wrap_pyfunction!(network::reload_networks, module)?)?;
     module.add_function(wrap_pyfunction!(cgroup::set_frozen, module)?)?;
     module.add_function(wrap_pyfunction!(cgroup::update_limits, module)?)?;

@@ -1,17 +1,22 @@
 //! The keeper of bridge networks, found or made, and what its supervisor is told.
 
 use std::ffi::OsStr;
+use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
 use pyrt_core::state::lock_holder;
+use pyrt_core::sys::files::namespace_type;
 use pyrt_core::wire::{self, Frame};
-use pyrt_core::{At, Result, channel};
+use pyrt_core::{At, Code, Error, Result, channel};
 use rustix::net::SocketAddrUnix;
 
 use crate::error::detached;
-use crate::monitor::{reap, start};
+use crate::monitor::{connect_to, reap, start};
 use crate::worker::ensure_holder;
+
+/// CLONE_NEWNET (clone(2)).
+const NETWORK: i32 = 0x4000_0000;
 
 /// See `_core.pyi`.
 #[pyfunction]
@@ -36,6 +41,42 @@ fn ensure(binary: &Path, runtime: &Path, run_root: &Path, uplink: &[String]) -> 
     let answer = wire::receive_answer(&started.socket);
     reap(&started.process)?;
     answer.map(drop)
+}
+
+/// See `_core.pyi`.
+#[pyfunction]
+pub(crate) fn dial(
+    py: Python<'_>,
+    binary: PathBuf,
+    run_root: PathBuf,
+    runtime_dir: PathBuf,
+    port: u16,
+) -> PyResult<i32> {
+    detached(py, || {
+        let network = pod_network(&runtime_dir)?;
+        let (fd, port) = (network.as_raw_fd().to_string(), port.to_string());
+        let words = [
+            ("--run-root", run_root.as_os_str()),
+            ("--network", OsStr::new(&fd)),
+            ("--port", OsStr::new(&port)),
+        ];
+        let started = start(&binary, &["dial"], "--report", &words, [None; 3], &[network.as_fd()])?;
+        let answer = wire::receive_answer(&started.socket);
+        reap(&started.process)?;
+        let socket = answer?.fds.into_iter().next();
+        socket.map(IntoRawFd::into_raw_fd).ok_or_else(wire::lost)
+    })
+}
+
+/// The network namespace that an infra container's monitor holds.
+fn pod_network(runtime_dir: &Path) -> Result<OwnedFd> {
+    let socket = connect_to(runtime_dir)?;
+    wire::send(&socket, Frame::Request, br#"{"op":"pod"}"#, &[]).at("pod", "send")?;
+    let held = wire::receive_answer(&socket)?.fds;
+    let is_network = |fd: &OwnedFd| namespace_type(fd.as_fd()).is_ok_and(|kind| kind == NETWORK);
+    held.into_iter().find(is_network).ok_or_else(|| {
+        Error::new(Code::Conflict, "pod", "", "its containers have no network in common")
+    })
 }
 
 /// See `_core.pyi`.

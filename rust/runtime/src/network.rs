@@ -3,6 +3,7 @@
 //! | verb        | started by        | is                                                                          |
 //! |-------------|-------------------|-----------------------------------------------------------------------------|
 //! | `keeper`    | `_core.networks`  | holds the user's network namespace, its uplink (pasta) and the supervisor   |
+//! | `dial`      | `_core.dial`      | connects from within a container's network, and ends                        |
 //! | `slirp`     | monitor, keeper   | starts slirp4netns as a way out, where there is no pasta                    |
 //! | `spare`     | the keeper        | becomes the keeper when that one ends                                       |
 //! | `supervise` | the keeper        | makes bridges and veth pairs, answers DNS, keeps a forwarder per container  |
@@ -13,6 +14,7 @@
 //! All of it goes when no container has been there for a while.
 
 mod balance;
+mod dial;
 mod forward;
 mod keeper;
 mod links;
@@ -53,6 +55,7 @@ pub fn main() -> i32 {
     let run = |verb: &str| -> Status {
         let arguments = Arguments::parse(words.get(1..).unwrap_or_default())?;
         match verb {
+            "dial" => dial::main(&arguments),
             "keeper" => keeper::main(&arguments),
             "probe" => crate::probe::main(&arguments),
             "slirp" => slirp::main(&arguments),

@@ -40,6 +40,8 @@ pub(crate) enum Request {
     Join,
     /// What only we can tell of what it uses.
     Usage,
+    /// The log in a new file, after somebody has renamed the old one.
+    Reopen,
     /// The namespaces that a pod's containers share; who asks is one of them, until it hangs up.
     Pod,
     /// Whether that one is ready for connections; who never says so always is.
@@ -71,6 +73,7 @@ impl Request {
             "join" => Self::Join,
             "usage" => Self::Usage,
             "pod" => Self::Pod,
+            "reopen" => Self::Reopen,
             "ready" => Self::Ready { value: value.get("value") == Some(&Value::Bool(true)) },
             _ => return Err(refuse("is unknown")),
         })

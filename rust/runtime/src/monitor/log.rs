@@ -34,6 +34,13 @@ impl Log {
         })
     }
 
+    /// Goes on in what is at the path now, a new file if nothing is; in the old one if that fails.
+    pub(crate) fn reopen(&mut self) -> Result<()> {
+        self.file = open(&self.path, OFlags::APPEND)?;
+        self.size_bytes = 0;
+        Ok(())
+    }
+
     /// Writes what came from one stream; several lines may share the time at which they were read.
     pub(crate) fn write(&mut self, stream: &str, data: &[u8]) {
         let time = now();

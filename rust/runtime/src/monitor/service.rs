@@ -14,6 +14,7 @@ use super::clients::{Client, to_json};
 use super::container::Container;
 use super::control::Request;
 use super::course::Then;
+use super::log::Log;
 
 /// Frames of one client in one round: the others, and the end of init, must not wait for a chatterer.
 const FRAMES: usize = 16;
@@ -98,6 +99,7 @@ impl Container {
                 self.clients[index].is_member = true;
             }
             Request::Ready { value } => self.hear_readiness(index, value),
+            Request::Reopen => self.log.as_mut().map_or(Ok(()), Log::reopen)?,
             Request::Usage => reply = self.meter.tell(),
             Request::Join => {
                 fds = self.join_descriptors()?;

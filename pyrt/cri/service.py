@@ -1,0 +1,140 @@
+"""The server: gRPC on a unix socket that is the user's alone, with a handler for every RPC of
+cri.proto.
+
+What the socket's mode says is all the authorization there is: gRPC for Python does not tell who
+called. (kubelet, crictl and critest run as the same user.)
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from pyrt import files
+from pyrt.accounting.server import remove_stale
+from pyrt.cri import (
+    containers,
+    cri_pb2,
+    events,
+    images,
+    metrics,
+    port_forward,
+    rpc,
+    runtime,
+    sandboxes,
+    stats,
+    streams,
+)
+from pyrt.cri.node import Node
+from pyrt.errors import Conflict, InvalidSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pyrt.engine.api import Engine
+
+FLAG = "--socket"
+
+CALLS = 64
+"""Calls at once: some wait for minutes, as for a container to stop."""
+
+MESSAGE_BYTES = 16 << 20
+"""The largest that callers take, and that we do."""
+
+GRACE_S = 2.0
+"""For what is under way when the service is ended; what takes longer goes on when it comes back."""
+
+SERVED = (
+    images,
+    runtime,
+    sandboxes,
+    containers,
+    stats,
+    metrics,
+    events,
+    streams,
+    port_forward,
+)
+"""Modules whose functions are in `rpc.RPCS`."""
+
+
+def handlers(node: Node) -> list[grpc.GenericRpcHandler]:
+    """A handler for every RPC of cri.proto; UNIMPLEMENTED where there is none of ours."""
+    found = []
+    for service in cri_pb2.DESCRIPTOR.services_by_name.values():
+        methods = {}
+        for method in service.methods:
+            function = rpc.RPCS.get(method.name) or rpc.refuse(method.name)
+            make: Any = grpc.unary_unary_rpc_method_handler
+            answer: Any = rpc.single(node, function)
+            if method.server_streaming:
+                make, answer = grpc.unary_stream_rpc_method_handler, rpc.stream(node, function)
+            request = getattr(cri_pb2, method.input_type.name)
+            reply = getattr(cri_pb2, method.output_type.name)
+            methods[method.name] = make(answer, request.FromString, reply.SerializeToString)
+        found.append(grpc.method_handlers_generic_handler(service.full_name, methods))
+    return found
+
+
+def check_path(text: str) -> str:
+    """The socket's path, absolute. Raises InvalidSpec."""
+    path = os.path.abspath(text.removeprefix("unix://").removeprefix("unix:"))
+    if not text or "\0" in text or len(os.fsencode(path)) > 107:
+        raise InvalidSpec(FLAG, text, "not a path, or longer than a socket's may be")
+    return path
+
+
+def serve(engine: Engine, path: str, pinned: list[str], ready: Callable[[str], None]) -> None:
+    """Serve at `path` until SIGTERM or SIGINT; `ready` is told when it listens.
+
+    Raises Conflict if another serves there, InvalidSpec if something else is there.
+    """
+    files.ensure_directory(os.path.dirname(path))
+    lock = files.lock(f"{path}.lock", wait=False, create=True)
+    if lock is None:
+        raise Conflict(FLAG, path, "another serves there")
+    try:
+        remove_stale(path, FLAG)
+        ended: list[int] = []
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda number, _: ended.append(number))
+        # Whichever thread a signal interrupts, this one hears of it.
+        woken, wake = os.pipe()
+        os.set_blocking(wake, False)
+        signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
+        # By which a thread that relays is told to leave: see `streams`.
+        signal.signal(signal.SIGHUP, lambda *_: None)
+        server = listen(Node(engine, pinned), path)
+        ready(path)
+        while not ended:
+            os.read(woken, 64)
+        server.stop(GRACE_S).wait()
+        files.remove_file(path)
+    finally:
+        files.unlock(lock)
+
+
+def listen(node: Node, path: str) -> grpc.Server:
+    """The server, started."""
+    threads = ThreadPoolExecutor(CALLS, thread_name_prefix="call")
+    server = grpc.server(
+        threads,
+        handlers=handlers(node),
+        options=[
+            ("grpc.max_receive_message_length", MESSAGE_BYTES),
+            ("grpc.max_send_message_length", MESSAGE_BYTES),
+        ],
+    )
+    before = os.umask(0o177)
+    try:
+        server.add_insecure_port(f"unix:{path}")
+    except RuntimeError as error:
+        raise InvalidSpec(FLAG, path, f"cannot listen: {error}") from None
+    finally:
+        os.umask(before)
+    server.start()
+    return server

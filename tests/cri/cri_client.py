@@ -1,0 +1,171 @@
+"""A caller of the Container Runtime Interface: RPCs by their names, and what tests ask for."""
+
+from __future__ import annotations
+
+import contextlib
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+
+from pyrt.cri import cri_pb2
+
+if TYPE_CHECKING:
+    from conftest import Pyrt
+
+START_S = 30.0
+TIMEOUT_S = 60.0
+
+
+class Service:
+    """One `pyrt cri serve`, on a socket of its own."""
+
+    def __init__(self, pyrt: Pyrt, *options: str) -> None:
+        self.pyrt = pyrt
+        self.options = options
+        self.socket = pyrt.run_root / "cri.sock"
+        self.logs = Path(tempfile.mkdtemp(prefix="podlogs-", dir=pyrt.root))
+        self.start()
+
+    def start(self) -> None:
+        """Start it and wait until it says that it listens."""
+        command = [*self.pyrt.argv, "cri", "serve", *self.options]
+        self.process = subprocess.Popen(command, env=self.pyrt.env, stderr=subprocess.PIPE)
+        assert self.process.stderr is not None
+        line = self.process.stderr.readline().decode()
+        assert line == f"listening on unix://{self.socket}\n"
+        self.client = Client(self)
+
+    def end(self) -> int:
+        """End it by SIGTERM; its exit code."""
+        self.client.channel.close()
+        self.process.terminate()
+        return self.reap()
+
+    def kill(self) -> None:
+        """End it by SIGKILL."""
+        self.client.channel.close()
+        self.process.kill()
+        self.reap()
+
+    def reap(self) -> int:
+        """Wait for its end."""
+        code = self.process.wait(timeout=START_S)
+        assert self.process.stderr is not None
+        self.process.stderr.close()
+        return code
+
+
+class Client:
+    """Calls by name: `client.Version(version="0.1.0")`."""
+
+    def __init__(self, service: Service) -> None:
+        self.service = service
+        options = [("grpc.max_receive_message_length", 16 << 20)]
+        self.channel = grpc.insecure_channel(f"unix:{service.socket}", options=options)
+        self.calls: dict[str, Callable[..., Any]] = {}
+        for service_type in cri_pb2.DESCRIPTOR.services_by_name.values():
+            for method in service_type.methods:
+                make = self.channel.unary_unary
+                if method.server_streaming:
+                    make = self.channel.unary_stream
+                self.calls[method.name] = make(
+                    f"/{service_type.full_name}/{method.name}",
+                    request_serializer=lambda message: message.SerializeToString(),
+                    response_deserializer=getattr(cri_pb2, method.output_type.name).FromString,
+                )
+        self.requests = {
+            method.name: getattr(cri_pb2, method.input_type.name)
+            for service_type in cri_pb2.DESCRIPTOR.services_by_name.values()
+            for method in service_type.methods
+        }
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*, timeout_s: float = TIMEOUT_S, **fields: Any) -> Any:
+            return self.calls[name](self.requests[name](**fields), timeout=timeout_s)
+
+        return call
+
+    def pod_config(self, name: str = "web", **fields: Any) -> Any:
+        """What a sandbox is asked to be."""
+        metadata = {"name": name, "namespace": "default", "uid": f"uid-of-{name}", "attempt": 0}
+        fields.setdefault("log_directory", str(self.service.logs / name))
+        fields.setdefault("metadata", metadata)
+        return cri_pb2.PodSandboxConfig(**fields)
+
+    def run_pod(self, name: str = "web", **fields: Any) -> str:
+        """A sandbox's ID."""
+        reply = self.RunPodSandbox(config=self.pod_config(name, **fields))
+        return str(reply.pod_sandbox_id)
+
+    def config(self, *command: str, name: str = "main", **fields: Any) -> Any:
+        """What a container is asked to be."""
+        fields.setdefault("metadata", {"name": name, "attempt": 0})
+        fields.setdefault("image", {"image": "localhost/demo:latest"})
+        fields.setdefault("log_path", f"{name}/0.log")
+        return cri_pb2.ContainerConfig(command=command, **fields)
+
+    def create(self, pod: str, *command: str, **fields: Any) -> str:
+        """A container's ID."""
+        config = self.config(*(command or ("sleep", "1000")), **fields)
+        sandbox = self.pod_config()
+        reply = self.CreateContainer(pod_sandbox_id=pod, config=config, sandbox_config=sandbox)
+        return str(reply.container_id)
+
+    def run(self, pod: str, *command: str, **fields: Any) -> str:
+        """The ID of a container that runs."""
+        id = self.create(pod, *command, **fields)
+        self.StartContainer(container_id=id)
+        return id
+
+    def status(self, id: str) -> Any:
+        """A container's status."""
+        return self.ContainerStatus(container_id=id).status
+
+    def ended(self, id: str) -> Any:
+        """Its status once it has ended."""
+        deadline = time.monotonic() + START_S
+        while (status := self.status(id)).state != cri_pb2.CONTAINER_EXITED:
+            assert time.monotonic() < deadline, status
+            time.sleep(0.02)
+        return status
+
+    def output(self, id: str) -> str:
+        """What it wrote, once it has ended: without times."""
+        path = Path(self.ended(id).log_path)
+        return "".join(f"{line.split(' ', 1)[1]}\n" for line in path.read_text().splitlines())
+
+    def wait_for_line(self, id: str, end: str) -> None:
+        """Wait until a line of its log ends so."""
+        path = Path(self.status(id).log_path)
+        deadline = time.monotonic() + START_S
+        while not any(line.endswith(end) for line in path.read_text().splitlines()):
+            assert time.monotonic() < deadline, path.read_text()
+            time.sleep(0.02)
+
+    def exec(self, id: str, *command: str, timeout: int = 30) -> Any:
+        """An exec to its end."""
+        return self.ExecSync(container_id=id, cmd=command, timeout=timeout)
+
+
+@contextlib.contextmanager
+def refused(code: str, *words: str) -> Iterator[None]:
+    """The call in it fails with this code, and says these words."""
+    with pytest.raises(grpc.RpcError) as caught:
+        yield
+    assert caught.value.code() == getattr(grpc.StatusCode, code), caught.value
+    for word in words:
+        assert word in caught.value.details(), caught.value
+
+
+def check_nothing_left(pyrt: Pyrt) -> None:
+    """No file, process or cgroup; the last of a monitor takes a moment."""
+    deadline = time.monotonic() + START_S
+    while left := pyrt.leftovers():
+        assert time.monotonic() < deadline, left
+        time.sleep(0.05)

@@ -1,0 +1,77 @@
+"""ImageService over a real registry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from cri_client import Client, Service, refused
+from servers import DockerRegistry
+from servers import certificates as certificates
+from servers import plain_registry as plain_registry
+
+if TYPE_CHECKING:
+    from conftest import Pyrt
+
+
+@pytest.fixture
+def service(pyrt: Pyrt, tmp_path: Path) -> Iterator[Service]:
+    """A service that pins the demo image."""
+    configuration = tmp_path / "registries.conf"
+    configuration.write_text('unqualified-search-registries = ["docker.io"]\n')
+    pyrt.ok("run", "--rm", "demo", "true")
+    before = dict(pyrt.env)
+    pyrt.env["CONTAINERS_REGISTRIES_CONF"] = str(configuration)
+    service = Service(pyrt, "--pin", "demo")
+    yield service
+    service.end()
+    pyrt.env = before
+
+
+def test_the_store_by_every_name(cri: Client, pyrt: Pyrt) -> None:
+    pyrt.ok("tag", "demo", "localhost/again:1")
+    [image] = cri.ListImages().images
+    assert list(image.repo_tags) == ["localhost/again:1", "localhost/demo:latest"]
+    assert image.pinned and image.size > 0
+    digits = image.id.removeprefix("sha256:")
+    for name in ("demo", "localhost/demo", "localhost/again:1", image.id, digits, digits[:12],
+                 image.repo_digests[0]):  # fmt: skip
+        assert cri.ImageStatus(image={"image": name}).image == image, name
+        assert list(cri.ListImages(filter={"image": {"image": name}}).images) == [image], name
+    assert not cri.ImageStatus(image={"image": "localhost/none"}).HasField("image")
+    with refused("INVALID_ARGUMENT", "no name"):
+        cri.ImageStatus()
+    place = cri.ImageFsInfo().image_filesystems[0]
+    assert Path(place.fs_id.mountpoint).is_dir()
+    assert place.used_bytes.value > 0 and place.inodes_used.value > 0 and place.timestamp > 0
+    pyrt.ok("untag", "demo", "localhost/again:1")
+
+
+def test_pull_and_remove(cri: Client, pyrt: Pyrt, plain_registry: DockerRegistry) -> None:
+    host = plain_registry.host
+    name = f"{host}/team/app:1"
+    pyrt.ok("push", "--tls-verify=false", "demo", name)
+    configuration = Path(pyrt.env["CONTAINERS_REGISTRIES_CONF"])
+    configuration.write_text(f'[[registry]]\nlocation = "{host}"\ninsecure = true\n')
+    reference = cri.PullImage(image={"image": name}).image_ref
+    found = cri.ImageStatus(image={"image": name}).image
+    assert found.id == reference and name in found.repo_tags
+    with refused("NOT_FOUND"):
+        cri.PullImage(image={"image": f"{host}/team/none:1"})
+    with refused("INVALID_ARGUMENT", "base64"):
+        cri.PullImage(image={"image": name}, auth={"auth": "not base64"})
+    id = cri.create(cri.run_pod(), image={"image": reference}, name="user")
+    assert cri.status(id).image_id == reference
+    with refused("FAILED_PRECONDITION", "in use"):
+        cri.RemoveImage(image={"image": name})
+    cri.RemoveContainer(container_id=id)
+    for _ in range(2):
+        cri.RemoveImage(image={"image": name})
+    assert not cri.ImageStatus(image={"image": reference}).HasField("image")
+
+
+def test_a_registry_that_is_not_there(cri: Client) -> None:
+    with refused("UNKNOWN", "RegistryUnavailable: "):
+        cri.PullImage(image={"image": "127.0.0.1:1/team/app:1"})
