@@ -181,6 +181,28 @@ class ContainerOptions(HealthOptions, LimitOptions, SharedOptions, PullOptions):
             )
         return config
 
+    def make(
+        self, engine: Engine, config: ContainerConfig, make: Callable[[ContainerConfig], Made]
+    ) -> Made:
+        """What `make` makes of it, in its pod and in the place of whoever has its name.
+
+        A pod that was made for it goes if that fails.
+        """
+        self.join_pod(engine, config)
+        try:
+            self.announce(engine, config)
+            if self.replace:
+                engine.replace(config.name)
+            made = self.with_image(engine, config, make)
+        except BaseException:
+            if self.pod:
+                from pyrt.cli import pod_member
+
+                pod_member.leave(self, engine, config)
+            raise
+        self.tell_limits(config.limits_resolved)
+        return made
+
     def join_pod(self, engine: Engine, config: ContainerConfig) -> None:
         """`--pod`: have the container in it. Raises InvalidSpec for a flag that is the pod's."""
         if self.pod or self.init_ctr:

@@ -19,11 +19,5 @@ class Create(ContainerOptions):
     def __call__(self, engine: Engine) -> int:
         """Write the bundle; no process is made."""
         config = self.configure()
-        self.join_pod(engine, config)
-        self.announce(engine, config)
-        if self.replace:
-            engine.replace(config.name)
-        id = self.with_image(engine, config, engine.create_from)
-        self.tell_limits(config.limits_resolved)
-        output.line(id)
+        output.line(self.make(engine, config, engine.create_from))
         return 0

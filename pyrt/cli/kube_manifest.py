@@ -108,13 +108,13 @@ def make_plan(engine: Engine, documents: list[dict[str, Any]], options: PlanOpti
     """What the manifest means. Raises PyrtError naming the path, or the flag, of what is wrong."""
     from pyrt.kube import planning
     from pyrt.spec.names import parse_label
-    from pyrt.spec.ports import parse_publish
+    from pyrt.spec.ports import parse_published
 
     wishes = planning.Wishes(
         machine(),
         config_maps=[one for path in options.configmap for one in read(path)],
         secrets=stored_secrets(engine.layout),
-        publish=[port for text in options.publish for port in parse_publish(text)],
+        publish=parse_published(options.publish),
         annotations=dict(parse_label(text, "--annotation") for text in options.annotation),
         lenient=options.lenient,
     )

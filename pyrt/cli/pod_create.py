@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from pyrt.cli import output
 from pyrt.cli.limit_options import LimitOptions
@@ -70,7 +71,7 @@ class PodCreate(LimitOptions, SharedOptions):
             "exit_policy": policy.parse_exit_policy(self.exit_policy),
             "labels": parse_labels(self.label, self.label_file),
             "has_infra": has_infra,
-            "command": ["pyrt", "pod", "create"],
+            "command": ["pyrt", *sys.argv[1:]],
             "volumes": self.parse_volumes(),
             "security_opt": self.parse_security(),
             "share_parent": self.share_parent,
@@ -161,12 +162,12 @@ class PodCreate(LimitOptions, SharedOptions):
         """The infra container. Raises PyrtError naming the flag."""
         from pyrt.spec.config import ContainerConfig
         from pyrt.spec.network import apply_flags, has_ports, parse_networks
-        from pyrt.spec.ports import parse_publish
+        from pyrt.spec.ports import parse_published
         from pyrt.spec.userns import parse_userns
 
         network, networks = parse_networks(self.network)
         apply_flags(networks, self)
-        ports = [port for text in self.publish for port in parse_publish(text)]
+        ports = parse_published(self.publish)
         self.check_shared(share)
         if "net" not in share:
             network = "none"

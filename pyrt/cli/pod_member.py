@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from pyrt.errors import InvalidSpec
 from pyrt.spec.names import parse_name
 from pyrt.spec.pods import DEFAULT_SHARE, parse_init, parse_share
@@ -39,6 +41,17 @@ def join(options: ContainerOptions, engine: Engine, config: ContainerConfig) -> 
         if pod.infra:
             check(options, pod.share, is_new=False)
     take(pod, config)
+
+
+def leave(options: ContainerOptions, engine: Engine, config: ContainerConfig) -> None:
+    """Remove the pod that `join` made, which nobody else has joined."""
+    from pyrt.engine import pods
+
+    if not options.pod.startswith(NEW):
+        return
+    pod = pods.read(engine.layout, config.pod)
+    if pod is not None and all(record.id == pod.infra for record in pod.containers()):
+        pods.remove(pod)
 
 
 def check(options: ContainerOptions, share: list[str], *, is_new: bool) -> None:
@@ -101,7 +114,7 @@ def make(engine: Engine, name: str, config: ContainerConfig) -> Pod:
         "exit_policy": "continue",
         "labels": {},
         "has_infra": True,
-        "command": ["pyrt", "run", "--pod", f"{NEW}{name}"],
+        "command": ["pyrt", *sys.argv[1:]],
     }
     return pods.create(engine.layout, infra, document)
 

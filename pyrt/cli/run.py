@@ -44,12 +44,7 @@ class Run(ContainerOptions):
             receipt.check(self.receipt)
             if self.detach:
                 raise InvalidSpec("--receipt", "", "needs to stay until the end: not with --detach")
-        self.join_pod(engine, config)
-        self.announce(engine, config)
-        if self.replace:
-            engine.replace(config.name)
-        launched = self.with_image(engine, config, engine.launch)
-        self.tell_limits(config.limits_resolved)
+        launched = self.make(engine, config, engine.launch)
         if self.detach:
             launched.lead.close()
             output.line(launched.id)

@@ -54,9 +54,9 @@ class Stop(Verb):
 
 
 def end(record: Record, timeout_s: float | None) -> None:
-    """Stop one, with a warning if it had to be killed."""
+    """Stop one, with a warning if it had to be killed though it was given time."""
     stopped = control.stop(record, timeout_s)
-    if stopped is not None and stopped.was_killed:
+    if stopped is not None and stopped.was_killed and stopped.timeout_s:
         output.warn(
             f"StopSignal {stopped.signal} failed to stop container {record.name} "
             f"in {stopped.timeout_s:g} seconds, resorting to SIGKILL"

@@ -56,17 +56,19 @@ class VolumeImport(Verb):
         import os
 
         from pyrt.engine import volumes
-        from pyrt.errors import from_os_error
+        from pyrt.errors import PyrtError, from_os_error
 
-        if self.source == "-":
-            volumes.unpack(engine.layout, self.name, 0)
-            return 0
         try:
-            tar = os.open(self.source, os.O_RDONLY | os.O_CLOEXEC)
+            tar = 0 if self.source == "-" else os.open(self.source, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
             raise from_os_error(error, "open", self.source) from None
         try:
             volumes.unpack(engine.layout, self.name, tar)
+        except PyrtError as error:
+            if error.subject == "layer":
+                error.subject = self.source if tar else "standard input"
+            raise
         finally:
-            os.close(tar)
+            if tar:
+                os.close(tar)
         return 0

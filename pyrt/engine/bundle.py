@@ -293,4 +293,9 @@ def claim_or_sweep(layout: Layout, name: str, id: str) -> None:
         if holder:
             sweep.sweep_container(layout, holder)
         sweep.sweep_name(layout, name)
-        files.claim_name(path, id)
+        try:
+            files.claim_name(path, id)
+        except Exists as error:
+            if os.path.isdir(layout.pod(files.claimed_by(path))):
+                error.hint = f"remove that pod (pyrt pod rm {name}) or choose another name"
+            raise

@@ -23,7 +23,7 @@ from pyrt.spec.names import (
     parse_name,
 )
 from pyrt.spec.network import apply_flags, has_ports, parse_networks
-from pyrt.spec.ports import parse_expose, parse_publish
+from pyrt.spec.ports import parse_expose, parse_published
 from pyrt.spec.restart import parse_restart
 from pyrt.spec.secrets import parse_secret
 from pyrt.spec.signals import parse_signal
@@ -159,7 +159,7 @@ def configure(wish: Wish) -> ContainerConfig:
     log_path, log_max_size_bytes = parse_log_options(wish.log_opt, cwd)
     network, networks = parse_networks(wish.network)
     apply_flags(networks, wish)
-    ports = [port for text in wish.publish for port in parse_publish(text)]
+    ports = parse_published(wish.publish)
     exposed = [port for text in wish.expose for port in parse_expose(text)]
     probes, image_health = parse_health(wish, parse_duration, native.loads)
     return ContainerConfig(

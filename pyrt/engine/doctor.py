@@ -211,7 +211,10 @@ def look_at_network(engine: Engine) -> Iterator[Finding]:
         verdict, reason = OK, pasta
         if "--map-guest-addr" not in options:
             verdict = LIMITED
-            reason = f"{pasta} is older than 2024-08: the host has no address in the container"
+            reason = (
+                f"{pasta} is older than 2024-08: the host has no address in the container, and "
+                "answers by UDP may not come back to 127.0.0.1 (Debian 12's do not)"
+            )
         yield Finding(
             "pasta", verdict, reason, "install a newer passt" if verdict == LIMITED else ""
         )

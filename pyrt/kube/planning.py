@@ -9,7 +9,7 @@ from pyrt.errors import InvalidSpec, NotFound, PyrtError, Unsupported
 from pyrt.kube import pods, services
 from pyrt.kube.plan import LABEL, Machine, Plan, Sources
 from pyrt.kube.pod_model import Object, Pod, PodTemplate
-from pyrt.kube.shape import Problem, nearest, parse
+from pyrt.kube.shape import Problem, parse
 from pyrt.kube.workload_model import (
     KINDS,
     Claim,
@@ -20,6 +20,7 @@ from pyrt.kube.workload_model import (
     Secret,
     Service,
 )
+from pyrt.spec.names import nearest
 
 if TYPE_CHECKING:
     from pyrt.kube.metadata_model import TemplateMeta

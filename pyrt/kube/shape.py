@@ -7,12 +7,13 @@ no meaning on one machine, are passed over.
 
 from __future__ import annotations
 
-import difflib
 import types
 import typing
 from typing import Any, ClassVar, TypeAlias, TypeVar, Union
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+from pyrt.spec.names import nearest
 
 Model = TypeVar("Model", bound="Shape")
 Names: TypeAlias = tuple[str, ...]
@@ -146,10 +147,3 @@ def unknown(path: str, key: str, kind: type[Shape]) -> Problem:
     near = nearest(key, [*names, *kind.INERT, *kind.REFUSED])
     hint = f"did you mean {near}?" if near else ""
     return Problem(path, "unknown field", hint, is_fatal=False)
-
-
-def nearest(word: str, words: list[str]) -> str:
-    """The one of `words` that was meant, "" if none is near."""
-    folded = {other.lower(): other for other in words}
-    found = difflib.get_close_matches(word.lower(), list(folded), 1, 0.6)
-    return folded[found[0]] if found else ""

@@ -9,7 +9,7 @@ from pyrt.errors import InvalidSpec
 from pyrt.kube.environment import read_all
 from pyrt.kube.plan import File, Later, Mounted, Place
 from pyrt.kube.quantity import parse_quantity
-from pyrt.kube.shape import nearest
+from pyrt.spec.names import nearest
 
 if TYPE_CHECKING:
     from pyrt.kube.container_model import Container

@@ -78,3 +78,12 @@ def parse_key(text: str, key: str) -> int:
     if len(letter) == 1 and letter.isascii() and (letter.isalpha() or letter in "@[\\]^_"):
         return ord(letter.upper()) & 0x1F
     raise InvalidSpec("--detach-keys", text, "not a comma-separated list of characters and ctrl-X")
+
+
+def nearest(word: str, words: list[str]) -> str:
+    """The one of `words` that was meant, "" if none is near."""
+    import difflib
+
+    folded = {other.lower(): other for other in words}
+    found = difflib.get_close_matches(word.lower(), list(folded), 1, 0.6)
+    return folded[found[0]] if found else ""

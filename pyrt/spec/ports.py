@@ -11,6 +11,35 @@ if TYPE_CHECKING:
 FLAG = "--publish"
 
 
+def parse_published(texts: list[str]) -> list[Publish]:
+    """Every `-p`. Raises InvalidSpec also where two want one port of the host."""
+    found: list[Publish] = []
+    taken: dict[tuple[int, str], list[tuple[str, str]]] = {}
+    for text in texts:
+        for port in parse_publish(text):
+            found.append(port)
+            number, address = port["host_port"], port["host_ip"]
+            if not number:
+                continue
+            others = taken.setdefault((number, port["protocol"]), [])
+            for theirs, other in others:
+                if overlap(theirs, address):
+                    reason = f"port {number}/{port['protocol']} of the host is -p {other}'s already"
+                    if theirs != address and not (theirs and address):
+                        reason += ": without an address it is published on all, IPv4 and IPv6"
+                    raise InvalidSpec(FLAG, text, reason)
+            others.append((address, text))
+    return found
+
+
+def overlap(one: str, other: str) -> bool:
+    """Whether a port cannot be published on both addresses; "" is all of both kinds, as `::` is."""
+    both = (one, other)
+    if one == other or "" in both or "::" in both:
+        return True
+    return "0.0.0.0" in both and ":" not in one + other
+
+
 def parse_publish(text: str) -> list[Publish]:
     """One `-p`: `[[IP:][HOSTPORT]:]PORT[/PROTOCOL]`, one entry for each port of a range.
 

@@ -55,7 +55,10 @@ def format_address(version: int, number: int) -> str:
 def parse_subnet(field: str, text: str) -> Subnet:
     """`ADDRESS/PREFIX`, without bits behind the prefix. Raises InvalidSpec naming `field`."""
     address, slash, length = text.partition("/")
-    version, number = parse_address(field, address)
+    try:
+        version, number = parse_address(field, address)
+    except InvalidSpec as error:
+        raise InvalidSpec(field, text, error.reason) from None
     prefix = int(length) if slash and length.isascii() and length.isdecimal() else -1
     if not 0 < prefix <= BITS[version] - 2:
         raise InvalidSpec(

@@ -39,6 +39,11 @@ EXCLUSIVE = (
     ("O",),
 )
 KNOWN = frozenset(option for group in EXCLUSIVE for option in group)
+BIND_KEYS = frozenset((
+    "bind-propagation", "bind-nonrecursive", "relabel", "subpath", "volume-opt", "no-dereference",
+    "consistency", "idmap", "upperdir", "workdir",
+))  # fmt: skip
+"""Keys of `--mount` beside these, some of them refused."""
 REFUSED = ("idmap", "upperdir", "workdir")
 
 ENGINE_OPTIONS = ("z", "Z", "U", "copy", "nocopy", "nocreate")
@@ -98,6 +103,7 @@ def parse_mount(text: str, cwd: str) -> Volume:
     flag = "--mount"
     pairs = parse_pairs(flag, text)
     kind = pairs.pop("type", "volume")
+    check_keys(flag, text, kind, pairs)
     destination = parse_destination(flag, pairs.pop("dst", ""))
     source = pairs.pop("src", "")
     if kind in ("tmpfs", "ramfs", "devpts"):
@@ -121,6 +127,24 @@ def parse_mount(text: str, cwd: str) -> Volume:
     else:
         raise InvalidSpec(flag, text, f"no mount type {kind}")
     return {"type": kind, "source": source, "destination": destination, "options": options}
+
+
+def check_keys(flag: str, text: str, kind: str, pairs: dict[str, str]) -> None:
+    """Refuse a key that no mount of this type has, with the one that was meant."""
+    if kind in ("bind", "volume"):
+        own = KNOWN | BIND_KEYS
+    elif kind == "tmpfs":
+        own = frozenset(TMPFS_OPTIONS) | {f"tmpfs-{option}" for option in TMPFS_OPTIONS}
+    else:
+        return  # each of the others has a few, and says so
+    words = [*own, *ALIASES, "src", "dst", "type"]
+    for key in pairs:
+        if key not in words:
+            from pyrt.spec.names import nearest
+
+            near = nearest(key, sorted(words))
+            hint = f"did you mean {near}?" if near else ""
+            raise InvalidSpec(flag, text, f"unknown option {key}", hint=hint)
 
 
 def overlay_mount(volume: Volume, source: str, scratch: str) -> dict[str, Any]:

@@ -178,9 +178,11 @@ def wait_for_another(pyrt: Pyrt, pid: int) -> float:
     return time.monotonic() - begin
 
 
-def test_a_killed_supervisor_drops_nothing_between_containers(pyrt: Pyrt, web: str) -> None:
-    port = free_port()
-    serve(pyrt, "one", "--network", web, "-p", f"{port}:80")
+def converse(pyrt: Pyrt, web: str) -> tuple[str, ...]:
+    """A connection between two containers, `speaker` and `listener`; how to see what was heard.
+
+    The last word is said when the speaker has a file /tmp/go.
+    """
     pyrt.ok(
         "run", "-d", "--name", "listener", "--network", web, "demo", "sh", "-c",
         "sleep 1000 | nc -l -p 9 >/tmp/heard",
@@ -191,6 +193,13 @@ def test_a_killed_supervisor_drops_nothing_between_containers(pyrt: Pyrt, web: s
     )  # fmt: skip
     heard = ("exec", "listener", "cat", "/tmp/heard")
     wait_for(lambda: "before" in pyrt(*heard).out)
+    return heard
+
+
+def test_a_killed_supervisor_drops_nothing_between_containers(pyrt: Pyrt, web: str) -> None:
+    port = free_port()
+    serve(pyrt, "one", "--network", web, "-p", f"{port}:80")
+    heard = converse(pyrt, web)
     pid = supervisor(pyrt)
     os.kill(pid, signal.SIGKILL)
     # The host's port is the monitor's: who comes now waits.
@@ -224,12 +233,39 @@ def test_a_killed_forwarder_has_a_successor(pyrt: Pyrt, web: str) -> None:
     assert second in forwarders(pyrt)
 
 
-def test_a_killed_keeper_is_made_anew(pyrt: Pyrt, web: str) -> None:
-    serve(pyrt, "one", "--network", web)
-    keeper = native.is_locked(str(pyrt.run_root / "network" / "keeper"))
-    os.kill(keeper, signal.SIGKILL)
+def locker(pyrt: Pyrt, name: str) -> int:
+    return native.is_locked(str(pyrt.run_root / "network" / name))
+
+
+def has_spare(pid: int) -> bool:
+    """Whether a keeper has its successor ready."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return any(b"spare" in Path(f"/proc/{child}/cmdline").read_bytes() for child in children)
+
+
+def test_killed_keepers_are_made_anew(pyrt: Pyrt, web: str) -> None:
+    port = free_port()
+    serve(pyrt, "one", "--network", web, "-p", f"{port}:80")
+    heard = converse(pyrt, web)
+    # With what it holds, with all that would replace it, and what a successor did not start.
+    for names in (("keeper", "guard"), ("keeper", "supervisor"), ("keeper",), ("guard",)):
+        keeper = locker(pyrt, "keeper")
+        wait_for(lambda keeper=keeper: has_spare(keeper))
+        killed = {name: locker(pyrt, name) for name in names}
+        assert 0 not in killed.values(), killed
+        for pid in killed.values():
+            os.kill(pid, signal.SIGKILL)
+        for name, pid in killed.items():
+            wait_for(lambda name=name, pid=pid: locker(pyrt, name) not in (0, pid))
+        assert fetch(port) == "I am one\n"
+        wait_for(lambda: pyrt("exec", "listener", "wget", "-qO-", "http://one/").code == 0)
+    pid = supervisor(pyrt)
+    os.kill(pid, signal.SIGKILL)
+    wait_for_another(pyrt, pid)
+    assert fetch(port) == "I am one\n"
+    pyrt.ok("exec", "speaker", "touch", "/tmp/go")
+    wait_for(lambda: "after" in pyrt(*heard).out)
     serve(pyrt, "two", "--network", web)
-    wait_for(lambda: "I am one" in pyrt("exec", "two", "wget", "-qO-", "http://one/").out)
     assert wget(pyrt, "one", "two") == "I am two"
 
 
@@ -252,6 +288,7 @@ def test_bad_input(pyrt: Pyrt, web: str) -> None:
         (("web",), "already exists"),
         (("--subnet", "10.88.0.0/16", "clash"), "overlaps 10.88.0.0/16"),
         (("--subnet", "10.1.2.3/24", "bits"), "write 10.1.2.0/24"),
+        (("--subnet", "10.300.0.0/24", "bits"), "--subnet 10.300.0.0/24: is not an IP address"),
         (("--gateway", "10.1.2.1", "gate"), "has no --subnet"),
         (("--driver", "macvlan", "lan"), "choose bridge"),
         (("host",), "is a mode of --network"),

@@ -64,6 +64,9 @@ def test_stop_warns_when_it_kills(pyrt: Pyrt) -> None:
     )
     assert pyrt.ok("inspect", "-f", "{{.State.ExitCode}}", "web") == "137"
     assert pyrt.ok("stop", "web") == "web"
+    pyrt.ok("start", "web")
+    result = pyrt("stop", "-t", "0", "web")
+    assert (result.code, result.err) == (0, "")
 
 
 def test_kill(pyrt: Pyrt) -> None:

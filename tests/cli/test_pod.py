@@ -349,12 +349,29 @@ def test_bad_input(pyrt: Pyrt, argv: tuple[str, ...]) -> None:
     assert result.err.startswith(f"Error: {BAD[argv]}")
 
 
+def test_a_new_pod_goes_with_a_container_that_cannot_be(pyrt: Pyrt) -> None:
+    member(pyrt, "taken")
+    for verb, *argv in (
+        ("run", "--name", "taken", "demo", "true"),
+        ("run", "nothing.invalid/x", "true"),
+        ("run", "demo", "nosuch"),
+        ("create", "--name", "taken", "demo"),
+    ):
+        assert pyrt(verb, "--pull=never", "--pod", "new:box", *argv).code
+        assert pyrt("pod", "exists", "box").code == 1, argv
+    pyrt.ok("run", "-d", "--pod", "new:box", "--name", "one", "demo", "sleep", "9")
+    told = pyrt.ok("pod", "inspect", "-f", "{{.CreateCommand}}", "box")
+    assert "--pod new:box --name one demo sleep 9" in told
+    pyrt.ok("pod", "rm", "-f", "box")
+
+
 def test_what_is_the_pods_is_refused(pyrt: Pyrt) -> None:
     make(pyrt, "--name", "box")
     for flag, value in (("-p", "80"), ("--network", "host"), ("--hostname", "x")):
         result = pyrt("run", "--rm", "--pod", "box", flag, value, "demo", "true")
         assert (result.code, "belongs to the pod" in result.err) == (125, True), result
-    assert pyrt("pod", "create", "--name", "box").code == 125
+    result = pyrt("pod", "create", "--name", "box")
+    assert (result.code, "remove that pod (pyrt pod rm box)" in result.err) == (125, True)
     infra = pyrt.ok("pod", "inspect", "-f", "{{.InfraContainerID}}", "box")
     result = pyrt("rm", "-f", infra)
     assert (result.code, "is the infra container of pod" in result.err) == (2, True)

@@ -7,13 +7,12 @@ import os
 import signal
 import tarfile
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from conftest import Pyrt
 
 NONE = ("--network", "none")
@@ -204,7 +203,10 @@ def test_archives(pyrt: Pyrt, with_volume: str, tmp_path: object) -> None:
     assert result.code == 125, result
     assert not (pyrt.data / "volumes" / "escaped").exists()
     assert pyrt("volume", "export", "none").code == 125
-    assert pyrt("volume", "import", "other", f"{tmp_path}/none.tar").code == 125
+    junk = Path(f"{tmp_path}/none.tar")
+    assert pyrt("volume", "import", "other", str(junk)).code == 125
+    junk.write_bytes(b"x" * 600)
+    assert f"unpack {junk}: " in pyrt("volume", "import", "other", str(junk)).err
 
 
 def test_filters(pyrt: Pyrt) -> None:

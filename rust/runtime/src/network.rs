@@ -5,6 +5,7 @@
 //! | `keeper`    | `_core.networks`  | holds the user's network namespace, its uplink (pasta) and the supervisor   |
 //! | `dial`      | `_core.dial`      | connects from within a container's network, and ends                        |
 //! | `slirp`     | monitor, keeper   | starts slirp4netns as a way out, where there is no pasta                    |
+//! | `spare`     | the keeper        | becomes the keeper when that one ends                                       |
 //! | `supervise` | the keeper        | makes bridges and veth pairs, answers DNS, keeps a forwarder per container  |
 //! | `probe`     | a monitor         | does one probe or hook of a container ([`crate::probe`])                    |
 //!
@@ -41,6 +42,8 @@ pub(crate) fn directory(run_root: &Path) -> PathBuf {
 pub(crate) const SOCKET: &str = "control.sock";
 /// The file that the keeper locks.
 const KEEPER: &str = "keeper";
+/// The file that the uplink's guard locks.
+const GUARD: &str = "guard";
 /// The file that the supervisor locks.
 const SUPERVISOR: &str = "supervisor";
 
@@ -56,6 +59,7 @@ pub fn main() -> i32 {
             "keeper" => keeper::main(&arguments),
             "probe" => crate::probe::main(&arguments),
             "slirp" => slirp::main(&arguments),
+            "spare" => keeper::spare(&arguments),
             "supervise" => supervisor::main(&arguments),
             _ => Err(Error::new(Code::InvalidSpec, "argument", verb, "no such verb")),
         }

@@ -308,6 +308,14 @@ def test_mount() -> None:
     ):
         with pytest.raises(InvalidSpec):
             parse(text, "/")
+    for text, hint in (
+        ("type=bind,srcc=/x,dst=/t", "did you mean src?"),
+        ("type=tmpfs,dest=/t,tmpfs-sise=1m", "did you mean tmpfs-size?"),
+        ("type=volume,zzzz=/x", ""),
+    ):
+        with pytest.raises(InvalidSpec, match="unknown option") as refusal:
+            parse(text, "/")
+        assert refusal.value.hint == hint
     for text in ("type=image,src=x,dst=/c", "dst=/c,subpath=x"):
         with pytest.raises(Unsupported):
             parse(text, "/")

@@ -1,7 +1,10 @@
 //! The keeper: holds the network namespace in which the bridges are, and starts anew what ends in it.
+//!
+//! Its own successor, the spare, waits for its lock and holds the namespace, too: so this outlives any two of keeper,
+//! spare and supervisor. A new keeper finds the uplink's guard by a lock, as one finds a keeper.
 
 use std::ffi::CString;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -11,14 +14,15 @@ use pyrt_core::sys::fork::{self, CLONE_NEWNET, Fork, exit_now, fork_single};
 use pyrt_core::sys::spawn::{Command, spawn};
 use pyrt_core::wire::{self, Frame};
 use pyrt_core::{At, Error, Result, channel, userns};
-use rustix::fs::{Mode, OFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{
     Flock, FlockType, Signal, WaitId, WaitIdOptions, fcntl_getlk, pidfd_send_signal, waitid,
 };
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
-use super::{KEEPER, SUPERVISOR, directory, links};
+use super::{GUARD, KEEPER, SUPERVISOR, directory, links};
 use crate::Status;
 use crate::arguments::Arguments;
 use crate::monitor::uplink;
@@ -40,8 +44,7 @@ pub(super) fn main(arguments: &Arguments) -> Status {
         let _ = wire::send(&report, Frame::Failed, &text, &[]);
     };
     let run_root = arguments.path("run-root")?;
-    let uplink: Vec<String> =
-        arguments.all("uplink").map(|word| word.to_string_lossy().into_owned()).collect();
+    let uplink = uplink_words(arguments);
     let forked = userns::ensure(&run_root)
         .and_then(|holder| userns::enter(&holder))
         .and_then(|()| fork_single(0, None).at("clone", "keeper"));
@@ -70,6 +73,30 @@ pub(super) fn main(arguments: &Arguments) -> Status {
     }
 }
 
+/// `spare --netns FD --run-root DIR [--uplink WORD]…`: becomes the keeper when that one ends, at once.
+pub(super) fn spare(arguments: &Arguments) -> Status {
+    let netns = arguments.needed_descriptor("netns")?;
+    let run_root = arguments.path("run-root")?;
+    let uplink = uplink_words(arguments);
+    rustix::process::setsid().at("setsid", "")?;
+    rustix::process::chdir("/").at("chdir", "/")?;
+    let lock = await_lock(&directory(&run_root).join(KEEPER))?;
+    adopt(&run_root)?; // the namespace is ours already; that supervisor is nobody's child
+    let (mut keeper, ready) = Keeper::open(&run_root, uplink, netns, lock)?;
+    let _ = keeper.connect(); // tried again: bridges work without a way out
+    match wire::receive_answer(&ready) {
+        Ok(_) => keeper.run().map(|()| 0),
+        Err(error) => {
+            keeper.end();
+            Err(error)
+        }
+    }
+}
+
+fn uplink_words(arguments: &Arguments) -> Vec<String> {
+    arguments.all("uplink").map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
 struct Keeper<'a> {
     run_root: &'a Path,
     /// pasta's command line.
@@ -77,7 +104,9 @@ struct Keeper<'a> {
     netns: OwnedFd,
     supervisor: OwnedFd,
     guard: Option<OwnedFd>,
-    started: Instant,
+    spare: Option<OwnedFd>,
+    /// When the supervisor was started, and the spare.
+    started: [Instant; 2],
     _lock: OwnedFd,
 }
 
@@ -96,11 +125,7 @@ impl<'a> Keeper<'a> {
             Some(netns) => netns,
             None => make_namespace()?,
         };
-        let (ready, theirs) = channel::pair()?;
-        let supervisor = start_supervisor(run_root, &netns, &theirs)?;
-        drop(theirs);
-        let (guard, started) = (None, Instant::now());
-        let mut keeper = Self { run_root, uplink, netns, supervisor, guard, started, _lock: lock };
+        let (mut keeper, ready) = Self::open(run_root, uplink, netns, lock)?;
         let begun = keeper.connect().and_then(|()| wire::receive_answer(&ready));
         if begun.is_err() {
             keeper.end();
@@ -108,27 +133,45 @@ impl<'a> Keeper<'a> {
         begun.map(|_| Some(keeper))
     }
 
+    /// With a supervisor that says on the socket when it can be used.
+    fn open(
+        run_root: &'a Path,
+        uplink: Vec<String>,
+        netns: OwnedFd,
+        lock: OwnedFd,
+    ) -> Result<(Self, OwnedFd)> {
+        let (ready, theirs) = channel::pair()?;
+        let supervisor = start_supervisor(run_root, &netns, &theirs)?;
+        let (guard, spare, started) = (None, None, [Instant::now(); 2]);
+        let keeper =
+            Self { run_root, uplink, netns, supervisor, guard, spare, started, _lock: lock };
+        Ok((keeper, ready))
+    }
+
     /// Starts anew what ends, until the supervisor says by its status 0 that nobody needs it.
     fn run(&mut self) -> Result<()> {
+        let now = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
+        let has_ended =
+            |child: &OwnedFd| waitid(WaitId::PidFd(child.as_fd()), now).at("wait", "child");
         loop {
-            let any = WaitIdOptions::EXITED | WaitIdOptions::NOWAIT;
-            rustix::io::retry_on_intr(|| waitid(WaitId::All, any)).at("wait", "children")?;
-            let now = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-            match waitid(WaitId::PidFd(self.supervisor.as_fd()), now).at("wait", "supervisor")? {
+            if !matches!(&self.spare, Some(spare) if has_ended(spare)?.is_none()) {
+                if self.spare.is_some() {
+                    settle(&mut self.started[1]);
+                }
+                self.spare = Some(start_spare(self.run_root, &self.netns, &self.uplink)?);
+            }
+            self.wait()?;
+            match has_ended(&self.supervisor)? {
                 Some(status) if status.exit_status() == Some(0) => {
                     self.end();
                     return Ok(());
                 }
                 Some(_) => {
-                    if self.started.elapsed() < SETTLED {
-                        std::thread::sleep(PAUSE);
-                    }
+                    settle(&mut self.started[0]);
                     let (_ready, theirs) = channel::pair()?;
                     self.supervisor = start_supervisor(self.run_root, &self.netns, &theirs)?;
-                    self.started = Instant::now();
                 }
-                // Of the others only the guard is missed.
-                None => while let Ok(Some(_)) = waitid(WaitId::All, now) {},
+                None => {}
             }
             if self.connect().is_err() {
                 // Bridges work without a way out; the end of the guard that failed brings us here again.
@@ -137,13 +180,31 @@ impl<'a> Keeper<'a> {
         }
     }
 
+    /// Until one has ended; for a while where we do not know the uplink's guard.
+    fn wait(&self) -> Result<()> {
+        let held = [Some(&self.supervisor), self.spare.as_ref(), self.guard.as_ref()];
+        let mut fds: Vec<PollFd<'_>> =
+            held.into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+        let is_unknown = self.guard.is_none() && !self.uplink.is_empty();
+        let timeout = Timespec { tv_sec: SETTLED.as_secs().cast_signed(), tv_nsec: 0 };
+        rustix::io::retry_on_intr(|| poll(&mut fds, is_unknown.then_some(&timeout)))
+            .map(drop)
+            .at("poll", "children")
+    }
+
     /// Starts the uplink if there is none.
     fn connect(&mut self) -> Result<()> {
-        if self.uplink.is_empty() || inside(&self.netns, links::has_uplink)? {
+        if self.uplink.is_empty() {
+            return Ok(());
+        }
+        if inside(&self.netns, links::has_uplink)? {
+            let holder = lock_holder(&directory(self.run_root).join(GUARD))?;
+            self.guard = holder.map(|(guard, _)| guard); // the keeper's before us, perhaps
             return Ok(());
         }
         if let Some(guard) = self.guard.take() {
             let _ = pidfd_send_signal(&guard, Signal::KILL); // it may have ended
+            let _ = waitid(WaitId::PidFd(guard.as_fd()), WaitIdOptions::EXITED); // no child of ours
         }
         let (ours, theirs) = channel::pair()?;
         let flags = fork::CLONE_NEWPID;
@@ -158,7 +219,8 @@ impl<'a> Keeper<'a> {
 
     /// Ends what has no use without us.
     fn end(&self) {
-        for process in [Some(&self.supervisor), self.guard.as_ref()].into_iter().flatten() {
+        let held = [Some(&self.supervisor), self.guard.as_ref(), self.spare.as_ref()];
+        for process in held.into_iter().flatten() {
             let _ = pidfd_send_signal(process, Signal::KILL); // it may have ended
         }
     }
@@ -167,14 +229,19 @@ impl<'a> Keeper<'a> {
 /// Runs the uplink, as the first process of a pid namespace: what it leaves in the background ends with us. That we do when
 /// it does, or when there is neither keeper nor supervisor, and so nobody whom it could serve.
 fn guard(uplink: &[String], netns: &OwnedFd, run_root: &Path, report: &OwnedFd) -> i32 {
-    match uplink::run(uplink, Some(netns), "") {
-        Ok(()) => drop(wire::send(report, Frame::Reply, b"{}", &[])), // an old keeper does not wait
+    let locked = await_lock(&directory(run_root).join(GUARD));
+    let begun = locked.and_then(|lock| uplink::run(uplink, Some(netns), "").map(|()| lock));
+    let _lock = match begun {
+        Ok(lock) => {
+            let _ = wire::send(report, Frame::Reply, b"{}", &[]); // an old keeper does not wait
+            lock
+        }
         Err(error) => {
             let text = serde_json::to_vec(&error).unwrap_or_default();
             let _ = wire::send(report, Frame::Failed, &text, &[]);
             return 1;
         }
-    }
+    };
     let _ = rustix::net::shutdown(report, rustix::net::Shutdown::Both); // all has been said
     let is_held = |name| is_locked(&directory(run_root).join(name));
     let now = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
@@ -191,6 +258,23 @@ fn guard(uplink: &[String], netns: &OwnedFd, run_root: &Path, report: &OwnedFd) 
         }
     }
     0
+}
+
+/// Takes a lock when whoever has it ends; see [`lock`].
+fn await_lock(path: &Path) -> Result<OwnedFd> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).at("open", path)?;
+    let wait = || rustix::fs::fcntl_lock(&file, FlockOperation::LockExclusive);
+    rustix::io::retry_on_intr(wait).at("lock", path)?;
+    Ok(file)
+}
+
+/// A pause before what has ended at once is started anew, now.
+fn settle(started: &mut Instant) {
+    if started.elapsed() < SETTLED {
+        std::thread::sleep(PAUSE);
+    }
+    *started = Instant::now();
 }
 
 /// Whether somebody holds the lock, also somebody whom we do not see: in our pid namespace he has no number.
@@ -250,10 +334,29 @@ fn inside(netns: &OwnedFd, look: fn() -> bool) -> Result<bool> {
 }
 
 fn start_supervisor(run_root: &Path, netns: &OwnedFd, ready: &OwnedFd) -> Result<OwnedFd> {
-    let number = |fd: &OwnedFd| fd.as_raw_fd().to_string();
-    let words = ["pyrt-network", "supervise", "--netns", &number(netns), "--ready", &number(ready)];
-    let mut args: Vec<CString> =
-        words.iter().map(|word| c_string(word.as_ref(), "argument")).collect::<Result<_>>()?;
+    let number = ready.as_raw_fd().to_string();
+    start("supervise", run_root, netns, &["--ready", &number], &[ready.as_fd()])
+}
+
+fn start_spare(run_root: &Path, netns: &OwnedFd, uplink: &[String]) -> Result<OwnedFd> {
+    let words: Vec<&str> = uplink.iter().flat_map(|word| ["--uplink", word]).collect();
+    start("spare", run_root, netns, &words, &[])
+}
+
+/// Starts one of us, which gets the namespace and these descriptors.
+fn start(
+    verb: &str,
+    run_root: &Path,
+    netns: &OwnedFd,
+    words: &[&str],
+    keep: &[BorrowedFd<'_>],
+) -> Result<OwnedFd> {
+    let number = netns.as_raw_fd().to_string();
+    let mut args: Vec<CString> = ["pyrt-network", verb, "--netns", &number]
+        .iter()
+        .chain(words)
+        .map(|word| c_string(word.as_ref(), "argument"))
+        .collect::<Result<_>>()?;
     args.push(c_string("--run-root".as_ref(), "argument")?);
     args.push(c_string(run_root.as_os_str(), "run root")?);
     let null = open_host(Path::new("/dev/null"), OFlags::RDWR)?;
@@ -262,7 +365,7 @@ fn start_supervisor(run_root: &Path, netns: &OwnedFd, ready: &OwnedFd) -> Result
         args: &args,
         env: &[],
         stdio: [null.as_fd(), null.as_fd(), null.as_fd()],
-        keep: &[netns.as_fd(), ready.as_fd()],
+        keep: &[&[netns.as_fd()], keep].concat(),
     };
     spawn(&command).at("exec", "pyrt-network")
 }
