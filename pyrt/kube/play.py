@@ -303,16 +303,21 @@ class Maker:
             self.deadline = time.monotonic() + self.terms.limit_s
         if len(made) == 1:
             return self.start_pod(made[0])
-        from concurrent.futures import ThreadPoolExecutor, wait
+        from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 
         pool = ThreadPoolExecutor(min(THREADS, len(made)) or 1)
         try:
             futures = [pool.submit(self.start_pod, one) for one in made]
-            wait(futures)
+            # Another pod may wait for the one that failed, for ever.
+            done = wait(futures, return_when=FIRST_EXCEPTION).done
         finally:
             # Who interrupts us does not want to wait for an init container: undoing ends it.
             pool.shutdown(wait=False, cancel_futures=True)
-        errors = [error for future in futures if (error := future.exception()) is not None]
+        errors = [
+            error
+            for future in futures
+            if future in done and (error := future.exception()) is not None
+        ]
         if errors:
             raise errors[0]
         return None

@@ -104,6 +104,8 @@ def test_what_fails_half_way_is_taken_back(pyrt: Pyrt) -> None:
     bad = POD % ("bad", "[/no/such/program]", "tty: false")
     failed = play(pyrt, POD.partition("---")[0] % ("good", SLEEP, "tty: false") + "---" + bad)
     check_refused(pyrt, failed, "Pod bad spec.containers[0] bad-c exec", "/no/such/program")
+    waits = play(pyrt, f"{endless('good')}---{bad.partition('---')[0]}")
+    check_refused(pyrt, waits, "/no/such/program")
     init = POD.replace("containers:", "initContainers: [{name: i, image: demo, command: [false]}]\n"
                        "  containers:")  # fmt: skip
     scripts = {
