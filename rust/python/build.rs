@@ -1,6 +1,8 @@
 //! Builds the native binaries beside the extension, so that one wheel holds all: maturin takes them from OUT_DIR.
 
 use std::env;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -16,6 +18,8 @@ const RUSTFLAGS: [&str; 3] = [
 const LINKER_SCRIPT: &str = "../runtime/discard-unwinding.ld";
 
 const PACKAGE: &str = "pyrt-runtime";
+/// The command, which goes into the wheel as it is.
+const SCRIPT: &str = "data/scripts/pyrt";
 const BINARIES: [&str; 2] = ["pyrt-runtime", "pyrt-network"];
 
 fn main() {
@@ -30,6 +34,7 @@ fn main() {
 }
 
 fn build() {
+    make_executable();
     let out = PathBuf::from(variable("OUT_DIR"));
     let target = variable("TARGET");
     // A directory of its own: the outer cargo holds the lock of its own. Beside it rather than in OUT_DIR, so that
@@ -66,6 +71,16 @@ fn build() {
             panic!("copy {}: {error}", built.display());
         }
     }
+}
+
+/// A source distribution keeps no modes.
+fn make_executable() {
+    let mode = fs::metadata(SCRIPT).map(|metadata| metadata.permissions().mode());
+    if mode.as_ref().is_ok_and(|mode| mode & 0o111 == 0o111) {
+        return;
+    }
+    let changed = fs::set_permissions(SCRIPT, Permissions::from_mode(0o755));
+    assert!(changed.is_ok(), "chmod 755 {SCRIPT}: {changed:?}");
 }
 
 fn variable(name: &str) -> String {
