@@ -126,9 +126,16 @@ def test_what_removes_itself_is_tried_again_first(pyrt: Pyrt) -> None:
 
 
 def test_events_and_receipts_are_of_each_life(pyrt: Pyrt) -> None:
-    run(pyrt, "told", "--restart", "on-failure:1", "demo", "sh", "-c", "exit 1")
-    until(lambda: pyrt.status("told") == "exited" and restarts(pyrt, "told") == 1)
-    wanted = ("events", "--stream=false", "--filter", "container=told", "--format", "{{.Status}}")
+    run(pyrt, "lived-twice", "--restart", "on-failure:1", "demo", "sh", "-c", "exit 1")
+    until(lambda: pyrt.status("lived-twice") == "exited" and restarts(pyrt, "lived-twice") == 1)
+    wanted = (
+        "events",
+        "--stream=false",
+        "--filter",
+        "container=lived-twice",
+        "--format",
+        "{{.Status}}",
+    )
     life = ["init", "start", "died"]
     again = ["init", "start", "restart", "died"]
     found = pyrt.ok(*wanted).split()
