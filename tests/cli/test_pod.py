@@ -94,7 +94,8 @@ def test_memory_is_shared_with_ipc(pyrt: Pyrt) -> None:
         assert "No space left" in pyrt("exec", "one", "sh", "-c", fill).err
         assert pyrt("exec", "two", "sh", "-c", "echo >/dev/shm/other").code != 0
         pyrt.ok("exec", "one", "rm", "/dev/shm/file", "/dev/shm/much")
-        pyrt.ok("pod", "restart", "box")
+        pyrt.ok("pod", "stop", "-t", "0", "box")
+        pyrt.ok("pod", "start", "box")
     pyrt.ok("run", "--rm", "--pod", "box", "--tmpfs", "/dev/shm:size=4k", "demo", "sh", "-c",
             "df -k /dev/shm | grep -q ' 4 '")  # fmt: skip
     assert pyrt.ok("cp", "one:/etc/hostname", "-").strip()
