@@ -78,7 +78,7 @@ def validate(config: bytes) -> None:
 
 
 def is_locked(path: str) -> int:
-    """The pid holding the record lock on ``path``, 0 for nobody, -1 for one that is out of sight."""
+    """The pid holding the record lock on ``path``, 0 for nobody, -1 for one out of sight."""
     return call(_core.is_locked, path)
 
 

@@ -64,8 +64,7 @@ fn make_namespaces(run_root: &Path) -> Result<(Fork, OwnedFd)> {
     let (connection, netns) = join_networks(run_root)?;
     move_into_thread_name_spaces(netns.as_fd(), ThreadNameSpaceType::NETWORK)
         .at("setns", "network namespace")?;
-    let flags =
-        fork::CLONE_NEWPID | fork::CLONE_NEWNS | fork::CLONE_NEWIPC | fork::CLONE_NEWUTS;
+    let flags = fork::CLONE_NEWPID | fork::CLONE_NEWNS | fork::CLONE_NEWIPC | fork::CLONE_NEWUTS;
     Ok((fork_single(flags, None).at("clone", "node")?, connection))
 }
 
@@ -100,16 +99,16 @@ impl Node {
         rustix::process::setsid().at("setsid", "")?;
         rustix::process::chdir("/").at("chdir", "/")?;
         // The user's namespace has given us rights, so the kernel has closed us to the user, who is to enter.
-        rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable).at("set dumpable", "")?;
+        rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)
+            .at("set dumpable", "")?;
         let path = run_root.join(userns::NODE);
         let own = path.parent().unwrap_or(run_root);
         match rustix::fs::mkdir(own, Mode::RWXU) {
             Err(Errno::EXIST) => {}
             made => made.at("mkdir", own)?,
         }
-        let lock = lock(&path)?.ok_or_else(|| {
-            Error::new(Code::Conflict, "node", "", "runs already")
-        })?;
+        let lock =
+            lock(&path)?.ok_or_else(|| Error::new(Code::Conflict, "node", "", "runs already"))?;
         prepare_mounts()?;
         let signals = [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT];
         signal::block(&signals).at("block", "signals")?;
