@@ -38,9 +38,10 @@ def ensure_networks(run_root: str, uplink: list[str]) -> None:
     call(_core.ensure_networks, network_path(), runtime_path(), run_root, uplink)
 
 
-def start_node(run_root: str, services: bytes) -> None:
+def start_node(run_root: str, services: bytes, scratch: str, kept: list[str]) -> None:
     """See `_core.start_node`."""
-    call(_core.start_node, network_path(), runtime_path(), run_root, services)
+    binaries = (network_path(), runtime_path())
+    call(_core.start_node, *binaries, run_root, services, scratch, kept)
 
 
 def reload_networks(run_root: str, bundle: str) -> None:
