@@ -11,12 +11,14 @@ data/                              $XDG_DATA_HOME/pyrt: durable
 ├── volumes/<name>/                volume.json _data/
 ├── secrets/<name>.json            a secret, for its owner's eyes only
 ├── names/<name>                   symlink to the id; symlink(2) keeps names unique
+├── node/                         what the node writes over the machine's /etc, /run, /var
 ├── receipts receipts.1            what containers that ended have used, one a line
 ├── events events.1                what happened to containers and images, one a line
 └── cache/                         what can be made again: compiled filters, probes
 run/                               $XDG_RUNTIME_DIR/pyrt: gone at reboot, as processes are
 ├── holder                         locked by the holder of the user's namespace
 ├── cri.sock                       the Container Runtime Interface, where `pyrt cri serve` runs
+├── node/                          alive state.json cri.log: the node, while there is one
 ├── network/                       control.sock of the bridge networks; leases/<network>/<address>
 └── <id>/                          state.json control.sock alive, by the container's monitor
 """
@@ -166,6 +168,18 @@ class Layout:
     def holder(self) -> str:
         """The file that the holder of the user's namespace locks."""
         return f"{self.run}/holder"
+
+    def node(self) -> str:
+        """The directory of the node."""
+        return f"{self.run}/node"
+
+    def node_files(self) -> str:
+        """What the node writes over the machine's own files, as long as it lives."""
+        return f"{self.data}/node"
+
+    def node_lock(self) -> str:
+        """The file that the node's first process locks."""
+        return f"{self.run}/node/alive"
 
     def cri_socket(self) -> str:
         """Where the Container Runtime Interface is served."""

@@ -264,6 +264,8 @@ def join_spec(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> 
         own = layout.container(config.id)
         absent = bundle.absent(theirs)
         pod_documents.join(spec, share, layout.runtime(pod.infra), theirs, own, absent)
+        if config.pids_of:
+            pod_documents.join_pids(spec, layout.runtime(config.pids_of))
     return pod.name
 
 

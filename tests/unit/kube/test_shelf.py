@@ -57,7 +57,7 @@ def test_another_key_finds_nothing(layout: Layout, other: tuple[Any, ...]) -> No
 
 @pytest.mark.parametrize(
     "document",
-    [{"kind": "Secret"}, {"env": [{"secretKeyRef": {}}]}, {"imagePullSecrets": 1}, {"a": "aSecret"}],
+    [{"kind": "Secret"}, {"env": [{"secretKeyRef": {}}]}, {"pullSecrets": 1}, {"a": "aSecret"}],
 )  # fmt: skip
 def test_what_has_to_do_with_secrets_is_not_kept(layout: Layout, document: dict[str, Any]) -> None:
     key = shelf.make_key(b"")
