@@ -128,7 +128,7 @@ class Store:
         self.blobs = directory / "blobs"
         self.blobs.mkdir(parents=True, exist_ok=True)
         self.names: dict[str, str] = {}
-        self.packed: dict[int, tuple[dict[str, Any], str]] = {}
+        self.packed: dict[Layer, tuple[dict[str, Any], str]] = {}
 
     def put(self, data: bytes, kind: str) -> dict[str, Any]:
         """A blob; its descriptor."""
@@ -138,11 +138,11 @@ class Store:
 
     def pack(self, layer: Layer) -> tuple[dict[str, Any], str]:
         """A layer's descriptor and diff ID; packed once."""
-        if id(layer) not in self.packed:
+        if layer not in self.packed:
             plain = layer.tarball()
             blob = self.put(gzip.compress(plain, 6, mtime=0), f"{media.OCI_LAYER}+gzip")
-            self.packed[id(layer)] = blob, f"sha256:{sha256(plain).hexdigest()}"
-        return self.packed[id(layer)]
+            self.packed[layer] = blob, f"sha256:{sha256(plain).hexdigest()}"
+        return self.packed[layer]
 
     def image(self, layers: list[Layer], *names: str, **config: Any) -> str:
         """An image of these layers under these names; its digest."""
