@@ -123,7 +123,13 @@ PEERS = [program for program, expected in EXPECTED.items() if expected.get("peer
 @pytest.mark.parametrize("program", PEERS)
 def test_runc_is_told_the_same(program: str, programs: Path, temporary: Path) -> None:
     """What is the program's fault shows on the reference, too."""
-    check(run(program, programs, temporary, "runc"), EXPECTED[program] | {"shown": []})
+    done = run(program, programs, temporary, "runc")
+    for _ in range(4):
+        # Go has used most of the address space that process_rlimits allows when runc loads seccomp.
+        if "cannot allocate memory" not in done.stderr:
+            break
+        done = run(program, programs, temporary, "runc")
+    check(done, EXPECTED[program] | {"shown": []})
 
 
 def check(done: Done, expected: dict[str, Any]) -> None:

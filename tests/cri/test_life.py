@@ -51,7 +51,7 @@ def test_a_pod_and_its_container(cri: Client, pyrt: Pyrt) -> None:
     cri.StartContainer(container_id=id)
     status = cri.status(id)
     assert status.state == cri_pb2.CONTAINER_RUNNING
-    assert status.image_ref == status.image_id == cri.ListImages().images[0].id
+    assert status.image_ref == status.image_id == cri.ImageStatus(image={"image": "demo"}).image.id
     assert status.started_at >= status.created_at > 0
     assert id in pyrt.ok("ps", "--no-trunc")
     cri.wait_for_line(id, "stdout F named")
