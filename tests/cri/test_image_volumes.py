@@ -56,33 +56,30 @@ def test_an_image_is_mounted_to_be_read(cri: Client, pyrt: Pyrt, parts: str) -> 
     cri.RemoveImage(image={"image": IMAGE})
 
 
-@pytest.mark.parametrize(
-    ("path", "content"),
-    [
-        ("parts/kept", "more one"),
-        ("/parts/link/", "more one"),
-        ("parts/new", "three"),
-        ("parts/link/../new", "three"),
-    ],
-)
-def test_a_directory_of_an_image(cri: Client, parts: str, path: str, content: str) -> None:
-    id = cri.run(cri.run_pod(), mounts=[mount(parts, image_sub_path=path)])
-    assert cri.exec(id, "ls", "/img").stdout.decode().split() == content.split()
+DIRECTORIES = {
+    "parts/kept": "more one",
+    "/parts/link/": "more one",
+    "parts/new": "three",
+    "parts/link/../new": "three",
+}
+ABSENT = ("parts/gone", "parts/kept/two", "parts/new/up", "parts/new/below", "no", "../no")
 
 
-def test_a_file_of_an_image(cri: Client, parts: str) -> None:
-    id = cri.run(cri.run_pod(), mounts=[mount(parts, image_sub_path="parts/link/one")])
-    assert cri.exec(id, "cat", "/img").stdout == b"one\n"
-    assert b"Read-only" in cri.exec(id, "sh", "-c", "echo > /img").stderr
-
-
-def test_what_cannot_be_mounted(cri: Client, pyrt: Pyrt, parts: str) -> None:
+def test_parts_of_an_image(cri: Client, parts: str) -> None:
     pod = cri.run_pod()
+    places = {f"/d{number}": path for number, path in enumerate(DIRECTORIES)}
+    mounts = [mount(parts, container_path=at, image_sub_path=to) for at, to in places.items()]
+    mounts.append(mount(parts, container_path="/file", image_sub_path="parts/link/one"))
+    id = cri.run(pod, mounts=mounts)
+    for at, path in places.items():
+        assert cri.exec(id, "ls", at).stdout.decode().split() == DIRECTORIES[path].split(), path
+    assert cri.exec(id, "cat", "/file").stdout == b"one\n"
+    assert b"Read-only" in cri.exec(id, "sh", "-c", "echo > /file").stderr
 
     def attempt(**fields: Any) -> None:
-        cri.create(pod, mounts=[mount(**fields)])
+        cri.create(pod, mounts=[mount(**fields)], name="refused")
 
-    for path in ("parts/gone", "parts/kept/two", "parts/new/up", "parts/new/below", "no", "../no"):
+    for path in ABSENT:
         with refused("UNKNOWN", "ImageVolumeMountFailed: ", path.strip("./")):
             attempt(image=parts, image_sub_path=path)
     with refused("UNKNOWN", "ImageVolumeMountFailed: ", "no such image"):
@@ -94,7 +91,7 @@ def test_what_cannot_be_mounted(cri: Client, pyrt: Pyrt, parts: str) -> None:
     with refused("UNIMPLEMENTED", "mount_options"):
         attempt(image=parts, mount_options=["noexec"])
     # The name is free again after each.
-    cri.create(pod)
+    cri.create(pod, name="refused")
 
 
 def test_the_command_line_has_them_too(pyrt: Pyrt, parts: str) -> None:
