@@ -27,6 +27,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(monitor::launch, module)?)?;
     module.add_function(wrap_pyfunction!(monitor::connect, module)?)?;
     module.add_function(wrap_pyfunction!(monitor::validate, module)?)?;
+    module.add_function(wrap_pyfunction!(network::start_node, module)?)?;
     module.add_function(wrap_pyfunction!(monitor::is_locked, module)?)?;
     module.add_function(wrap_pyfunction!(exec::exec, module)?)?;
     module.add_function(wrap_pyfunction!(worker::read_in_root, module)?)?;
