@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pyrt import files, native
 from pyrt.cri import container_status, container_wish, cri_pb2, pod_wish, sandboxes
 from pyrt.cri.images import find as find_image
-from pyrt.cri.rpc import Expired, Refusal, served
+from pyrt.cri.rpc import Expired, Gone, Refusal, served
 from pyrt.engine import container, control, limits, records
 from pyrt.engine import exec_sync as engine_exec
 from pyrt.engine.clock import format_rfc3339, now
@@ -274,12 +274,22 @@ def reopen_log(node: Node, request: Any, call: Call) -> Any:
 @served("ExecSync")
 def exec_sync(node: Node, request: Any, call: Call) -> Any:
     """Run a command in it to its end. Raises Expired after `timeout` seconds, when all that the
-    command has begun is killed.
+    command has begun is killed; as it is when the caller gives up.
     """
     record = find(node, request.container_id)
-    code, out, err = engine_exec.run(
-        record, list(request.cmd), timeout_s=max(0, request.timeout), limit_bytes=OUTPUT_BYTES
-    )
+    if not request.cmd:
+        raise InvalidSpec("cmd", "", "is empty")
+    gone = Gone(call)
+    try:
+        code, out, err = engine_exec.run(
+            record,
+            list(request.cmd),
+            timeout_s=max(0, request.timeout),
+            limit_bytes=OUTPUT_BYTES,
+            gone=gone.fd,
+        )
+    finally:
+        gone.close()
     if code is None:
         raise Expired("exec", record.id, f"took more than {request.timeout} s, and was killed")
     err = err[: OUTPUT_BYTES - len(out)]

@@ -30,6 +30,7 @@ from pyrt.cri import (
     streams,
 )
 from pyrt.cri.node import Node
+from pyrt.engine import exec_marks
 from pyrt.errors import Conflict, InvalidSpec
 
 if TYPE_CHECKING:
@@ -99,6 +100,8 @@ def serve(engine: Engine, path: str, pinned: list[str], ready: Callable[[str], N
         raise Conflict(FLAG, path, "another serves there")
     try:
         remove_stale(path, FLAG)
+        # Of one that was killed: whoever waited for them asks again.
+        exec_marks.sweep(engine.layout)
         ended: list[int] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, _: ended.append(number))
@@ -113,6 +116,7 @@ def serve(engine: Engine, path: str, pinned: list[str], ready: Callable[[str], N
         while not ended:
             os.read(woken, 64)
         server.stop(GRACE_S).wait()
+        exec_marks.sweep(engine.layout)
         files.remove_file(path)
     finally:
         files.unlock(lock)

@@ -288,7 +288,9 @@ def main() -> None:
     port = int(sys.argv[2]) if len(sys.argv) > 2 else PORT
     build(directory)
     registry = Registry(directory, port)
-    (directory / "registries.conf").write_text(configuration(registry.host))
+    settings = directory / "registries.conf"
+    if not settings.exists() or settings.read_text() != configuration(registry.host):
+        settings.write_text(configuration(registry.host))
     print(f"serving on {registry.host}", flush=True)
     registry.serve_forever()
 
