@@ -143,11 +143,13 @@ class Relay:
         self.theirs: list[int] = []
         self.terminal: int | None = None
         self.done, self.ended = os.pipe()
-        self.started = Started(record.layout)
 
     def run(self) -> None:
         """From the first byte to the last."""
         stdio = self.open_terminal() if self.request.tty else self.open_pipes()
+        # Of a terminal everybody hears when the other side has gone.
+        has_pipes = self.is_own and not self.request.tty
+        self.started = Started(self.record.layout, stdio if has_pipes else ())
         worker = threading.Thread(target=self.do, args=(stdio,), daemon=True)
         worker.start()
         listener = threading.Thread(target=self.listen, daemon=True)

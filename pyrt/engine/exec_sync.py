@@ -24,7 +24,7 @@ class Running:
         self.code = 0
         self.error: BaseException | None = None
         self.done, self._ended = os.pipe()
-        self.started = Started(record.layout)
+        self.started = Started(record.layout, (out, err))
         self.thread = threading.Thread(target=self.run, args=(record, args, out, err), daemon=True)
         self.thread.start()
 
