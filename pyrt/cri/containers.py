@@ -46,6 +46,8 @@ def create(node: Node, request: Any, call: Call) -> Any:
     check_privilege(asked, sandbox)
     name_images(node, asked)
     config = container_wish.container(resolved(asked), pod.document, sandbox.log_directory)
+    if container_wish.is_targeted(asked.linux.security_context):
+        config.pids_of = find_target(node, config.pids_of, pod.id)
     config.name = pod_wish.container_name(asked.metadata, pod.id)
     config.cri = container_wish.keep(asked)
     with node.one_at_a_time(f"container {config.name}"):
@@ -77,6 +79,14 @@ def name_images(node: Node, config: Any) -> None:
             missing = NotFound(IMAGE_STEP, entry.image.image, "no such image")
             raise Refusal(container_wish.IMAGE_FAILED, missing)
         entry.image.image_ref = image.id
+
+
+def find_target(node: Node, id: str, pod_id: str) -> str:
+    """The full ID of the container whose processes another one of its pod is to see."""
+    target = find(node, id)
+    if target.document["pod"] != pod_id or target.status != "running":
+        raise InvalidSpec("namespace_options", f"target_id {id}", "does not run in this pod")
+    return target.id
 
 
 def check_privilege(config: Any, sandbox: Any) -> None:
