@@ -101,7 +101,8 @@ pub fn lock_owner(file: impl AsFd, path: &Path) -> Result<Option<Pid>> {
 /// # Errors
 /// `kernel`.
 pub fn lock_holder(path: &Path) -> Result<Option<(OwnedFd, Pid)>> {
-    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    // For reading: who watches the directory hears of it when the holder closes what it has open for writing.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
         Err(Errno::NOENT) => return Ok(None),
         result => result.at("open", path)?,
