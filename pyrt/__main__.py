@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 
-from pyrt import cli
+from pyrt.compiled import CompiledFinder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,6 +15,12 @@ if TYPE_CHECKING:
 
 def main() -> NoReturn:
     """Run the command line and end the process with its exit code."""
+    if not sys.flags.optimize:
+        sys.meta_path.insert(0, CompiledFinder)
+    # Most verbs end before there is garbage, and loading their modules looked for it three times.
+    gc.set_threshold(50_000)
+    from pyrt import cli
+
     fill_standard_descriptors()
     code = cli.main(sys.argv[1:])
     # Not sys.exit: tearing the interpreter down costs more than many a verb, and nothing is left to
