@@ -31,7 +31,9 @@ def validate(config: bytes) -> None:
     """Check a runtime-spec config.json as `create` would; raises invalid_spec or unsupported."""
 
 def is_locked(path: str) -> int:
-    """The pid that holds the POSIX record lock on `path`, 0 if nobody does or there is no file."""
+    """The pid that holds the POSIX record lock on `path`, 0 if nobody does or there is no file; -1 if
+    who does is in a pid namespace that this process does not see: the machine's, seen from the node.
+    """
 
 def wait_unlocked(path: str, timeout_s: float) -> bool:
     """Wait until nobody holds the record lock on `path`; False if `timeout_s` was too short."""
@@ -324,6 +326,11 @@ class Meter:
 def ensure_networks(binary: str, runtime: str, run_root: str, uplink: list[str]) -> None:
     """Make sure that the user's bridge networks are kept, by the network binary; `uplink` is pasta's command line, in which
     `{netns}` stands for the networks' namespace.
+    """
+
+def start_node(binary: str, runtime: str, run_root: str, services: bytes) -> None:
+    """Make the node's namespaces, with the networks' own among them, and start its services, a list in
+    JSON of {"name", "argv", "env": ["NAME=VALUE", …], "log"}. Raises conflict if there is a node.
     """
 
 def reload_networks(run_root: str, bundle: str) -> None:

@@ -17,6 +17,7 @@ data/                              $XDG_DATA_HOME/pyrt: durable
 run/                               $XDG_RUNTIME_DIR/pyrt: gone at reboot, as processes are
 ├── holder                         locked by the holder of the user's namespace
 ├── cri.sock                       the Container Runtime Interface, where `pyrt cri serve` runs
+├── node/                          alive state.json cri.log: the node, while there is one
 ├── network/                       control.sock of the bridge networks; leases/<network>/<address>
 └── <id>/                          state.json control.sock alive, by the container's monitor
 """
@@ -166,6 +167,14 @@ class Layout:
     def holder(self) -> str:
         """The file that the holder of the user's namespace locks."""
         return f"{self.run}/holder"
+
+    def node(self) -> str:
+        """The directory of the node."""
+        return f"{self.run}/node"
+
+    def node_lock(self) -> str:
+        """The file that the node's first process locks."""
+        return f"{self.run}/node/alive"
 
     def cri_socket(self) -> str:
         """Where the Container Runtime Interface is served."""

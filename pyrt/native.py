@@ -38,6 +38,11 @@ def ensure_networks(run_root: str, uplink: list[str]) -> None:
     call(_core.ensure_networks, network_path(), runtime_path(), run_root, uplink)
 
 
+def start_node(run_root: str, services: bytes) -> None:
+    """See `_core.start_node`."""
+    call(_core.start_node, network_path(), runtime_path(), run_root, services)
+
+
 def reload_networks(run_root: str, bundle: str) -> None:
     """See `_core.reload_networks`."""
     call(_core.reload_networks, run_root, bundle)
@@ -73,7 +78,7 @@ def validate(config: bytes) -> None:
 
 
 def is_locked(path: str) -> int:
-    """The pid holding the record lock on ``path``, or 0."""
+    """The pid holding the record lock on ``path``, 0 for nobody, -1 for one that is out of sight."""
     return call(_core.is_locked, path)
 
 

@@ -113,6 +113,14 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "network ls": ("pyrt.cli.network_ls", "NetworkLs", "List networks"),
     "network prune": ("pyrt.cli.network_rm", "NetworkPrune", "Prune unused networks"),
     "network rm": ("pyrt.cli.network_rm", "NetworkRm", "Remove networks"),
+    "node enter": ("pyrt.cli.node_enter", "NodeEnter", "Run a command in the node, as its root"),
+    "node start": (
+        "pyrt.cli.node_start",
+        "NodeStart",
+        "Start the node: namespaces in which Kubernetes finds a machine",
+    ),
+    "node status": ("pyrt.cli.node_status", "NodeStatus", "Show what lives in the node"),
+    "node stop": ("pyrt.cli.node_stop", "NodeStop", "Stop the node with all that is in it"),
     "pod create": ("pyrt.cli.pod_create", "PodCreate", "Create a new empty pod"),
     "pod exists": ("pyrt.cli.pod_inspect", "PodExists", "Check if a pod exists"),
     "pod inspect": ("pyrt.cli.pod_inspect", "PodInspect", "Display information describing a pod"),
@@ -284,6 +292,15 @@ GROUPS: dict[str, tuple[str, dict[str, str]]] = {
             "rm": "network rm",
         },
     ),
+    "node": (
+        "Be a machine for Kubernetes",
+        {
+            "enter": "node enter",
+            "start": "node start",
+            "status": "node status",
+            "stop": "node stop",
+        },
+    ),
     "play": ("Play Kubernetes YAML", {"kube": "kube play"}),
     "pod": (
         "Manage pods",
@@ -343,6 +360,7 @@ HOT = (
     "kube down",
     "kube play",
     "logs",
+    "node enter",
     "pod create",
     "pod ps",
     "pod rm",
@@ -360,7 +378,7 @@ HOT = (
 VALUE_OPTIONAL = ("--receipt", "--wait")
 """Options that mean `-` alone, and another value only after `=`."""
 
-UNINTERSPERSED = ("create", "exec", "run", "top")
+UNINTERSPERSED = ("create", "exec", "node enter", "run", "top")
 """Verbs whose options end at the first positional: after it, everything is the
 container's command.
 """

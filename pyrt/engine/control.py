@@ -203,6 +203,8 @@ def kill_monitor(layout: Layout, id: str) -> None:
     pid = native.is_locked(alive)
     if pid == 0:
         return
+    if pid < 0:
+        raise Conflict("kill", id[:12], "runs outside of the node, which does not see its monitor")
     try:
         pidfd = os.pidfd_open(pid)
     except ProcessLookupError:

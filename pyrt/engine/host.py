@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 
 from pyrt import files, native
+from pyrt.engine import node
 from pyrt.errors import Unsupported
 from pyrt.spec import userns
 from pyrt.spec.config import Host
@@ -81,8 +82,10 @@ def id_extents(layout: Layout, user: str, uid: int) -> tuple[list[int], list[int
     subordinate IDs.
     """
     holder = native.is_locked(layout.holder())
-    if holder:
-        uids, gids = (map_sizes(f"/proc/{holder}/{name}") for name in ("uid_map", "gid_map"))
+    # In the node it is out of sight, or lost, and the namespace our own.
+    known = str(holder) if holder > 0 else "self" if node.is_inside(layout) else ""
+    if known:
+        uids, gids = (map_sizes(f"/proc/{known}/{name}") for name in ("uid_map", "gid_map"))
         if uids and gids:
             return uids, gids
     uids, gids = (subordinate_counts(path, user, uid) for path in SUBORDINATE)
@@ -183,7 +186,7 @@ def single_id_notice(layout: Layout) -> tuple[str, str] | None:
     """Where this user has no subordinate IDs: what that means and what to do; once, while no holder
     lives.
     """
-    if native.is_locked(layout.holder()):
+    if native.is_locked(layout.holder()) or node.is_inside(layout):
         return None
     uid = os.getuid()
     user, _ = account(uid)

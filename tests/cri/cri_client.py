@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import re
 import subprocess
 import tempfile
 import time
@@ -16,7 +18,7 @@ import pytest
 from pyrt.cri import cri_pb2
 
 if TYPE_CHECKING:
-    from conftest import Pyrt
+    from conftest import Pyrt, Result
 
 START_S = 30.0
 TIMEOUT_S = 60.0
@@ -59,6 +61,50 @@ class Service:
         assert self.process.stderr is not None
         self.process.stderr.close()
         return code
+
+
+class NodeService(Service):
+    """`pyrt cri serve` as `pyrt node start` has it, in the node."""
+
+    def start(self) -> None:
+        """Start the node."""
+        assert self.pyrt.ok("node", "start", *self.options) == f"unix://{self.socket}"
+        self.client = Client(self)
+
+    def end(self) -> int:
+        """Stop the node."""
+        self.client.channel.close()
+        return self.pyrt("node", "stop").code
+
+    def enter(self, *command: str, **options: Any) -> Result:
+        """A command in it."""
+        return self.pyrt("node", "enter", "--", *command, **options)
+
+    def state(self) -> Any:
+        """What it says of itself."""
+        return self.pyrt("node", "status", "--format", "json").json
+
+    def pid_of(self, name: str) -> int:
+        """A service's pid on the machine."""
+        return host_pid(self.state()["pid"], self.service(name)["pid"])
+
+    def service(self, name: str) -> Any:
+        """What it says of one service."""
+        return next(one for one in self.state()["services"] if one["name"] == name)
+
+
+def host_pid(first: int, pid: int) -> int:
+    """The pid on the machine of what has `pid` in the pid namespace whose first process is
+    `first`.
+    """
+    own = os.readlink(f"/proc/{first}/ns/pid")
+    for number in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            if os.readlink(f"/proc/{number}/ns/pid") == own:
+                status = Path(f"/proc/{number}/status").read_text()
+                if int(re.findall(r"^NSpid:.*\t(\d+)$", status, re.MULTILINE)[0]) == pid:
+                    return int(number)
+    raise AssertionError(f"no process {pid} in {own}")
 
 
 class Client:

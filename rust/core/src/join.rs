@@ -4,6 +4,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::OFlags;
+use rustix::io::Errno;
 use rustix::process::DumpableBehavior;
 use rustix::thread::ThreadNameSpaceType;
 
@@ -83,8 +84,14 @@ pub fn join(plan: &JoinPlan<'_>) -> Result<Joined> {
     // All namespaces at once, through the descriptor: no pid can be reused in between, and the user
     // namespace grants the rights for the rest.
     let late = plan.late_namespaces();
-    rustix::thread::move_into_thread_name_spaces(plan.init, plan.namespaces.difference(late))
-        .at("setns", "container")?;
+    let enter = |mask| rustix::thread::move_into_thread_name_spaces(plan.init, mask);
+    let early = plan.namespaces.difference(late);
+    match enter(early) {
+        // In the node the user namespace may be ours already.
+        Err(Errno::INVAL) => enter(early.difference(ThreadNameSpaceType::USER)),
+        entered => entered,
+    }
+    .at("setns", "container")?;
     let affinity = plan.process.exec_cpu_affinity.as_ref().unwrap_or(&UNBOUND);
     // Ours, inherited: the process has it before it is in the container's cgroup.
     scheduling::set_affinity("process.execCPUAffinity.initial", &affinity.initial)?;

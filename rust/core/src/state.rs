@@ -121,6 +121,16 @@ pub fn lock_holder(path: &Path) -> Result<Option<(OwnedFd, Pid)>> {
     Ok(None)
 }
 
+/// Whether somebody holds the lock, also somebody whom we do not see: in our pid namespace he has no number.
+#[must_use]
+pub fn is_held(path: &Path) -> bool {
+    let question = Flock::from(FlockType::WriteLock);
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    rustix::fs::open(path, flags, Mode::empty()).is_ok_and(|file| {
+        rustix::process::fcntl_getlk(file, &question).is_ok_and(|lock| lock.is_some())
+    })
+}
+
 /// Now, as RFC 3339 in UTC with nanoseconds.
 #[must_use]
 pub fn now() -> String {

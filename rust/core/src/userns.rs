@@ -9,7 +9,7 @@ use std::path::Path;
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
-use rustix::process::Pid;
+use rustix::process::{Pid, PidfdFlags};
 use rustix::thread::ThreadNameSpaceType;
 use serde::Serialize;
 
@@ -17,13 +17,16 @@ use crate::error::{At, Code, Error, Result};
 use crate::idmap;
 use crate::paths::{open_host, read_all};
 use crate::spec::IdMapping;
-use crate::state::{lock, lock_holder};
+use crate::state::{lock, lock_holder, lock_owner};
 use crate::subid::{Ranges, account_name, subordinate_ranges};
 use crate::sys;
 use crate::sys::fork::Fork;
 
 /// File below the run root that the holder locks.
 pub const HOLDER: &str = "holder";
+
+/// File below the run root that the node's first process locks.
+pub const NODE: &str = "node/alive";
 
 /// The holder of the user's namespace.
 #[derive(Debug)]
@@ -60,8 +63,27 @@ pub struct Description {
 /// # Errors
 /// `kernel`.
 pub fn find(run_root: &Path) -> Result<Option<Holder>> {
+    if is_inside(run_root)? {
+        // Ours is the user's namespace, and its holder out of sight.
+        let pid = rustix::process::getpid();
+        let pidfd = rustix::process::pidfd_open(pid, PidfdFlags::empty()).at("pidfd_open", "")?;
+        return Ok(Some(Holder { pidfd, pid, made: false, notice: None }));
+    }
     let found = lock_holder(&run_root.join(HOLDER))?;
     Ok(found.map(|(pidfd, pid)| Holder { pidfd, pid, made: false, notice: None }))
+}
+
+/// Whether we are in the user's node: who holds its lock is the first process of our pid namespace.
+///
+/// # Errors
+/// `kernel`.
+pub fn is_inside(run_root: &Path) -> Result<bool> {
+    let path = run_root.join(NODE);
+    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    match rustix::fs::open(&path, flags, Mode::empty()) {
+        Err(Errno::NOENT) => Ok(false),
+        file => Ok(lock_owner(file.at("open", &path)?, &path)? == Some(Pid::INIT)),
+    }
 }
 
 /// The holder, made if there is none.
@@ -98,13 +120,18 @@ pub fn ensure(run_root: &Path) -> Result<Holder> {
 /// `kernel`.
 pub fn enter(holder: &Holder) -> Result<()> {
     let what = ThreadNameSpaceType::USER;
-    rustix::thread::move_into_thread_name_spaces(holder.pidfd.as_fd(), what)
-        .at("setns", "the user's namespace")?;
+    match rustix::thread::move_into_thread_name_spaces(holder.pidfd.as_fd(), what) {
+        Err(Errno::INVAL) if holder.pid == rustix::process::getpid() => {} // in the node it is ours
+        entered => entered.at("setns", "the user's namespace")?,
+    }
     take_root()
 }
 
 /// Drops the caller's groups where the map allows it: they would be a right inside that no document grants.
-fn take_root() -> Result<()> {
+///
+/// # Errors
+/// `kernel`.
+pub fn take_root() -> Result<()> {
     match rustix::thread::set_thread_groups(&[]) {
         // The map of a single ID denies setgroups.
         Ok(()) | Err(Errno::PERM) => Ok(()),

@@ -29,6 +29,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(monitor::launch, module)?)?;
     module.add_function(wrap_pyfunction!(monitor::connect, module)?)?;
     module.add_function(wrap_pyfunction!(monitor::validate, module)?)?;
+    module.add_function(wrap_pyfunction!(network::start_node, module)?)?;
     module.add_function(wrap_pyfunction!(monitor::is_locked, module)?)?;
     module.add_function(wrap_pyfunction!(watch::wait_unlocked, module)?)?;
     module.add_function(wrap_pyfunction!(exec::exec, module)?)?;

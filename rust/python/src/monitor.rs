@@ -78,8 +78,9 @@ pub(crate) fn validate(py: Python<'_>, config: &[u8]) -> PyResult<()> {
 /// See `_core.pyi`.
 #[pyfunction]
 pub(crate) fn is_locked(py: Python<'_>, path: PathBuf) -> PyResult<i32> {
+    let unseen = || -i32::from(state::is_held(&path));
     state::lock_holder(&path)
-        .map(|holder| holder.map_or(0, |(_, pid)| pid.as_raw_nonzero().get()))
+        .map(|holder| holder.map_or_else(unseen, |(_, pid)| pid.as_raw_nonzero().get()))
         .map_err(|error| raise(py, &error))
 }
 

@@ -5,10 +5,11 @@ use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use pyo3::prelude::*;
-use pyrt_core::state::lock_holder;
+use pyrt_core::paths::memory_file;
+use pyrt_core::state::is_held;
 use pyrt_core::sys::files::namespace_type;
 use pyrt_core::wire::{self, Frame};
-use pyrt_core::{At, Code, Error, Result, channel};
+use pyrt_core::{At, Code, Error, Result, channel, userns};
 use rustix::net::SocketAddrUnix;
 
 use crate::error::detached;
@@ -31,8 +32,14 @@ pub(crate) fn ensure_networks(
 }
 
 fn ensure(binary: &Path, runtime: &Path, run_root: &Path, uplink: &[String]) -> Result<()> {
-    if lock_holder(&run_root.join("network/keeper"))?.is_some() {
+    let keeper = run_root.join("network/keeper");
+    if is_held(&keeper) {
         return Ok(());
+    }
+    if userns::is_inside(run_root)? {
+        let message = "was lost, and cannot be made anew from within the node";
+        return Err(Error::new(Code::Conflict, "network", "keeper", message)
+            .with_hint("run `pyrt node start` outside of the node"));
     }
     ensure_holder(runtime, run_root)?; // the keeper lives in its namespace, and cannot become it
     let mut words: Vec<(&str, &OsStr)> = vec![("--run-root", run_root.as_os_str())];
@@ -41,6 +48,29 @@ fn ensure(binary: &Path, runtime: &Path, run_root: &Path, uplink: &[String]) -> 
     let answer = wire::receive_answer(&started.socket);
     reap(&started.process)?;
     answer.map(drop)
+}
+
+/// See `_core.pyi`.
+#[pyfunction]
+pub(crate) fn start_node(
+    py: Python<'_>,
+    binary: PathBuf,
+    runtime: PathBuf,
+    run_root: PathBuf,
+    services: &[u8],
+) -> PyResult<()> {
+    detached(py, || {
+        ensure_holder(&runtime, &run_root)?;
+        // Not in its arguments, which everybody sees: environments are among it.
+        let services = memory_file("pyrt-services", services)?;
+        let fd = services.as_raw_fd().to_string();
+        let words = [("--run-root", run_root.as_os_str()), ("--services", OsStr::new(&fd))];
+        let keep = [services.as_fd()];
+        let started = start(&binary, &["node"], "--report", &words, [None; 3], &keep)?;
+        let answer = wire::receive_answer(&started.socket);
+        reap(&started.process)?;
+        answer.map(drop)
+    })
 }
 
 /// See `_core.pyi`.

@@ -58,7 +58,7 @@ pub(crate) fn main(args: &[OsString]) -> Status {
 }
 
 /// Looks the program up as the container's init did for us.
-fn execute(argv: &[CString]) -> Error {
+pub(crate) fn execute(argv: &[CString]) -> Error {
     let text = |word: &CString| word.to_string_lossy().into_owned();
     let process = pyrt_core::spec::Process {
         args: argv.iter().map(text).collect(),

@@ -2,8 +2,10 @@
 //!
 //! | verb        | started by        | is                                                                          |
 //! |-------------|-------------------|-----------------------------------------------------------------------------|
+//! | `enter`     | `pyrt node enter` | runs a command in the node, and ends as it ends                             |
 //! | `keeper`    | `_core.networks`  | holds the user's network namespace, its uplink (pasta) and the supervisor   |
 //! | `dial`      | `_core.dial`      | connects from within a container's network, and ends                        |
+//! | `node`      | `_core.start_node`| makes the node's namespaces, is their first process, starts its services    |
 //! | `slirp`     | monitor, keeper   | starts slirp4netns as a way out, where there is no pasta                    |
 //! | `spare`     | the keeper        | becomes the keeper when that one ends                                       |
 //! | `supervise` | the keeper        | makes bridges and veth pairs, answers DNS, keeps a forwarder per container  |
@@ -15,13 +17,16 @@
 
 mod balance;
 mod dial;
+mod enter;
 mod forward;
 mod keeper;
 mod links;
 mod members;
 mod names;
+mod node;
 mod registered;
 mod resolver;
+mod services;
 mod slirp;
 mod supervisor;
 
@@ -56,7 +61,9 @@ pub fn main() -> i32 {
         let arguments = Arguments::parse(words.get(1..).unwrap_or_default())?;
         match verb {
             "dial" => dial::main(&arguments),
+            "enter" => enter::main(&arguments),
             "keeper" => keeper::main(&arguments),
+            "node" => node::main(&arguments),
             "probe" => crate::probe::main(&arguments),
             "slirp" => slirp::main(&arguments),
             "spare" => keeper::spare(&arguments),

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use pyrt_core::paths::{c_string, open_host};
-use pyrt_core::state::{lock, lock_holder};
+use pyrt_core::state::{is_held, lock, lock_holder};
 use pyrt_core::sys::fork::{self, CLONE_NEWNET, Fork, exit_now, fork_single};
 use pyrt_core::sys::spawn::{Command, spawn};
 use pyrt_core::wire::{self, Frame};
@@ -18,7 +18,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
 use rustix::process::{
-    Flock, FlockType, Signal, WaitId, WaitIdOptions, fcntl_getlk, pidfd_send_signal, waitid,
+    Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid,
 };
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
@@ -243,12 +243,12 @@ fn guard(uplink: &[String], netns: &OwnedFd, run_root: &Path, report: &OwnedFd) 
         }
     };
     let _ = rustix::net::shutdown(report, rustix::net::Shutdown::Both); // all has been said
-    let is_held = |name| is_locked(&directory(run_root).join(name));
+    let is_there = |name| is_held(&directory(run_root).join(name));
     let now = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
     let mut alone = 0;
     while alone < LOOKS {
         std::thread::sleep(LOOK);
-        alone = if is_held(KEEPER) || is_held(SUPERVISOR) { 0 } else { alone + 1 };
+        alone = if is_there(KEEPER) || is_there(SUPERVISOR) { 0 } else { alone + 1 };
         let mut child = waitid(WaitId::All, now);
         while let Ok(Some(_)) = child {
             child = waitid(WaitId::All, now);
@@ -277,19 +277,22 @@ fn settle(started: &mut Instant) {
     *started = Instant::now();
 }
 
-/// Whether somebody holds the lock, also somebody whom we do not see: in our pid namespace he has no number.
-fn is_locked(path: &Path) -> bool {
-    let question = Flock::from(FlockType::WriteLock);
-    open_host(path, OFlags::RDWR)
-        .is_ok_and(|file| fcntl_getlk(file, &question).is_ok_and(|lock| lock.is_some()))
-}
-
-/// The network namespace of a supervisor that has lost its keeper, and which ends now.
+/// The network namespace of a supervisor that has lost its keeper, and which ends now; or, when all of them are lost, that
+/// of the node, which is in it.
 fn adopt(run_root: &Path) -> Result<Option<OwnedFd>> {
+    let namespace = |pid: Pid| {
+        open_host(Path::new(&format!("/proc/{}/ns/net", pid.as_raw_nonzero())), OFlags::RDONLY)
+    };
     let path = directory(run_root).join(SUPERVISOR);
-    let Some((supervisor, pid)) = lock_holder(&path)? else { return Ok(None) };
-    let netns =
-        open_host(Path::new(&format!("/proc/{}/ns/net", pid.as_raw_nonzero())), OFlags::RDONLY)?;
+    let Some((supervisor, pid)) = lock_holder(&path)? else {
+        let path = run_root.join(userns::NODE);
+        let Some((_, pid)) = lock_holder(&path)? else { return Ok(None) };
+        let netns = namespace(pid);
+        // Opened by its number: it is the node's if that one is there yet.
+        let is_there = lock_holder(&path)?.is_some_and(|(_, again)| again == pid);
+        return if is_there { netns.map(Some) } else { Ok(None) };
+    };
+    let netns = namespace(pid)?;
     // Asked by its number: whoever has it now is the supervisor that we hold only if that one still lives.
     match pidfd_send_signal(&supervisor, Signal::TERM) {
         Ok(()) => Ok(Some(netns)),

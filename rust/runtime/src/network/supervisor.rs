@@ -3,14 +3,16 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use pyrt_core::netlink::Socket;
+use pyrt_core::paths::open_host;
 use pyrt_core::state::lock;
 use pyrt_core::wire::{self, Frame, Received};
 use pyrt_core::{At, Code, Error, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::OFlags;
 use rustix::io::Errno;
 use rustix::net::{SocketAddrUnix, SocketFlags};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
@@ -134,6 +136,8 @@ enum Request {
         #[serde(default)]
         again: bool,
     },
+    /// The node, which is in our network namespace, and gets it: we are there for as long as it is connected.
+    Node,
     /// Whether the container that was registered wants to be connected to.
     Ready { value: bool },
     /// What is in the bundle has changed.
@@ -218,16 +222,19 @@ impl Supervisor {
                     return;
                 }
             };
-            let (frame, answer) = match self.answer(index, received) {
-                Ok(()) => (Frame::Reply, b"{}".to_vec()),
-                Err(error) => (Frame::Failed, serde_json::to_vec(&error).unwrap_or_default()),
+            let (frame, answer, given) = match self.answer(index, received) {
+                Ok(given) => (Frame::Reply, b"{}".to_vec(), given),
+                Err(error) => {
+                    (Frame::Failed, serde_json::to_vec(&error).unwrap_or_default(), None)
+                }
             };
+            let given: Vec<BorrowedFd<'_>> = given.iter().map(AsFd::as_fd).collect();
             // Whoever does not read its answer has gone, which is heard next.
-            let _ = wire::send(&self.clients[index].socket, frame, &answer, &[]);
+            let _ = wire::send(&self.clients[index].socket, frame, &answer, &given);
         }
     }
 
-    fn answer(&mut self, index: usize, mut received: Received) -> Result<()> {
+    fn answer(&mut self, index: usize, mut received: Received) -> Result<Option<OwnedFd>> {
         let refusal = |message: &str| Error::new(Code::InvalidSpec, "network", "request", message);
         let request: Request = serde_json::from_slice(&received.content)
             .map_err(|error| refusal(&error.to_string()))?;
@@ -264,8 +271,11 @@ impl Supervisor {
                 })?;
                 self.load(index)?;
             }
+            Request::Node => {
+                return open_host(Path::new("/proc/self/ns/net"), OFlags::RDONLY).map(Some);
+            }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Makes what a member's document says, and takes away what it no longer says.

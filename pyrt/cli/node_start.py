@@ -1,0 +1,58 @@
+"""``pyrt node start``."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pyrt.cli import output
+from pyrt.cli.verb import Verb
+from pyrt.engine import node
+from pyrt.errors import InvalidSpec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Annotated, Any
+
+    from typer import Option
+
+    from pyrt.engine.api import Engine
+
+
+class NodeStart(Verb):
+    """Start the node: namespaces in which Kubernetes finds a machine
+
+    In it runs `pyrt cri serve`, which is started anew when it ends. `pyrt node enter` takes you
+    there.
+    """
+
+    pin: Annotated[
+        list[str], Option("--pin", metavar="IMAGE", help="Keep this image from garbage collection")
+    ] = []
+    socket: Annotated[
+        str,
+        Option("--socket", metavar="PATH", help="Where CRI is; default: cri.sock below --runroot"),
+    ] = ""
+
+    def __call__(self, engine: Engine) -> int:
+        """Until CRI is served in it."""
+        path = os.path.abspath(self.socket or engine.layout.cri_socket())
+        if len(os.fsencode(path)) > node.SOCKET_BYTES:
+            raise InvalidSpec("--socket", path, "longer than a socket's may be")
+        node.start(engine.layout, self.services(engine, path))
+        node.wait_for(engine.layout, "cri", path)
+        output.line(f"unix://{path}")
+        return 0
+
+    def services(self, engine: Engine, socket: str) -> list[dict[str, Any]]:
+        """What lives in it; a kubelet comes after what it talks to."""
+        pins = [word for image in self.pin for word in ("--pin", image)]
+        serve = [*pyrt(engine), "cri", "serve", "--socket", socket, *pins]
+        return [node.service(engine.layout, "cri", serve, os.environ)]
+
+
+def pyrt(engine: Engine) -> list[str]:
+    """This pyrt, on the same store."""
+    roots = ["--root", engine.layout.data, "--runroot", engine.layout.run]
+    manager = ["--cgroup-manager", engine.cgroup_manager] if engine.cgroup_manager else []
+    return [sys.executable, "-m", "pyrt", *roots, *manager]

@@ -1,0 +1,22 @@
+"""``pyrt node stop``."""
+
+from __future__ import annotations
+
+from pyrt.cli.verb import Verb
+from pyrt.engine import node
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pyrt.engine.api import Engine
+
+
+class NodeStop(Verb):
+    """Stop the node with all that is in it
+
+    As when a machine goes down: pods have ended, their records stay. Without a node nothing is done.
+    """
+
+    def __call__(self, engine: Engine) -> int:
+        """End it."""
+        node.stop(engine.layout)
+        return 0

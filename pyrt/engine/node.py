@@ -1,0 +1,154 @@
+"""The node: one set of namespaces for each user, in which a kubelet takes pyrt for its machine.
+
+Its first process (rust/runtime/src/network/node.rs) holds a lock for its life; it runs the services
+that are asked for, and starts them anew when they end.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+
+from pyrt import files, native
+from pyrt.errors import Conflict, KernelError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from typing import Any
+
+    from pyrt.layout import Layout
+
+FIRST = 1
+"""The pid of the node's first process, in it."""
+
+END_S = 20.0
+"""How long a node may take to end: its services have ten seconds."""
+
+BEGIN_S = 30.0
+"""How long a service may take to begin."""
+
+SOCKET_BYTES = 107
+"""The longest path of a socket."""
+
+ATTEMPTS, PAUSE_S = 20, 0.1
+
+SIGTERM, SIGKILL = 15, 9
+
+
+def is_inside(layout: Layout) -> bool:
+    """Whether this process is in the node."""
+    return native.is_locked(layout.node_lock()) == FIRST
+
+
+def pid(layout: Layout) -> int:
+    """The first process's, 0 without a node."""
+    return native.is_locked(layout.node_lock())
+
+
+def service(
+    layout: Layout, name: str, argv: list[str], environment: Mapping[str, str]
+) -> dict[str, Any]:
+    """A program that is to live as long as the node does."""
+    env = [f"{key}={value}" for key, value in environment.items()]
+    return {"name": name, "argv": argv, "env": env, "log": f"{layout.node()}/{name}.log"}
+
+
+def start(layout: Layout, services: list[dict[str, Any]]) -> None:
+    """Make the node and start its services. Raises Conflict if there is one."""
+    from pyrt.engine import bridge
+
+    if pid(layout):
+        raise Conflict("node", "", "runs already", hint="see `pyrt node status`")
+    files.ensure_directory(layout.run)
+    for left in reversed(range(ATTEMPTS)):
+        bridge.ensure(layout)
+        try:
+            return native.start_node(layout.run, native.dumps(services))
+        except KernelError as error:
+            # What kept the networks was just leaving, for want of somebody who needs them.
+            if left == 0 or error.errno not in (errno.ENOENT, errno.ECONNREFUSED):
+                raise
+            time.sleep(PAUSE_S)
+
+
+def state(layout: Layout) -> dict[str, Any] | None:
+    """What it says of itself and its services; None without a node."""
+    if not pid(layout):
+        return None
+    data = files.read(f"{layout.node()}/state.json")
+    found: dict[str, Any] = native.loads(data) if data is not None else {"services": []}
+    return found
+
+
+def stop(layout: Layout) -> bool:
+    """End the node and all that is in it; whether there was one. Raises Conflict from within."""
+    import signal
+
+    number = pid(layout)
+    if number == FIRST:
+        raise Conflict("node", "", "cannot be stopped from within", hint="do it outside")
+    if not number:
+        native.remove_tree(layout.run, layout.node())
+        return False
+    try:
+        first = os.pidfd_open(number)
+    except ProcessLookupError:
+        return True
+    try:
+        deadline = time.monotonic() + END_S
+        # Only if it still has the lock is the pidfd the node's.
+        if pid(layout) == number:
+            signal.pidfd_send_signal(first, SIGTERM)
+        while pid(layout) == number:
+            if time.monotonic() >= deadline:
+                signal.pidfd_send_signal(first, SIGKILL)
+            time.sleep(0.01)
+    except ProcessLookupError:
+        pass
+    finally:
+        os.close(first)
+    native.remove_tree(layout.run, layout.node())
+    return True
+
+
+def enter(layout: Layout, command: list[str]) -> None:
+    """Become `command` in the node. Raises Conflict without a node."""
+    number = pid(layout)
+    if not number:
+        raise Conflict("node", "", "does not run", hint="run `pyrt node start`")
+    if number == FIRST:
+        os.execvp(command[0], command)
+    binary = native.network_path()
+    os.execv(binary, [binary, "enter", "--run-root", layout.run, "--", *command])
+
+
+def wait_for(layout: Layout, name: str, socket: str) -> None:
+    """Wait until a service takes connections at `socket`. Raises KernelError, with its last line,
+    for one that ends instead, or takes too long; the node is stopped then.
+    """
+    deadline = time.monotonic() + BEGIN_S
+    while not is_listening(socket):
+        told = state(layout)
+        found = [one for one in (told or {}).get("services", []) if one["name"] == name]
+        has_ended = not found or found[0]["exit_code"] is not None
+        if has_ended or time.monotonic() >= deadline:
+            said = last_line(f"{layout.node()}/{name}.log")
+            stop(layout)
+            raise KernelError("node start", name, said or "did not begin to serve in time")
+        time.sleep(0.02)
+
+
+def is_listening(path: str) -> bool:
+    """Whether somebody takes connections there."""
+    import socket
+
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        return connection.connect_ex(path) == 0
+
+
+def last_line(path: str) -> str:
+    """What was written last to a log, "" for nothing."""
+    lines = (files.read(path) or b"").decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else ""

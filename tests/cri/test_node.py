@@ -1,0 +1,146 @@
+"""The node: what lives in it, how it ends, and what survives which death."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+from cri_client import NodeService, check_nothing_left
+
+from pyrt.cri import cri_pb2
+
+if TYPE_CHECKING:
+    from conftest import Pyrt
+
+SETTLE_S = 30.0
+NAMESPACES = ("mnt", "net", "ipc", "uts", "pid", "user")
+
+
+def test_a_command_in_the_node(node: NodeService, pyrt: Pyrt) -> None:
+    seen = node.enter("sh", "-c", "id -u; cat /proc/self/uid_map; cat /proc/1/comm; pwd")
+    uid, *maps, first, _ = seen.out.splitlines()
+    assert (uid, first) == ("0", "pyrt-network"), seen
+    assert maps[0].split() == ["0", str(os.getuid()), "1"] and len(maps) > 1
+    assert node.enter("sh", "-c", "exit 7").code == 7
+    assert node.enter("sh", "-c", "kill -9 $$").code == 137
+    assert node.enter("/no/such/program").code == 127
+    assert node.enter("/etc/passwd").code == 126
+    assert node.enter("cat", input=b"through").out == "through"
+    # What is asked in the node is of the same store, and the node knows where it is.
+    inside = node.enter(*pyrt.argv, "images", "-q")
+    assert inside.out == pyrt("images", "-q").out != "", inside
+    assert node.enter(*pyrt.argv, "node", "enter", "true").code == 0
+    assert "from within" in node.enter(*pyrt.argv, "node", "stop").err
+
+
+def test_there_is_one_for_each_user(node: NodeService, pyrt: Pyrt) -> None:
+    second = pyrt("node", "start")
+    assert (second.code, second.err.splitlines()[0]) == (125, "Error: node: runs already")
+    state = node.state()
+    own = [os.readlink(f"/proc/self/ns/{name}") for name in NAMESPACES]
+    theirs = [os.readlink(f"/proc/{state['pid']}/ns/{name}") for name in NAMESPACES]
+    assert not set(own) & set(theirs)
+    assert [one["name"] for one in state["services"]] == ["cri"]
+    shown = pyrt.ok("node", "status")
+    assert shown.startswith("running since 20") and "cri" in shown
+
+
+def test_without_a_node(pyrt: Pyrt) -> None:
+    assert (pyrt("node", "status").code, pyrt("node", "status").out) == (3, "stopped\n")
+    refused = pyrt("node", "enter", "true")
+    assert (refused.code, refused.err) == (
+        125,
+        "Error: node: does not run\nhint: run `pyrt node start`\n",
+    )
+    assert pyrt("node", "stop").code == 0
+
+
+def test_a_service_that_cannot_begin_is_told(pyrt: Pyrt) -> None:
+    refused = pyrt("node", "start", "--socket", "/proc/no/place.sock")
+    assert refused.code == 125 and "/proc/no" in refused.err, refused
+    assert pyrt("node", "status").code == 3
+
+
+def test_a_pod_in_it(node: NodeService, pyrt: Pyrt) -> None:
+    cri = node.client
+    pod = cri.run_pod()
+    id = cri.run(pod, "sh", "-c", "echo here; exec sleep 1000")
+    cri.wait_for_line(id, "stdout F here")
+    assert id in pyrt.ok("ps", "--no-trunc")
+    assert pyrt.ok("exec", id[:12], "echo", "from outside") == "from outside"
+    assert node.enter(*pyrt.argv, "exec", id[:12], "echo", "from inside").out == "from inside\n"
+    # What runs outside of it lives for those in it, too.
+    pyrt.ok("run", "-d", "--name", "outside", "demo", "sleep", "1000")
+    assert "outside" in node.enter(*pyrt.argv, "ps", "--format", "{{.Names}}").out
+    assert pyrt.status("outside") == "running"
+    cri.StopPodSandbox(pod_sandbox_id=pod)
+    cri.RemovePodSandbox(pod_sandbox_id=pod)
+    assert node.enter(*pyrt.argv, "rm", "-f", "-t", "0", "outside").code == 0
+    node.end()
+    check_nothing_left(pyrt)
+
+
+def test_the_service_is_started_anew(node: NodeService) -> None:
+    cri = node.client
+    pod = cri.run_pod()
+    id = cri.run(pod)
+    before = node.service("cri")
+    os.kill(node.pid_of("cri"), signal.SIGKILL)
+    deadline = time.monotonic() + SETTLE_S
+    while True:
+        try:
+            assert cri.status(id).state == cri_pb2.CONTAINER_RUNNING
+            break
+        except grpc.RpcError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    after = node.service("cri")
+    assert (after["restarts"], after["exit_code"]) == (1, 137)
+    assert after["pid"] not in (0, before["pid"])
+    cri.RemovePodSandbox(pod_sandbox_id=pod)
+
+
+def test_a_node_that_is_killed_is_gone_and_can_be_started(node: NodeService, pyrt: Pyrt) -> None:
+    cri = node.client
+    pod = cri.run_pod()
+    id = cri.run(pod)
+    os.kill(node.state()["pid"], signal.SIGKILL)
+    deadline = time.monotonic() + SETTLE_S
+    while pyrt("node", "status").code != 3 or pyrt.status(id) != "exited":
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    cri.channel.close()
+    node.start()
+    assert node.client.PodSandboxStatus(pod_sandbox_id=pod).status.state == (
+        cri_pb2.SANDBOX_NOTREADY
+    )
+    again = node.client.run_pod("again")
+    node.client.run(again)
+    for one in (pod, again):
+        node.client.RemovePodSandbox(pod_sandbox_id=one)
+    node.end()
+    check_nothing_left(pyrt)
+
+
+@pytest.mark.parametrize("which", ["holder", "keeper", "supervisor"])
+def test_what_the_node_stands_on_may_die(node: NodeService, pyrt: Pyrt, which: str) -> None:
+    from pyrt import native
+
+    cri = node.client
+    path = pyrt.run_root / ("holder" if which == "holder" else f"network/{which}")
+    pid = native.is_locked(str(path))
+    assert pid > 0
+    before = node.enter("readlink", "/proc/self/ns/net").out
+    os.kill(pid, signal.SIGKILL)
+    pod = cri.run_pod()
+    id = cri.run(pod)
+    assert cri.status(id).state == cri_pb2.CONTAINER_RUNNING
+    gateway = cri.exec(id, "ip", "route").stdout.decode().split()[2]
+    assert f" {gateway}/" in node.enter("ip", "addr").out  # the bridge is in the node
+    assert node.enter("readlink", "/proc/self/ns/net").out == before
+    pyrt.ok("run", "--rm", "demo", "true")
+    cri.RemovePodSandbox(pod_sandbox_id=pod)
