@@ -328,9 +328,12 @@ def ensure_networks(binary: str, runtime: str, run_root: str, uplink: list[str])
     `{netns}` stands for the networks' namespace.
     """
 
-def start_node(binary: str, runtime: str, run_root: str, services: bytes) -> None:
+def start_node(
+    binary: str, runtime: str, run_root: str, services: bytes, scratch: str, kept: list[str]
+) -> None:
     """Make the node's namespaces, with the networks' own among them, and start its services, a list in
-    JSON of {"name", "argv", "env": ["NAME=VALUE", …], "log"}. Raises conflict if there is a node.
+    JSON of {"name", "argv", "env": ["NAME=VALUE", …], "log"}. What it writes over the machine's own files
+    is below `scratch`; the directories `kept` stay the machine's. Raises conflict if there is a node.
     """
 
 def reload_networks(run_root: str, bundle: str) -> None:

@@ -11,6 +11,7 @@ data/                              $XDG_DATA_HOME/pyrt: durable
 ├── volumes/<name>/                volume.json _data/
 ├── secrets/<name>.json            a secret, for its owner's eyes only
 ├── names/<name>                   symlink to the id; symlink(2) keeps names unique
+├── node/                         what the node writes over the machine's /etc, /run, /var
 ├── receipts receipts.1            what containers that ended have used, one a line
 ├── events events.1                what happened to containers and images, one a line
 └── cache/                         what can be made again: compiled filters, probes
@@ -171,6 +172,10 @@ class Layout:
     def node(self) -> str:
         """The directory of the node."""
         return f"{self.run}/node"
+
+    def node_files(self) -> str:
+        """What the node writes over the machine's own files, as long as it lives."""
+        return f"{self.data}/node"
 
     def node_lock(self) -> str:
         """The file that the node's first process locks."""

@@ -38,9 +38,10 @@ def ensure_networks(run_root: str, uplink: list[str]) -> None:
     call(_core.ensure_networks, network_path(), runtime_path(), run_root, uplink)
 
 
-def start_node(run_root: str, services: bytes) -> None:
+def start_node(run_root: str, services: bytes, scratch: str, kept: list[str]) -> None:
     """See `_core.start_node`."""
-    call(_core.start_node, network_path(), runtime_path(), run_root, services)
+    binaries = (network_path(), runtime_path())
+    call(_core.start_node, *binaries, run_root, services, scratch, kept)
 
 
 def reload_networks(run_root: str, bundle: str) -> None:
@@ -78,7 +79,7 @@ def validate(config: bytes) -> None:
 
 
 def is_locked(path: str) -> int:
-    """The pid holding the record lock on ``path``, 0 for nobody, -1 for one that is out of sight."""
+    """The pid holding the record lock on ``path``, 0 for nobody, -1 for one out of sight."""
     return call(_core.is_locked, path)
 
 

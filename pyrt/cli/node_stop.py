@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 class NodeStop(Verb):
     """Stop the node with all that is in it
 
-    As when a machine goes down: pods have ended, their records stay. Without a node nothing is done.
+    As when a machine goes down: its pods have ended, and their records stay. Without a node there
+    is nothing to do.
     """
 
     def __call__(self, engine: Engine) -> int:

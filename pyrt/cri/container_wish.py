@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from pyrt.cri import cri_pb2
-from pyrt.cri.pod_wish import CONTAINER, NODE, POD, TARGET, encode
+from pyrt.cri import cri_pb2, pod_wish
+from pyrt.cri.pod_wish import NODE, POD, TARGET, decode, encode
 from pyrt.cri.rpc import Refusal
 from pyrt.errors import InvalidSpec, Unsupported
 from pyrt.spec.capabilities import parse_capability
@@ -72,7 +72,14 @@ def container(config: Any, pod: dict[str, Any], log_directory: str) -> Container
         limits_policy="best",
         pod=pod["id"],
         cri=keep(config),
+        node_namespaces=node_namespaces(context.namespace_options, pod),
+        pids_of=context.namespace_options.target_id if is_targeted(context) else "",
     )
+
+
+def is_targeted(context: Any) -> bool:
+    """Whether it is to see another container's processes."""
+    return bool(context.namespace_options.pid == TARGET)
 
 
 def keep(config: Any) -> dict[str, Any]:
@@ -87,13 +94,20 @@ def keep(config: Any) -> dict[str, Any]:
 
 def check_namespaces(options: Any, pod: dict[str, Any]) -> None:
     """Refuse namespaces that are not the pod's."""
-    if options.pid == TARGET:
-        raise Unsupported("namespace_options", "pid: TARGET", "is not supported by pyrt")
-    if options.pid == NODE or options.ipc == NODE:
-        raise InvalidSpec("namespace_options", "NODE", "the pod has namespaces of its own")
-    has_pid = "pid" in pod["share"]
-    if has_pid != (options.pid == POD) and options.pid != CONTAINER:
-        raise InvalidSpec("namespace_options", "pid", "is not what the pod has")
+    asked = decode(cri_pb2.RunPodSandboxRequest, pod["cri"])
+    theirs = asked.config.linux.security_context.namespace_options
+    for kind in ("network", "ipc", "pid"):
+        if getattr(options, kind) == NODE != getattr(theirs, kind):
+            raise InvalidSpec("namespace_options", kind, "is NODE, and the pod's is not")
+    if options.pid == POD and "pid" not in pod["share"] and theirs.pid != NODE:
+        raise InvalidSpec("namespace_options", "pid", "is POD, and the pod's is not")
+
+
+def node_namespaces(options: Any, pod: dict[str, Any]) -> list[str]:
+    """Which kinds are the node's: those of the pod, but for what the container has of its own."""
+    asked = decode(cri_pb2.RunPodSandboxRequest, pod["cri"])
+    found = pod_wish.node_namespaces(asked.config.linux.security_context.namespace_options)
+    return [kind for kind in found if kind != "pid" or options.pid in (POD, NODE)]
 
 
 def environment(envs: Any) -> list[str]:

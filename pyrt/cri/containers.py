@@ -44,6 +44,8 @@ def create(node: Node, request: Any, call: Call) -> Any:
     asked.CopyFrom(request.config)
     check_privilege(asked, sandbox)
     config = container_wish.container(resolved(asked), pod.document, sandbox.log_directory)
+    if container_wish.is_targeted(asked.linux.security_context):
+        config.pids_of = find_target(node, config.pids_of, pod.id)
     config.name = pod_wish.container_name(asked.metadata, pod.id)
     config.cri = container_wish.keep(asked)
     with node.one_at_a_time(f"container {config.name}"):
@@ -53,6 +55,14 @@ def create(node: Node, request: Any, call: Call) -> Any:
                 files.ensure_directory(os.path.dirname(config.log_path), mode=0o755)
             known = node.engine.create_from(config)
     return cri_pb2.CreateContainerResponse(container_id=known)
+
+
+def find_target(node: Node, id: str, pod_id: str) -> str:
+    """The full ID of the container whose processes another one of its pod is to see."""
+    target = find(node, id)
+    if target.document["pod"] != pod_id or target.status != "running":
+        raise InvalidSpec("namespace_options", f"target_id {id}", "does not run in this pod")
+    return target.id
 
 
 def check_privilege(config: Any, sandbox: Any) -> None:

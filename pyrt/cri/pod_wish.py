@@ -59,27 +59,34 @@ def plain(text: str) -> str:
 
 def share(options: Any) -> list[str]:
     """Which namespaces the containers share, in podman's words."""
-    for name, mode in (("pid", options.pid), ("ipc", options.ipc)):
-        if mode == NODE:
-            raise Unsupported("namespace_options", f"{name}: NODE", "is not supported by pyrt")
-    if options.ipc != POD:
+    if options.ipc not in (POD, NODE):
         raise InvalidSpec("namespace_options", "ipc", "is POD or NODE")
     if options.network not in (POD, NODE):
         raise InvalidSpec("namespace_options", "network", "is POD or NODE")
     if options.pid == TARGET:
         raise InvalidSpec("namespace_options", "pid", "TARGET is for a container")
-    return ["ipc", "net", "pid", "uts"] if options.pid == POD else ["ipc", "net", "uts"]
+    shared = ["ipc"] if options.ipc == POD else []
+    return [*shared, "net", *(["pid"] if options.pid == POD else []), "uts"]
 
 
-def check_userns(options: Any) -> None:
-    """Refuse what is none of the node's user namespace. NODE is the user's own, with all
-    subordinate IDs.
+def node_namespaces(options: Any) -> list[str]:
+    """Which kinds are the node's."""
+    found = (("ipc", options.ipc), ("pid", options.pid))
+    return [kind for kind, mode in found if mode == NODE]
+
+
+def userns(options: Any) -> str:
+    """The pod's user namespace: the node's, or one with a map of its own. NODE is the user's own,
+    with all subordinate IDs.
     """
     mode = options.userns_options.mode
     if not options.HasField("userns_options") or mode == NODE:
-        return
+        return "host"
     if mode != POD:
         raise InvalidSpec("userns_options", "mode", "is POD or NODE")
+    for kind in ("network", "ipc", "pid"):
+        if getattr(options, kind) == NODE:
+            raise InvalidSpec("userns_options", kind, "is the node's, and the users are not")
     uids, gids = list(options.userns_options.uids), list(options.userns_options.gids)
     if len(uids) != 1 or len(gids) != 1:
         raise InvalidSpec("userns_options", "", "needs one mapping of uids and one of gids")
@@ -87,7 +94,9 @@ def check_userns(options: Any) -> None:
         raise InvalidSpec("userns_options", "", "the mappings of uids and gids are not equal")
     if uids[0].container_id != 0:
         raise InvalidSpec("userns_options", "", "does not map ID 0 of the container")
-    raise Unsupported("userns_options", "mode: POD", "is not supported by pyrt")
+    if not uids[0].length:
+        raise InvalidSpec("userns_options", "", "maps no ID")
+    return f"range:{uids[0].host_id}:{uids[0].length}"
 
 
 def ports(mappings: Any) -> list[Publish]:
@@ -129,7 +138,6 @@ def infra(config: Any, node_name: str) -> tuple[ContainerConfig, list[str]]:
     `node_name` is the host name of pods in the node's network. Raises PyrtError naming the field.
     """
     options = config.linux.security_context.namespace_options
-    check_userns(options)
     shared = share(options)
     is_own = options.network == POD
     network, networks = parse_networks(["bridge"]) if is_own else ("host", [])
@@ -140,7 +148,7 @@ def infra(config: Any, node_name: str) -> tuple[ContainerConfig, list[str]]:
         network=network,
         networks=networks,
         publish=ports(config.port_mappings) if is_own else [],
-        userns="host",
+        userns=userns(options),
         dns=parse_dns(list(dns.servers), list(dns.searches), list(dns.options))
         if config.HasField("dns_config") and (dns.servers or dns.searches or dns.options)
         else {},

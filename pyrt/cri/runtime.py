@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from pyrt import __version__
 from pyrt.cri import cri_pb2
 from pyrt.cri.rpc import served
-from pyrt.engine import network
+from pyrt.engine import host, network
 from pyrt.errors import PyrtError, Unsupported
 
 if TYPE_CHECKING:
@@ -37,7 +38,10 @@ def status(node: Node, request: Any, call: Call) -> Any:
         status=cri_pb2.RuntimeStatus(conditions=[ready, network_condition()]),
         runtime_handlers=[
             cri_pb2.RuntimeHandler(
-                name="", features=cri_pb2.RuntimeHandlerFeatures(recursive_read_only_mounts=True)
+                name="",
+                features=cri_pb2.RuntimeHandlerFeatures(
+                    recursive_read_only_mounts=True, user_namespaces=has_user_namespaces(node)
+                ),
             )
         ],
         features=cri_pb2.RuntimeFeatures(supplemental_groups_policy=True),
@@ -48,6 +52,13 @@ def status(node: Node, request: Any, call: Call) -> Any:
         config = {"stateDir": node.layout.run, "rootDir": node.layout.data}
         reply.info["config"] = native.dumps(config).decode()
     return reply
+
+
+def has_user_namespaces(node: Node) -> bool:
+    """Whether a pod can have a user namespace of its own: with a range of subordinate IDs."""
+    uid = os.getuid()
+    uids, gids = host.id_extents(node.layout, host.account(uid)[0], uid)
+    return min(sum(uids), sum(gids)) > 1
 
 
 def network_condition() -> Any:

@@ -62,10 +62,15 @@ def start(layout: Layout, services: list[dict[str, Any]]) -> None:
     if pid(layout):
         raise Conflict("node", "", "runs already", hint="see `pyrt node status`")
     files.ensure_directory(layout.run)
+    # What one that was killed has left.
+    remove_files(layout)
+    runtime, home = os.environ.get("XDG_RUNTIME_DIR", ""), os.environ.get("HOME", "")
+    kept = [path for path in (layout.data, layout.run, runtime, home) if path.startswith("/")]
+    wishes = native.dumps(services)
     for left in reversed(range(ATTEMPTS)):
         bridge.ensure(layout)
         try:
-            return native.start_node(layout.run, native.dumps(services))
+            return native.start_node(layout.run, wishes, layout.node_files(), kept)
         except KernelError as error:
             # What kept the networks was just leaving, for want of somebody who needs them.
             if left == 0 or error.errno not in (errno.ENOENT, errno.ECONNREFUSED):
@@ -90,7 +95,7 @@ def stop(layout: Layout) -> bool:
     if number == FIRST:
         raise Conflict("node", "", "cannot be stopped from within", hint="do it outside")
     if not number:
-        native.remove_tree(layout.run, layout.node())
+        remove_files(layout)
         return False
     try:
         first = os.pidfd_open(number)
@@ -109,8 +114,15 @@ def stop(layout: Layout) -> bool:
         pass
     finally:
         os.close(first)
-    native.remove_tree(layout.run, layout.node())
+    remove_files(layout)
     return True
+
+
+def remove_files(layout: Layout) -> None:
+    """Take away what a node has left."""
+    for path in (layout.node(), layout.node_files()):
+        if os.path.lexists(path):
+            native.remove_tree(layout.run, path)
 
 
 def enter(layout: Layout, command: list[str]) -> None:

@@ -259,6 +259,8 @@ def join_spec(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> 
         theirs = layout.container(pod.infra)
         own = layout.container(config.id)
         policy.join(spec, share, layout.runtime(pod.infra), theirs, own, bundle.absent(theirs))
+        if config.pids_of:
+            policy.join_pids(spec, layout.runtime(config.pids_of))
     return pod.name
 
 

@@ -84,7 +84,8 @@ def build_linux(
 
 def build_namespaces(config: ContainerConfig) -> list[dict[str, str]]:
     """`linux.namespaces`: one of every kind but what was asked to be the host's."""
-    types = ["pid", "ipc", "uts", "mount", "cgroup"]
+    every = ["pid", "ipc", "uts", "mount", "cgroup"]
+    types = [kind for kind in every if kind not in config.node_namespaces]
     if has_network_namespace(config.network):
         types.append("network")
     if config.userns != "host":

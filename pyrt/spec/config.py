@@ -49,7 +49,9 @@ class ContainerConfig:
     `add_hosts` holds [address or `host-gateway`, name…], and `no_hosts` leaves the image's file.
     `shm_size_bytes` is the most that /dev/shm holds, 0 for no limit. All five are the pod's where
     they concern a namespace that its containers share.
-    `cri` is, of one that a kubelet made, {request, stdin_once, strict_groups} (see `pyrt.cri`).
+    `cri` is, of one that a kubelet made, {request, stdin_once, strict_groups} (see `pyrt.cri`);
+    `node_namespaces` are then the kinds, `pid` and `ipc`, that it has in common with who started
+    its monitor, and `pids_of` is the ID of the container whose processes it sees.
     """
 
     __slots__ = (
@@ -95,7 +97,9 @@ class ContainerConfig:
         "name",
         "network",
         "networks",
+        "node_namespaces",
         "no_hosts",
+        "pids_of",
         "pod",
         "privileged",
         "probes",
@@ -200,6 +204,8 @@ class ContainerConfig:
         sysctls: dict[str, str] | None = None,
         shm_size_bytes: int = SHM_BYTES,
         cri: dict[str, Any] | None = None,
+        node_namespaces: list[str] | None = None,
+        pids_of: str = "",
     ) -> None:
         self.id = id
         self.name = name
@@ -263,6 +269,7 @@ class ContainerConfig:
         self.dns, self.add_hosts, self.no_hosts = dns or {}, add_hosts or [], no_hosts
         self.sysctls, self.shm_size_bytes = sysctls or {}, shm_size_bytes
         self.cri = cri or {}
+        self.node_namespaces, self.pids_of = node_namespaces or [], pids_of
 
     def to_dict(self) -> dict[str, Any]:
         """Every field by its name, as container.json stores it."""

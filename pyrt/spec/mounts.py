@@ -19,6 +19,9 @@ TTY_GID = 5
 TOP_ONLY = "ro-top"
 """With `ro`: file systems below stay writable, as Kubernetes has it. No option of `-v`."""
 
+BOUND = ["rbind", "rprivate", "rnosuid", "rnoexec", "rnodev"]
+"""How what is the machine's is shown that belongs to a namespace of the machine's."""
+
 READ_ONLY_TMPFS = ("/run", "/tmp", "/var/tmp")
 ETC_FILES = {
     "resolv.conf": "/etc/resolv.conf",
@@ -60,13 +63,21 @@ def kernel_mounts(config: ContainerConfig, host: Host) -> list[dict[str, Any]]:
     if userns.is_mapped(TTY_GID, gids, host.gid_count):
         pts.append(f"gid={TTY_GID}")
     cgroup = ["nosuid", "noexec", "nodev", "relatime"] + ([] if config.privileged else ["ro"])
+    proc = mount("proc", "proc", "/proc", ["nosuid", "noexec", "nodev"])
+    if "pid" in config.node_namespaces:
+        proc = bind("/proc", "/proc", BOUND)
+    memory = [
+        mount("mqueue", "mqueue", "/dev/mqueue", ["nosuid", "noexec", "nodev"]),
+        shm_mount(config, sealed),
+    ]
+    if "ipc" in config.node_namespaces:
+        memory = [bind("/dev/shm", "/dev/shm", BOUND)]
     return [
-        mount("proc", "proc", "/proc", ["nosuid", "noexec", "nodev"]),
+        proc,
         tmpfs("/dev", ["nosuid", "strictatime", "mode=755", "size=65536k", *sealed]),
         mount("devpts", "devpts", "/dev/pts", pts),
         sys_mount(config),
-        mount("mqueue", "mqueue", "/dev/mqueue", ["nosuid", "noexec", "nodev"]),
-        shm_mount(config, sealed),
+        *memory,
         mount("cgroup", "cgroup", "/sys/fs/cgroup", cgroup),
     ]
 
@@ -89,7 +100,7 @@ def sys_mount(config: ContainerConfig) -> dict[str, Any]:
     options = ["nosuid", "noexec", "nodev"]
     if has_network_namespace(config.network):
         return mount("sysfs", "sysfs", "/sys", options if config.privileged else [*options, "ro"])
-    return bind("/sys", "/sys", ["rbind", "rprivate", "rnosuid", "rnoexec", "rnodev", "rro"])
+    return bind("/sys", "/sys", [*BOUND, "rro"])
 
 
 def etc_mounts(bundle: str, etc: dict[str, bytes]) -> list[dict[str, Any]]:

@@ -131,6 +131,15 @@ def join(
             spec["mounts"][at] = bind(source, place, ["bind", "rprivate", *sealed])
 
 
+def join_pids(spec: dict[str, Any], runtime: str) -> None:
+    """Have the container see the processes of another one in its pod, whose monitor's directory is
+    `runtime`. The monitor wants it to be the last: the others are the pod's.
+    """
+    namespaces = spec["linux"]["namespaces"]
+    others = [namespace for namespace in namespaces if namespace["type"] != "pid"]
+    namespaces[:] = [*others, {"type": "pid", "path": f"{runtime}/{SOCKET}"}]
+
+
 def share_files(
     spec: dict[str, Any], places: set[str], own_bundle: str, bundle: str, absent: set[str]
 ) -> None:

@@ -7,6 +7,7 @@ every range is split where the parent's are.
     nested     0.. -> 0..                                  the user is root inside; the default
     keep-id    0..uid-1 -> 1..uid, uid -> 0, then equal    the user is the user inside
     nomap      0.. -> 1..                                  the user is nobody inside
+    range:H:N  0..N-1 -> H..H+N-1                          what a kubelet asks for
     host       no namespace of the container's own
 """
 
@@ -99,12 +100,37 @@ def build_maps(userns: str, host: Host) -> tuple[list[Mapping], list[Mapping]]:
     if userns == "nomap" and 1 in (host.uid_count, host.gid_count):
         hint = "`pyrt doctor` names the command that gives them"
         raise Denied(FLAG, userns, "this user has no subordinate IDs", hint=hint)
+    for _, count, _ in sides:
+        check_range(userns, count)
     uids, gids = (split(userns_ranges(userns, id, count), extents) for id, count, extents in sides)
     return uids, gids
 
 
+def range_of(userns: str) -> tuple[int, int] | None:
+    """The first ID of the node's and the number of a `range`; None for another mode."""
+    kind, _, numbers = userns.partition(":")
+    if kind != "range":
+        return None
+    first, count = numbers.split(":")
+    return int(first), int(count)
+
+
+def check_range(userns: str, count: int) -> None:
+    """Refuse a `range` that is not among the `count` IDs of the per-user namespace."""
+    found = range_of(userns)
+    if found is not None and sum(found) > count:
+        first, length = found
+        raise InvalidSpec(
+            "userns_options", f"{first}+{length}", f"the user has the IDs 0 to {count - 1} only",
+            hint="give the user more subordinate IDs",
+        )  # fmt: skip
+
+
 def userns_ranges(userns: str, id: int, count: int) -> list[Mapping]:
     """The whole ranges of one map; `id` is the kept one, `count` the size of the parent's map."""
+    found = range_of(userns)
+    if found is not None:
+        return [(0, *found)]
     if userns == "nomap":
         return [(0, 1, count - 1)]
     if id == -1:
@@ -167,5 +193,5 @@ def build_shift(userns: str, host: Host) -> tuple[str, list[Mapping], list[Mappi
         return "", [], []
     uids, gids = build_maps(userns, host)
     kept = keep_id(userns, host)
-    kind = f"keep-id-{kept[0]}-{kept[1]}" if kept else "nomap"
+    kind = f"keep-id-{kept[0]}-{kept[1]}" if kept else userns.replace(":", "-")
     return f"{kind}-{host.uid_count}-{host.gid_count}", uids, gids

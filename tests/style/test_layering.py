@@ -35,6 +35,7 @@ NATIVE_IN_PURE = {
 }
 
 STARTS_PROCESSES = {
+    "pyrt/engine/node.py": "becomes the native program that enters the node",
     "pyrt/engine/network.py": "asks pasta what it can do; the answer is cached",
     "pyrt/images/bootstrap.py": "starts mmdebstrap, which knows how a distribution is installed",
     "pyrt/images/demo.py": "asks busybox for its applets, once per image",
@@ -51,6 +52,7 @@ CONNECTS = {
     "pyrt/images/http.py": "HTTP, for images/registry.py alone",
     "pyrt/cri/streaming.py": "serves streams on the loopback, to who has a token",
     "pyrt/cri/port_forward.py": "connects to ports of pods in the node's network",
+    "pyrt/engine/node.py": "asks whether a service of the node listens on its socket",
     "pyrt/accounting/server.py": "serves metrics on a socket of the user's own",
 }
 
@@ -209,6 +211,8 @@ def test_container_processes_are_made_in_two_places() -> None:
         "rust/runtime/src/exec.rs": "exec's parent, which waits in the pid namespace",
         "rust/runtime/src/init.rs": "--init's child, inside the container",
         "rust/runtime/src/network/keeper.rs": "the keeper of networks, and who looks into them",
+        "rust/runtime/src/network/enter.rs": "a command in the node, born in its pid namespace",
+        "rust/runtime/src/network/node.rs": "the node's first process",
         "rust/runtime/src/network/forward.rs": "a forwarder, whose end is nobody else's",
         "rust/runtime/src/network/resolver.rs": "a conversation over TCP, which waits",
         "rust/runtime/src/unpack.rs": "decompresses a layer beside who writes it",

@@ -84,11 +84,11 @@ pub fn join(plan: &JoinPlan<'_>) -> Result<Joined> {
     // All namespaces at once, through the descriptor: no pid can be reused in between, and the user
     // namespace grants the rights for the rest.
     let late = plan.late_namespaces();
-    let enter = |mask| rustix::thread::move_into_thread_name_spaces(plan.init, mask);
+    let go = |mask| rustix::thread::move_into_thread_name_spaces(plan.init, mask);
     let early = plan.namespaces.difference(late);
-    match enter(early) {
+    match go(early) {
         // In the node the user namespace may be ours already.
-        Err(Errno::INVAL) => enter(early.difference(ThreadNameSpaceType::USER)),
+        Err(Errno::INVAL) => go(early.difference(ThreadNameSpaceType::USER)),
         entered => entered,
     }
     .at("setns", "container")?;

@@ -58,13 +58,20 @@ pub(crate) fn start_node(
     runtime: PathBuf,
     run_root: PathBuf,
     services: &[u8],
+    scratch: PathBuf,
+    kept: Vec<PathBuf>,
 ) -> PyResult<()> {
     detached(py, || {
         ensure_holder(&runtime, &run_root)?;
         // Not in its arguments, which everybody sees: environments are among it.
         let services = memory_file("pyrt-services", services)?;
         let fd = services.as_raw_fd().to_string();
-        let words = [("--run-root", run_root.as_os_str()), ("--services", OsStr::new(&fd))];
+        let mut words = vec![
+            ("--run-root", run_root.as_os_str()),
+            ("--services", OsStr::new(&fd)),
+            ("--scratch", scratch.as_os_str()),
+        ];
+        words.extend(kept.iter().map(|path| ("--keep", path.as_os_str())));
         let keep = [services.as_fd()];
         let started = start(&binary, &["node"], "--report", &words, [None; 3], &keep)?;
         let answer = wire::receive_answer(&started.socket);

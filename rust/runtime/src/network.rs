@@ -24,6 +24,7 @@ mod links;
 mod members;
 mod names;
 mod node;
+mod node_mounts;
 mod registered;
 mod resolver;
 mod services;

@@ -75,18 +75,27 @@ pub(super) fn join(spec: &Spec, member: Option<OwnedFd>) -> Result<(Option<Owned
 
 fn ask(spec: &Spec, member: Option<OwnedFd>) -> Result<(Option<OwnedFd>, Vec<OwnedFd>)> {
     let is_held = |path: &&String| path.ends_with(SOCKET);
-    let mut paths = spec.namespaces().iter().filter_map(|namespace| namespace.path.as_ref());
-    let Some(path) = paths.find(is_held) else { return Ok((None, Vec::new())) };
+    let paths = || spec.namespaces().iter().filter_map(|namespace| namespace.path.as_ref());
+    let Some(path) = paths().find(is_held) else { return Ok((None, Vec::new())) };
     let connection = match member {
         Some(connection) => connection,
         None => connect(path)?,
     };
-    wire::send(&connection, Frame::Request, br#"{"op":"pod"}"#, &[]).at("pod", "send")?;
+    let mut held = receive(&connection)?;
+    // The pid namespace, which comes last, may be that of one of the pod's containers.
+    if let Some(other) = paths().next_back().filter(|other| is_held(other) && *other != path) {
+        held.splice(0..0, receive(&connect(other)?)?);
+    }
+    Ok((Some(connection), held))
+}
+
+fn receive(connection: &OwnedFd) -> Result<Vec<OwnedFd>> {
+    wire::send(connection, Frame::Request, br#"{"op":"pod"}"#, &[]).at("pod", "send")?;
     loop {
-        let answer = wire::receive_answer(&connection)?;
+        let answer = wire::receive_answer(connection)?;
         // Before it may be the answers to what was said of readiness.
         if !answer.fds.is_empty() {
-            return Ok((Some(connection), answer.fds));
+            return Ok(answer.fds);
         }
     }
 }
@@ -105,13 +114,21 @@ fn connect(path: &str) -> Result<OwnedFd> {
 }
 
 impl Container {
-    /// The namespaces for one of the pod's containers; of a container of no pod, its network.
+    /// The namespaces for one of the pod's containers; of one that is not the infra container, its pids and its network.
     pub(super) fn pod_namespaces(&self) -> Result<Vec<OwnedFd>> {
         if self.state.status != "running" {
             return Err(Error::new(Code::Conflict, "join", &*self.id, "does not run"));
         }
-        let own = self.meter.network().filter(|_| self.config.infra.is_none());
-        self.pod.held.iter().chain(own).map(|fd| fd.try_clone().at("dup", "namespace")).collect()
+        if self.config.infra.is_some() {
+            return self.pod.held.iter().map(|fd| fd.try_clone().at("dup", "namespace")).collect();
+        }
+        // Nobody else reaps init: the number is its own.
+        let pids = format!("/proc/{}/ns/pid", self.state.pid);
+        let mut own = vec![open_host(Path::new(&pids), OFlags::RDONLY)?];
+        if let Some(network) = self.meter.network() {
+            own.push(network.try_clone().at("dup", "namespace")?);
+        }
+        Ok(own)
     }
 
     /// One of the pod's containers says whether it is ready. The pod is, as far as its networks care, if all of them are,

@@ -10,9 +10,7 @@ use pyrt_core::sys::fork::{self, Fork};
 use pyrt_core::sys::signal;
 use pyrt_core::{At, Code, Error, Result, userns};
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::process::{
-    DumpableBehavior, Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid,
-};
+use rustix::process::{DumpableBehavior, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use crate::Status;
@@ -59,9 +57,9 @@ fn run(arguments: &Arguments) -> Status {
 
 fn words(arguments: &Arguments) -> Result<Vec<CString>> {
     let words = arguments.rest.iter().map(|word| CString::new(word.as_bytes()));
-    let words: Vec<CString> = words.collect::<std::result::Result<_, _>>().map_err(|_| {
-        Error::new(Code::InvalidSpec, "argument", "command", "contains a NUL byte")
-    })?;
+    let words: Vec<CString> = words
+        .collect::<std::result::Result<_, _>>()
+        .map_err(|_| Error::new(Code::InvalidSpec, "argument", "command", "contains a NUL byte"))?;
     if words.is_empty() { Err(missing("command")) } else { Ok(words) }
 }
 

@@ -12,7 +12,7 @@ use pyrt_core::state::{lock, now};
 use pyrt_core::sys::fork::{self, Fork, fork_single};
 use pyrt_core::sys::signal;
 use pyrt_core::wire::{self, Frame};
-use pyrt_core::{At, Code, Error, Result, channel, mount, tree, userns};
+use pyrt_core::{At, Code, Error, Result, channel, tree, userns};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
@@ -21,7 +21,7 @@ use rustix::process::{DumpableBehavior, WaitOptions};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
 use super::services::Service;
-use super::{SOCKET, directory};
+use super::{SOCKET, directory, node_mounts};
 use crate::Status;
 use crate::arguments::Arguments;
 
@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks for a new supervisor.
 const LOOK: Duration = Duration::from_millis(300);
 
-/// `node --report FD --run-root DIR --services FD`: says `Reply` when there is a node with its services started, or
+/// `node --report FD --run-root DIR --services FD --scratch DIR [--keep DIR]…`: says `Reply` when there is a node with its services started, or
 /// `Failed`.
 pub(super) fn main(arguments: &Arguments) -> Status {
     let report = arguments.needed_descriptor("report")?;
@@ -64,8 +64,7 @@ fn make_namespaces(run_root: &Path) -> Result<(Fork, OwnedFd)> {
     let (connection, netns) = join_networks(run_root)?;
     move_into_thread_name_spaces(netns.as_fd(), ThreadNameSpaceType::NETWORK)
         .at("setns", "network namespace")?;
-    let flags =
-        fork::CLONE_NEWPID | fork::CLONE_NEWNS | fork::CLONE_NEWIPC | fork::CLONE_NEWUTS;
+    let flags = fork::CLONE_NEWPID | fork::CLONE_NEWNS | fork::CLONE_NEWIPC | fork::CLONE_NEWUTS;
     Ok((fork_single(flags, None).at("clone", "node")?, connection))
 }
 
@@ -100,17 +99,18 @@ impl Node {
         rustix::process::setsid().at("setsid", "")?;
         rustix::process::chdir("/").at("chdir", "/")?;
         // The user's namespace has given us rights, so the kernel has closed us to the user, who is to enter.
-        rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable).at("set dumpable", "")?;
+        rustix::process::set_dumpable_behavior(DumpableBehavior::Dumpable)
+            .at("set dumpable", "")?;
         let path = run_root.join(userns::NODE);
         let own = path.parent().unwrap_or(run_root);
         match rustix::fs::mkdir(own, Mode::RWXU) {
             Err(Errno::EXIST) => {}
             made => made.at("mkdir", own)?,
         }
-        let lock = lock(&path)?.ok_or_else(|| {
-            Error::new(Code::Conflict, "node", "", "runs already")
-        })?;
-        prepare_mounts()?;
+        let lock =
+            lock(&path)?.ok_or_else(|| Error::new(Code::Conflict, "node", "", "runs already"))?;
+        let kept: Vec<PathBuf> = arguments.all("keep").map(PathBuf::from).collect();
+        node_mounts::prepare(&arguments.path("scratch")?, &kept)?;
         let signals = [libc::SIGCHLD, libc::SIGTERM, libc::SIGINT];
         signal::block(&signals).at("block", "signals")?;
         let signals = signal::descriptor(&signals).at("signalfd", "")?;
@@ -214,27 +214,4 @@ impl Node {
         let path = self.run_root.join(userns::NODE);
         tree::remove_path(path.parent().unwrap_or(&path))
     }
-}
-
-/// What is mounted in the node is seen by its containers, and what they mount there by it, if they ask for it; nothing goes
-/// back to the machine.
-fn prepare_mounts() -> Result<()> {
-    let root = open_host(Path::new("/"), OFlags::PATH | OFlags::DIRECTORY)?;
-    mount::set_propagation(root.as_fd(), libc::MS_SHARED, true, "/")?;
-    let flags = mount::NOSUID | mount::NODEV | mount::NOEXEC;
-    let own: [(&str, &[&str], &str); 3] = [
-        ("proc", &[], "/proc"),
-        ("mqueue", &[], "/dev/mqueue"),
-        ("tmpfs", &["mode=1777"], "/dev/shm"),
-    ];
-    for (kind, data, place) in own {
-        let target = match open_host(Path::new(place), OFlags::PATH | OFlags::DIRECTORY) {
-            Err(error) if error.errno == Some(libc::ENOENT) => continue,
-            target => target?,
-        };
-        let data: Vec<String> = data.iter().map(|word| (*word).to_owned()).collect();
-        let made = mount::make_filesystem(kind, kind, &data, flags, place)?;
-        mount::attach(made.as_fd(), target.as_fd(), place)?;
-    }
-    Ok(())
 }

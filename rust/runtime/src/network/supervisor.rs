@@ -224,9 +224,7 @@ impl Supervisor {
             };
             let (frame, answer, given) = match self.answer(index, received) {
                 Ok(given) => (Frame::Reply, b"{}".to_vec(), given),
-                Err(error) => {
-                    (Frame::Failed, serde_json::to_vec(&error).unwrap_or_default(), None)
-                }
+                Err(error) => (Frame::Failed, serde_json::to_vec(&error).unwrap_or_default(), None),
             };
             let given: Vec<BorrowedFd<'_>> = given.iter().map(AsFd::as_fd).collect();
             // Whoever does not read its answer has gone, which is heard next.
