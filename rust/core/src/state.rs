@@ -125,7 +125,7 @@ pub fn lock_holder(path: &Path) -> Result<Option<(OwnedFd, Pid)>> {
 #[must_use]
 pub fn is_held(path: &Path) -> bool {
     let question = Flock::from(FlockType::WriteLock);
-    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     rustix::fs::open(path, flags, Mode::empty()).is_ok_and(|file| {
         rustix::process::fcntl_getlk(file, &question).is_ok_and(|lock| lock.is_some())
     })

@@ -22,6 +22,12 @@ const EVENTS: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::CLOSE_WRITE)
     .union(WatchFlags::ONLYDIR);
 
+/// Between two looks at a lock whose holder has no number in our pid namespace.
+const UNSEEN: Duration = Duration::from_millis(10);
+
+/// The number of a directory and a name in it.
+type Change = (i32, Option<String>);
+
 /// What stands for a timeout that no clock could count.
 const FOREVER: Duration = Duration::from_secs(1 << 31);
 
@@ -48,7 +54,7 @@ impl Watch {
         })
     }
 
-    fn read(&self, py: Python<'_>) -> PyResult<Option<Vec<(i32, Option<String>)>>> {
+    fn read(&self, py: Python<'_>) -> PyResult<Option<Vec<Change>>> {
         let mut buffer = [MaybeUninit::uninit(); 1 << 14];
         let mut reader = Reader::new(&self.fd, &mut buffer);
         let mut found = Vec::new();
@@ -91,12 +97,17 @@ pub(crate) fn wait_unlocked(py: Python<'_>, path: PathBuf, timeout_s: f64) -> Py
 
 /// Waits until whoever holds the lock is gone; `None` if it is to be looked at again: another may have it by then.
 fn wait_once(path: &Path, deadline: Instant) -> Result<Option<bool>> {
-    let Some((holder, _)) = state::lock_holder(path)? else { return Ok(Some(true)) };
+    let holder = state::lock_holder(path)?.map(|(holder, _)| holder);
+    if holder.is_none() && !state::is_held(path) {
+        return Ok(Some(true));
+    }
     let left = deadline.saturating_duration_since(Instant::now());
-    let timeout = Timespec::try_from(left).ok();
-    let mut fds = [PollFd::new(&holder, PollFlags::IN)];
+    // Of one whom we do not see nothing tells the end.
+    let pause = if holder.is_some() { left } else { left.min(UNSEEN) };
+    let timeout = Timespec::try_from(pause).ok();
+    let mut fds: Vec<_> = holder.iter().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
     match rustix::event::poll(&mut fds, timeout.as_ref()) {
-        Ok(0) => Ok(Some(false)),
+        Ok(0) if pause == left => Ok(Some(false)),
         Ok(_) | Err(Errno::INTR) => Ok(None),
         Err(errno) => Err(errno).at("poll", path),
     }
