@@ -157,8 +157,9 @@ class KubePlay(RegistryOptions):
 
     def make_terms(self, engine: Engine, plan: Plan) -> Terms:
         """How it is played. Raises PyrtError naming the flag that is wrong."""
-        from pyrt.engine.configure import check_policy, parse_log_driver
+        from pyrt.engine.configure import parse_log_driver
         from pyrt.kube.terms import Terms
+        from pyrt.spec.limits import check_policy
         from pyrt.spec.network import parse_ip, parse_mac, parse_networks
         from pyrt.spec.userns import parse_userns
 

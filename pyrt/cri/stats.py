@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pyrt import files
 from pyrt.cri import container_status, containers, cri_pb2, images, sandboxes
 from pyrt.cri.rpc import served
 from pyrt.engine import pods, records, usage
 from pyrt.engine.clock import now
-from pyrt.engine.host import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -214,7 +214,7 @@ def network_usage(pod: Pod, moment: int) -> Any:
     infra = records.read(pod.layout, pod.infra)
     if infra is None or not infra.pid:
         return message
-    for line in read_text(f"/proc/{infra.pid}/net/dev").splitlines()[2:]:
+    for line in files.read_text(f"/proc/{infra.pid}/net/dev").splitlines()[2:]:
         name, _, numbers = line.partition(":")
         fields = numbers.split()
         if name.strip() == "lo" or len(fields) < 11:

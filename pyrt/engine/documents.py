@@ -37,7 +37,7 @@ def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) 
     if config.init:
         machine.init_path = copy_init(draft)
     if config.infra:
-        from pyrt.spec.pods import build_infra
+        from pyrt.spec.pod_documents import build_infra
 
         spec = build_infra(config, machine)
     else:

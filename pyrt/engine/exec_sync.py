@@ -9,8 +9,8 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+from pyrt import files
 from pyrt.engine import exec
-from pyrt.engine.host import read_text
 
 if TYPE_CHECKING:
     from pyrt.engine.records import Record
@@ -158,7 +158,7 @@ def family(pid: int, held: dict[int, int]) -> set[int]:
     for name in os.listdir("/proc"):
         if not name.isdecimal():
             continue
-        fields = read_text(f"/proc/{name}/stat").rpartition(")")[2].split()
+        fields = files.read_text(f"/proc/{name}/stat").rpartition(")")[2].split()
         if len(fields) < 4 or fields[0] in "ZX":
             continue
         parents[int(name)] = int(fields[1])
