@@ -83,6 +83,16 @@ def is_locked(path: str) -> int:
     return call(_core.is_locked, path)
 
 
+def wait_unlocked(path: str, timeout_s: float) -> bool:
+    """See `_core.wait_unlocked`."""
+    return call(_core.wait_unlocked, path, timeout_s)
+
+
+def watch() -> _core.Watch:
+    """See `_core.Watch`."""
+    return call(_core.Watch)
+
+
 def launch(
     bundle: str,
     runtime_dir: str,

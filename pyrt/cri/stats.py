@@ -80,14 +80,15 @@ def running(node: Node, wanted: Any) -> list[Record]:
         label_selector=wanted.label_selector,
     )
     wish.state.state = cri_pb2.CONTAINER_RUNNING
-    return containers.select(node, wish)
+    found = (records.read(node.layout, known.id) for known in containers.select(node, wish))
+    return [record for record in found if record is not None]
 
 
 def ready(node: Node, wanted: Any) -> list[Pod]:
     """The sandboxes that pass a filter and are READY."""
     wish = cri_pb2.PodSandboxFilter(id=wanted.id, label_selector=wanted.label_selector)
     wish.state.state = cri_pb2.SANDBOX_READY
-    found = (pods.read(node.layout, item.id) for item in sandboxes.select(node, wish))
+    found = (pods.read(node.layout, known.id) for known, _ in sandboxes.select(node, wish))
     return [pod for pod in found if pod is not None]
 
 

@@ -66,10 +66,13 @@ class Pod:
 
     def containers(self) -> list[Record]:
         """Its containers, the infra container first, then the oldest."""
+        own = self.id.encode()
         found = [
             record
             for id in records.list_ids(self.layout)
-            if (record := records.read(self.layout, id)) is not None
+            # Most containers are others': of these only what cannot be one of ours is looked at.
+            if own in (files.read(f"{self.layout.container(id)}/container.json") or b"")
+            and (record := records.read(self.layout, id)) is not None
             and record.document.get("pod") == self.id
         ]
         return sorted(records.by_age(found), key=lambda record: record.id != self.infra)
