@@ -72,6 +72,9 @@ def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) 
         overlays.renew(layout, config)
     for name in directories(config):
         files.make_directory(f"{draft.path}/{name}", mode=0o755)
+    if config.infra and owner_of(spec) != (0, 0):
+        # The pod's root makes the mount points.
+        native.chown_tree(layout.run, f"{draft.path}/rootfs", *owner_of(spec))
     files.ensure_directory(layout.seccomp_cache())
     files.write_whole(f"{draft.path}/config.json", document)
     write_probes(draft, spec)
@@ -184,8 +187,9 @@ def give_volumes(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) 
 
 
 def owner_of(spec: dict[str, Any]) -> tuple[int, int]:
-    """The per-user IDs of the container's user."""
-    user, linux = spec["process"]["user"], spec["linux"]
+    """The per-user IDs of the container's user; of its root, where it runs nothing."""
+    user = spec["process"]["user"] if "process" in spec else {"uid": 0, "gid": 0}
+    linux = spec["linux"]
     uid, gid = (
         userns.to_parent(
             user[key],
