@@ -7,16 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from pyrt import files, native
 from pyrt.cri import container_status, container_wish, cri_pb2, pod_wish, sandboxes
-from pyrt.cri.rpc import Expired, served
+from pyrt.cri.images import find as find_image
+from pyrt.cri.rpc import Expired, Gone, Refusal, served
 from pyrt.engine import container, control, limits, records
 from pyrt.engine import exec_sync as engine_exec
 from pyrt.engine.clock import format_rfc3339, now
 from pyrt.errors import Conflict, Denied, Exists, InvalidSpec, NotFound, PyrtError
+from pyrt.spec.image_volumes import IMAGE_STEP
 from pyrt.spec.resources import flag_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pyrt.cri.known import Container
     from pyrt.cri.node import Node
     from pyrt.cri.rpc import Call
     from pyrt.engine.records import Record
@@ -42,6 +45,7 @@ def create(node: Node, request: Any, call: Call) -> Any:
     asked = cri_pb2.ContainerConfig()
     asked.CopyFrom(request.config)
     check_privilege(asked, sandbox)
+    name_images(node, asked)
     config = container_wish.container(resolved(asked), pod.document, sandbox.log_directory)
     if container_wish.is_targeted(asked.linux.security_context):
         config.pids_of = find_target(node, config.pids_of, pod.id)
@@ -52,8 +56,30 @@ def create(node: Node, request: Any, call: Call) -> Any:
         if known is None:
             if config.log_path:
                 files.ensure_directory(os.path.dirname(config.log_path), mode=0o755)
-            known = node.engine.create_from(config)
+            known = make(node, config)
     return cri_pb2.CreateContainerResponse(container_id=known)
+
+
+def make(node: Node, config: ContainerConfig) -> str:
+    """The container's ID. Raises PyrtError, of images that it mounts as a kubelet knows it."""
+    try:
+        return node.engine.create_from(config)
+    except PyrtError as error:
+        if error.step != IMAGE_STEP:
+            raise
+        raise Refusal(container_wish.IMAGE_FAILED, error) from None
+
+
+def name_images(node: Node, config: Any) -> None:
+    """Say which images are mounted. Raises Refusal for one that is not there."""
+    for entry in config.mounts:
+        if not entry.HasField("image"):
+            continue
+        image = find_image(node, entry.image.image)
+        if image is None:
+            missing = NotFound(IMAGE_STEP, entry.image.image, "no such image")
+            raise Refusal(container_wish.IMAGE_FAILED, missing)
+        entry.image.image_ref = image.id
 
 
 def find_target(node: Node, id: str, pod_id: str) -> str:
@@ -168,19 +194,17 @@ def remove(node: Node, request: Any, call: Call) -> Any:
 
 
 @served("ListContainers")
-def list_all(node: Node, request: Any, call: Call) -> Any:
+def list_all(node: Node, request: Any, call: Call) -> bytes:
     """Those that pass the filter."""
-    return cri_pb2.ListContainersResponse(
-        containers=[container_status.describe(record) for record in select(node, request.filter)]
-    )
+    return b"".join(known.encoded for known in select(node, request.filter))
 
 
 @served("StreamContainers")
-def stream_all(node: Node, request: Any, call: Call) -> Iterator[Any]:
-    """The same in parts."""
-    found = [container_status.describe(record) for record in select(node, request.filter)]
+def stream_all(node: Node, request: Any, call: Call) -> Iterator[bytes]:
+    """The same in parts, which are lists as the whole one is."""
+    found = select(node, request.filter)
     for at in range(0, len(found), CHUNK):
-        yield cri_pb2.StreamContainersResponse(containers=found[at : at + CHUNK])
+        yield b"".join(known.encoded for known in found[at : at + CHUNK])
 
 
 @served("ContainerStatus")
@@ -261,34 +285,43 @@ def reopen_log(node: Node, request: Any, call: Call) -> Any:
 @served("ExecSync")
 def exec_sync(node: Node, request: Any, call: Call) -> Any:
     """Run a command in it to its end. Raises Expired after `timeout` seconds, when all that the
-    command has begun is killed.
+    command has begun is killed; as it is when the caller gives up.
     """
     record = find(node, request.container_id)
-    code, out, err = engine_exec.run(
-        record, list(request.cmd), timeout_s=max(0, request.timeout), limit_bytes=OUTPUT_BYTES
-    )
+    if not request.cmd:
+        raise InvalidSpec("cmd", "", "is empty")
+    gone = Gone(call)
+    try:
+        code, out, err = engine_exec.run(
+            record,
+            list(request.cmd),
+            timeout_s=max(0, request.timeout),
+            limit_bytes=OUTPUT_BYTES,
+            gone=gone.fd,
+        )
+    finally:
+        gone.close()
     if code is None:
         raise Expired("exec", record.id, f"took more than {request.timeout} s, and was killed")
     err = err[: OUTPUT_BYTES - len(out)]
     return cri_pb2.ExecSyncResponse(stdout=out, stderr=err, exit_code=code)
 
 
-def select(node: Node, wanted: Any) -> list[Record]:
+def select(node: Node, wanted: Any) -> list[Container]:
     """The containers that pass a filter, the oldest first."""
-    found = []
-    for id in records.list_ids(node.layout):
-        if not id.startswith(wanted.id):
-            continue
-        record = records.read(node.layout, id)
-        if record is None or not record.document.get("cri"):
-            continue
-        if not str(record.document["pod"]).startswith(wanted.pod_sandbox_id):
-            continue
-        if wanted.HasField("state") and container_status.state(record) != wanted.state.state:
-            continue
-        if sandboxes.has_labels(record.document["labels"], wanted.label_selector):
-            found.append(record)
-    return records.by_age(found)
+    found = [known for known in node.containers.all().values() if known.message is not None]
+    id, pod, labels = wanted.id, wanted.pod_sandbox_id, dict(wanted.label_selector)
+    state = wanted.state.state if wanted.HasField("state") else None
+    if id or pod or labels or state is not None:
+        found = [
+            known
+            for known in found
+            if known.id.startswith(id)
+            and known.message.pod_sandbox_id.startswith(pod)
+            and state in (None, known.message.state)
+            and sandboxes.has_labels(known.message.labels, labels)
+        ]
+    return found
 
 
 def find(node: Node, id: str) -> Record:

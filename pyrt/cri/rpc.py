@@ -7,6 +7,8 @@ becomes gRPC's.
 
 from __future__ import annotations
 
+import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -54,6 +56,27 @@ class Expired(PyrtError):
     code = "expired"
 
 
+class Gone:
+    """Whether the caller has given up: `fd` can be read from then."""
+
+    def __init__(self, call: Call) -> None:
+        self.fd = os.eventfd(0)
+        self._lock = threading.Lock()
+        if not call.add_callback(self._tell):
+            self._tell()
+
+    def _tell(self) -> None:
+        with self._lock:
+            if self.fd >= 0:
+                os.eventfd_write(self.fd, 1)
+
+    def close(self) -> None:
+        """When it is of no interest any more."""
+        with self._lock:
+            os.close(self.fd)
+            self.fd = -1
+
+
 def served(name: str) -> Callable[[Rpc], Rpc]:
     """Serve the RPC of this name by what is decorated."""
 
@@ -86,6 +109,11 @@ def stream(node: Node, function: Rpc) -> Callable[[Any, Call], Iterator[Any]]:
             fail(call, error)
 
     return answer
+
+
+def serialize(message: Any) -> bytes:
+    """A reply for the wire; one of several messages may be so already."""
+    return message if isinstance(message, bytes) else message.SerializeToString()
 
 
 def fail(call: Call, error: PyrtError | OSError) -> None:
