@@ -74,11 +74,7 @@ def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) 
         from pyrt.engine import overlays
 
         overlays.renew(layout, config)
-    for name in directories(config):
-        files.make_directory(f"{draft.path}/{name}", mode=0o755)
-    if config.infra and owner_of(spec) != (0, 0):
-        # The pod's root makes the mount points.
-        native.chown_tree(layout.run, f"{draft.path}/rootfs", *owner_of(spec))
+    make_root(draft, spec)
     files.ensure_directory(layout.seccomp_cache())
     files.write_whole(f"{draft.path}/config.json", document)
     write_probes(draft, spec)
@@ -108,6 +104,14 @@ def join(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> str:
 
         joined.join_spec(layout, config, spec)
     return pod
+
+
+def make_root(draft: Draft, spec: dict[str, Any]) -> None:
+    """Make what its root is made of. In an infra container's a pod's root makes mount points."""
+    for name in directories(draft.config):
+        files.make_directory(f"{draft.path}/{name}", mode=0o755)
+    if draft.config.infra and owner_of(spec) != (0, 0):
+        native.chown_tree(draft.layout.run, f"{draft.path}/rootfs", *owner_of(spec))
 
 
 def directories(config: ContainerConfig) -> tuple[str, ...]:
