@@ -19,6 +19,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import cri
 import images
 import launch
 import memory
@@ -162,9 +163,9 @@ def main() -> int:
     )
     parser.add_argument(
         "--part",
-        choices=("engine", "pods", "runtime", "images", "meter"),
-        help="only pyrt, only pods, only pyrt-runtime, only what is done with images, or only the "
-        "meter",
+        choices=("engine", "pods", "cri", "runtime", "images", "meter"),
+        help="only pyrt, only pods, only `pyrt cri serve`, only pyrt-runtime, only what is done "
+        "with images, or only the meter",
     )
     parser.add_argument(
         "--archive", default="", help="a root file system to pull (default: mmdebstrap makes one)"
@@ -184,6 +185,8 @@ def main() -> int:
             measure_engine(machine, options.runs, runtime, report)
         if options.part in (None, "pods") and runtime:
             pods.measure(machine, options.runs // 2, report)
+        if options.part in (None, "cri"):
+            cri.measure(machine, options.runs, report)
         if options.part in (None, "images") and runtime:
             images.measure(machine, report, options.archive)
         if options.part in (None, "meter"):

@@ -35,6 +35,22 @@ def is_locked(path: str) -> int:
     who does is in a pid namespace that this process does not see: the machine's, seen from the node.
     """
 
+def wait_unlocked(path: str, timeout_s: float) -> bool:
+    """Wait until nobody holds the record lock on `path`; False if `timeout_s` was too short."""
+
+class Watch:
+    """What changes in directories, without looking at them (inotify)."""
+
+    def __init__(self) -> None:
+        """Raises kernel where the user has as many as may be."""
+
+    def add(self, path: str) -> int:
+        """Watch the directory `path`: the number by which `read` tells of it. Raises not_found."""
+
+    def read(self) -> list[tuple[int, str | None]] | None:
+        """What has changed since the last call: the directory's number and the name in it that came, went, or was closed by
+        a writer; None for a name: the directory is gone. None alone: some was lost. Never waits."""
+
 def launch(
     binary: str,
     bundle: str,

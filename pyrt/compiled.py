@@ -43,23 +43,30 @@ class CompiledFinder:
         """The module's; None for what Python shall look for itself."""
         if path is None or not fullname.startswith("pyrt."):
             return None
-        [directory, *_] = path
-        name = fullname.rpartition(".")[2]
-        source = f"{directory}/{name}.py"
-        try:
-            now = stat(source)
-            fd = open(f"{directory}/__pycache__/{name}{SUFFIX}", O_CLOEXEC)
-        except OSError:
-            return None
-        try:
-            content = read(fd, fstat(fd).st_size)
-        finally:
-            close(fd)
-        state = [0, int(now.st_mtime) & 0xFFFFFFFF, now.st_size & 0xFFFFFFFF]
-        if content[:HEADER] != MAGIC_NUMBER + b"".join(n.to_bytes(4, "little") for n in state):
-            return None
-        loader = CompiledLoader(fullname, source)
-        loader.code = loads(memoryview(content)[HEADER:])
-        spec = ModuleSpec(fullname, loader, origin=source)
-        spec.has_location = True
-        return spec
+        place = f"{path[0]}/{fullname.rpartition('.')[2]}"
+        return find(fullname, place) or find(fullname, f"{place}/__init__", place)
+
+
+def find(fullname: str, source: str, package: str | None = None) -> ModuleSpec | None:
+    """The module whose source is this file, without its suffix, and which is this `package`'s."""
+    directory, _, name = source.rpartition("/")
+    source += ".py"
+    try:
+        now = stat(source)
+        fd = open(f"{directory}/__pycache__/{name}{SUFFIX}", O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        content = read(fd, fstat(fd).st_size)
+    finally:
+        close(fd)
+    state = [0, int(now.st_mtime) & 0xFFFFFFFF, now.st_size & 0xFFFFFFFF]
+    if content[:HEADER] != MAGIC_NUMBER + b"".join(n.to_bytes(4, "little") for n in state):
+        return None
+    loader = CompiledLoader(fullname, source)
+    loader.code = loads(memoryview(content)[HEADER:])
+    spec = ModuleSpec(fullname, loader, origin=source, is_package=package is not None)
+    spec.has_location = True
+    if package is not None:
+        spec.submodule_search_locations = [package]
+    return spec

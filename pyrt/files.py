@@ -355,3 +355,12 @@ def read_part(path: str, count: int, offset: int) -> bytes:
         raise from_os_error(error, "read", path) from None
     finally:
         os.close(fd)
+
+
+def read_text(path: str) -> str:
+    """A system file's text; "" if it is missing or closed to us."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""

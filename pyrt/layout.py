@@ -181,6 +181,10 @@ class Layout:
         """The file that the node's first process locks."""
         return f"{self.run}/node/alive"
 
+    def kubelet(self) -> str:
+        """The directory of the node's kubelet."""
+        return f"{self.data}/kubelet"
+
     def cri_socket(self) -> str:
         """Where the Container Runtime Interface is served."""
         return f"{self.run}/cri.sock"

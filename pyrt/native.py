@@ -83,6 +83,16 @@ def is_locked(path: str) -> int:
     return call(_core.is_locked, path)
 
 
+def wait_unlocked(path: str, timeout_s: float) -> bool:
+    """See `_core.wait_unlocked`."""
+    return call(_core.wait_unlocked, path, timeout_s)
+
+
+def watch() -> _core.Watch:
+    """See `_core.Watch`."""
+    return call(_core.Watch)
+
+
 def launch(
     bundle: str,
     runtime_dir: str,
@@ -275,7 +285,7 @@ def update_limits(cgroup: str, resources: bytes) -> None:
 
 def make_cgroup(parent: str, id: str, resources: bytes) -> str:
     """See `_core.make_cgroup`."""
-    return str(call(_core.make_cgroup, parent, id, resources))
+    return call(_core.make_cgroup, parent, id, resources)
 
 
 def remove_cgroup(path: str) -> bool:
@@ -285,7 +295,7 @@ def remove_cgroup(path: str) -> bool:
 
 def manager_cgroup() -> str:
     """See `_core.manager_cgroup`."""
-    return str(call(_core.manager_cgroup))
+    return call(_core.manager_cgroup)
 
 
 def meter(targets: list[str | tuple[str | None, int, str]]) -> _core.Meter:

@@ -22,9 +22,13 @@ if TYPE_CHECKING:
 class NodeStart(Verb):
     """Start the node: namespaces in which Kubernetes finds a machine
 
-    In it runs `pyrt cri serve`, which is started anew when it ends. `pyrt node enter` takes you
-    there.
+    In it run `pyrt cri serve` and, if you give one, a kubelet for the pods of a directory, which is
+    shown. What ends of them is started anew. `pyrt node enter` takes you there.
     """
+
+    kubelet: Annotated[
+        str, Option("--kubelet", metavar="FILE", help="Run this kubelet, configured for the node")
+    ] = ""
 
     pin: Annotated[
         list[str], Option("--pin", metavar="IMAGE", help="Keep this image from garbage collection")
@@ -42,13 +46,24 @@ class NodeStart(Verb):
         node.start(engine.layout, self.services(engine, path))
         node.wait_for(engine.layout, "cri", path)
         output.line(f"unix://{path}")
+        if self.kubelet:
+            from pyrt.engine import kubelet
+
+            node.wait_for(engine.layout, kubelet.NAME, kubelet.socket(engine.layout))
+            output.line(kubelet.manifests(engine.layout))
         return 0
 
     def services(self, engine: Engine, socket: str) -> list[dict[str, Any]]:
         """What lives in it; a kubelet comes after what it talks to."""
         pins = [word for image in self.pin for word in ("--pin", image)]
         serve = [*pyrt(engine), "cri", "serve", "--socket", socket, *pins]
-        return [node.service(engine.layout, "cri", serve, os.environ)]
+        found = [node.service(engine.layout, "cri", serve, os.environ)]
+        if self.kubelet:
+            from pyrt.engine import kubelet
+
+            program = kubelet.check(self.kubelet)
+            found.append(kubelet.service(engine.layout, program, socket, os.environ))
+        return found
 
 
 def pyrt(engine: Engine) -> list[str]:

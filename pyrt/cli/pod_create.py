@@ -61,7 +61,6 @@ class PodCreate(LimitOptions, SharedOptions):
     def __call__(self, engine: Engine) -> int:
         """Make it."""
         from pyrt.engine import pods
-        from pyrt.engine.environment import parse_labels
 
         share = policy.parse_share(self.share)
         has_infra = self.infra and bool(share)
@@ -69,7 +68,7 @@ class PodCreate(LimitOptions, SharedOptions):
             "name": parse_name(self.name) if self.name else "",
             "share": share,
             "exit_policy": policy.parse_exit_policy(self.exit_policy),
-            "labels": parse_labels(self.label, self.label_file),
+            "labels": self.parse_labels(),
             "has_infra": has_infra,
             "command": ["pyrt", *sys.argv[1:]],
             "volumes": self.parse_volumes(),
@@ -110,6 +109,8 @@ class PodCreate(LimitOptions, SharedOptions):
         """`--volume`, of which each has a name or a directory: what every container would make
         anew is none of the pod's.
         """
+        if not self.volume:
+            return []
         from pyrt.engine.bundle import check_sources
         from pyrt.spec.volumes import parse_volume
 
@@ -122,6 +123,8 @@ class PodCreate(LimitOptions, SharedOptions):
 
     def parse_security(self) -> list[str]:
         """`--security-opt`, checked."""
+        if not self.security_opt:
+            return []
         from pyrt.spec.security import parse_security_opt
 
         parse_security_opt(self.security_opt)
@@ -144,11 +147,14 @@ class PodCreate(LimitOptions, SharedOptions):
 
     def find_limits(self, share: list[str]) -> dict[str, Any]:
         """The limits that were asked for."""
-        from pyrt.engine.configure import LIMITS, check_policy
-        from pyrt.spec.resources import flag_of
+        from pyrt.spec.limits import LIMITS, check_policy
 
         check_policy(self.limits)
         asked = {name: given for name in LIMITS if (given := getattr(self, name, None))}
+        if not asked:
+            return {}
+        from pyrt.spec.resources import flag_of
+
         for name, given in asked.items():
             text = given if isinstance(given, str) else given[0]
             if not share:
@@ -162,12 +168,10 @@ class PodCreate(LimitOptions, SharedOptions):
         """The infra container. Raises PyrtError naming the flag."""
         from pyrt.spec.config import ContainerConfig
         from pyrt.spec.network import apply_flags, has_ports, parse_networks
-        from pyrt.spec.ports import parse_published
-        from pyrt.spec.userns import parse_userns
 
         network, networks = parse_networks(self.network)
         apply_flags(networks, self)
-        ports = parse_published(self.publish)
+        ports = self.parse_ports()
         self.check_shared(share)
         if "net" not in share:
             network = "none"
@@ -179,7 +183,7 @@ class PodCreate(LimitOptions, SharedOptions):
             network=network,
             networks=networks,
             publish=ports,
-            userns=parse_userns(self.userns),
+            userns=self.parse_userns(),
             stop_signal=9,
             log_driver="none",
             history=False,
@@ -188,8 +192,35 @@ class PodCreate(LimitOptions, SharedOptions):
             **self.parse_kept(share),
         )
 
+    def parse_labels(self) -> dict[str, str]:
+        """`--label` and `--label-file`."""
+        if not self.label and not self.label_file:
+            return {}
+        from pyrt.engine.environment import parse_labels
+
+        return parse_labels(self.label, self.label_file)
+
+    def parse_ports(self) -> list[Any]:
+        """`--publish`."""
+        if not self.publish:
+            return []
+        from pyrt.spec.ports import parse_published
+
+        return parse_published(self.publish)
+
+    def parse_userns(self) -> str:
+        """`--userns`."""
+        if not self.userns:
+            return "nested"
+        from pyrt.spec.userns import parse_userns
+
+        return parse_userns(self.userns)
+
     def parse_kept(self, share: list[str]) -> dict[str, Any]:
         """What the infra container keeps for all: names, resolver, parameters, shared memory."""
+        asked = (self.add_host, self.dns, self.dns_option, self.dns_search, self.no_hosts)
+        if not any((*asked, self.shm_size, self.sysctl)):
+            return {}
         from pyrt.spec import shared
 
         found = shared.parse_shared(self)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pyrt.cli import output, pod_selection
 from pyrt.cli.verb import Verb
-from pyrt.engine.clock import parse_timeout
-from pyrt.spec.signals import parse_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -48,6 +46,7 @@ class PodStop(Verb):
     def __call__(self, engine: Engine) -> int:
         """Stop each, printing its ID."""
         from pyrt.engine import pods
+        from pyrt.engine.clock import parse_timeout
 
         if self.time is not None:
             parse_timeout("--time", self.time)
@@ -89,6 +88,7 @@ class PodKill(Verb):
     def __call__(self, engine: Engine) -> int:
         """Send it, printing each pod's ID."""
         from pyrt.engine import pods
+        from pyrt.spec.signals import parse_signal
 
         number = parse_signal(self.signal, "--signal")
 
@@ -117,6 +117,7 @@ class PodRm(Verb):
     def __call__(self, engine: Engine) -> int:
         """Remove each, printing its ID."""
         from pyrt.engine import pods
+        from pyrt.engine.clock import parse_timeout
 
         parse_timeout("--time", self.time)
 

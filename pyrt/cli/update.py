@@ -5,8 +5,8 @@ from __future__ import annotations
 from pyrt.cli import output
 from pyrt.cli.limit_options import LimitOptions
 from pyrt.engine import events, limits, records
-from pyrt.engine.configure import LIMITS, check_policy
 from pyrt.errors import InvalidSpec
+from pyrt.spec.limits import LIMITS, check_policy
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

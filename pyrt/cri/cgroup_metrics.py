@@ -7,9 +7,9 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from pyrt import files
 from pyrt.cri import images
 from pyrt.engine.clock import SECOND, parse_rfc3339
-from pyrt.engine.host import read_text
 from pyrt.engine.metrics import read_devices
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def memory(directory: str) -> Iterator[Point]:
     if "max" in events:
         yield Point("container_memory_failcnt", True, events["max"])
     for size in huge_pages(directory):
-        current = read_text(f"{directory}/hugetlb.{size}.current").strip()
+        current = files.read_text(f"{directory}/hugetlb.{size}.current").strip()
         if current.isdigit():
             yield Point("container_hugetlb_usage_bytes", False, int(current), (size,))
 
@@ -155,7 +155,7 @@ def limits(resources: dict[str, Any], directory: str) -> Iterator[Point]:
     for what in ("period", "quota", "shares"):
         if (cpu.get(what) or 0) > 0:
             yield Point(f"container_spec_cpu_{what}", False, cpu[what])
-    most = read_text(f"{directory}/pids.max").strip() if directory else ""
+    most = files.read_text(f"{directory}/pids.max").strip() if directory else ""
     if most:
         yield Point("container_threads_max", False, int(most) if most.isdigit() else 0)
 
@@ -180,7 +180,7 @@ def processes(look: Look, directory: str) -> Iterator[Point]:
     if seen:
         yield Point("container_file_descriptors", False, descriptors)
         yield Point("container_sockets", False, sockets)
-    for line in read_text(f"/proc/{look.record.pid}/limits").splitlines():
+    for line in files.read_text(f"/proc/{look.record.pid}/limits").splitlines():
         if line.startswith("Max open files"):
             soft = line.split()[3]
             if soft.isdigit():
@@ -193,7 +193,7 @@ def members(directory: str) -> list[str]:
         return []
     found: list[str] = []
     for path, _, _ in os.walk(directory):
-        found += read_text(f"{path}/cgroup.procs").split()
+        found += files.read_text(f"{path}/cgroup.procs").split()
     return found
 
 
@@ -208,7 +208,7 @@ def is_socket(path: str) -> bool:
 def pairs(path: str) -> dict[str, int]:
     """A file of lines `key number`; {} if there is none."""
     found = {}
-    for line in read_text(path).splitlines():
+    for line in files.read_text(path).splitlines():
         key, _, value = line.partition(" ")
         if value.isdigit():
             found[key] = int(value)

@@ -19,6 +19,7 @@ from pyrt.spec.resources import flag_of
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pyrt.cri.known import Container
     from pyrt.cri.node import Node
     from pyrt.cri.rpc import Call
     from pyrt.engine.records import Record
@@ -83,6 +84,8 @@ def name_images(node: Node, config: Any) -> None:
 
 def find_target(node: Node, id: str, pod_id: str) -> str:
     """The full ID of the container whose processes another one of its pod is to see."""
+    if not id:
+        raise InvalidSpec("namespace_options", "target_id", "is not given")
     target = find(node, id)
     if target.document["pod"] != pod_id or target.status != "running":
         raise InvalidSpec("namespace_options", f"target_id {id}", "does not run in this pod")
@@ -191,19 +194,17 @@ def remove(node: Node, request: Any, call: Call) -> Any:
 
 
 @served("ListContainers")
-def list_all(node: Node, request: Any, call: Call) -> Any:
+def list_all(node: Node, request: Any, call: Call) -> bytes:
     """Those that pass the filter."""
-    return cri_pb2.ListContainersResponse(
-        containers=[container_status.describe(record) for record in select(node, request.filter)]
-    )
+    return b"".join(known.encoded for known in select(node, request.filter))
 
 
 @served("StreamContainers")
-def stream_all(node: Node, request: Any, call: Call) -> Iterator[Any]:
-    """The same in parts."""
-    found = [container_status.describe(record) for record in select(node, request.filter)]
+def stream_all(node: Node, request: Any, call: Call) -> Iterator[bytes]:
+    """The same in parts, which are lists as the whole one is."""
+    found = select(node, request.filter)
     for at in range(0, len(found), CHUNK):
-        yield cri_pb2.StreamContainersResponse(containers=found[at : at + CHUNK])
+        yield b"".join(known.encoded for known in found[at : at + CHUNK])
 
 
 @served("ContainerStatus")
@@ -306,22 +307,21 @@ def exec_sync(node: Node, request: Any, call: Call) -> Any:
     return cri_pb2.ExecSyncResponse(stdout=out, stderr=err, exit_code=code)
 
 
-def select(node: Node, wanted: Any) -> list[Record]:
+def select(node: Node, wanted: Any) -> list[Container]:
     """The containers that pass a filter, the oldest first."""
-    found = []
-    for id in records.list_ids(node.layout):
-        if not id.startswith(wanted.id):
-            continue
-        record = records.read(node.layout, id)
-        if record is None or not record.document.get("cri"):
-            continue
-        if not str(record.document["pod"]).startswith(wanted.pod_sandbox_id):
-            continue
-        if wanted.HasField("state") and container_status.state(record) != wanted.state.state:
-            continue
-        if sandboxes.has_labels(record.document["labels"], wanted.label_selector):
-            found.append(record)
-    return records.by_age(found)
+    found = [known for known in node.containers.all().values() if known.message is not None]
+    id, pod, labels = wanted.id, wanted.pod_sandbox_id, dict(wanted.label_selector)
+    state = wanted.state.state if wanted.HasField("state") else None
+    if id or pod or labels or state is not None:
+        found = [
+            known
+            for known in found
+            if known.id.startswith(id)
+            and known.message.pod_sandbox_id.startswith(pod)
+            and state in (None, known.message.state)
+            and sandboxes.has_labels(known.message.labels, labels)
+        ]
+    return found
 
 
 def find(node: Node, id: str) -> Record:

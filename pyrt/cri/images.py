@@ -11,13 +11,9 @@ from typing import TYPE_CHECKING, Any
 from pyrt.cri import cri_pb2
 from pyrt.cri.rpc import Refusal, served
 from pyrt.engine.clock import now
-from pyrt.engine.image_users import users_in
 from pyrt.engine.inspection import repo_digests
 from pyrt.errors import Conflict, InvalidSpec, KernelError, NotFound
-from pyrt.images import names, remove
-from pyrt.images.access import Access
-from pyrt.images.acquisition import Pulling
-from pyrt.images.credentials import Credential
+from pyrt.images import names
 from pyrt.images.progress import Progress
 from pyrt.images.reference import candidates
 
@@ -26,6 +22,7 @@ if TYPE_CHECKING:
 
     from pyrt.cri.node import Node
     from pyrt.cri.rpc import Call
+    from pyrt.images.credentials import Credential
     from pyrt.images.names import Image
 
 CHUNK = 1000
@@ -64,6 +61,10 @@ def image_status(node: Node, request: Any, call: Call) -> Any:
 @served("PullImage")
 def pull_image(node: Node, request: Any, call: Call) -> Any:
     """Pull, unless the caller gives up: what has come by then is kept for the next attempt."""
+    # A third of this service's memory, which only who pulls shall have.
+    from pyrt.images.access import Access
+    from pyrt.images.acquisition import Pulling
+
     name = request.image.image
     watch = Watch()
     call.add_callback(watch.gone.set)
@@ -83,6 +84,9 @@ def remove_image(node: Node, request: Any, call: Call) -> Any:
     """Remove the image with all its names, by whichever of them it is called; FAILED_PRECONDITION
     while a container stands on it.
     """
+    from pyrt.engine.image_users import users_in
+    from pyrt.images import remove
+
     with node.one_at_a_time("remove image"):
         image = find(node, request.image.image)
         if image is not None:
@@ -199,6 +203,8 @@ def find_credential(name: str, auth: Any) -> Credential | None:
 
     Raises InvalidSpec for what is no credential.
     """
+    from pyrt.images.credentials import Credential
+
     server = auth.server_address
     if server:
         host = server.removeprefix("https://").removeprefix("http://").partition("/")[0]

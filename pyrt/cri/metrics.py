@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pyrt import files
 from pyrt.cri import cgroup_metrics, cri_pb2, sandboxes
 from pyrt.cri.cgroup_metrics import Point
 from pyrt.cri.rpc import served
 from pyrt.cri.stats import ready
 from pyrt.engine import records, usage
 from pyrt.engine.clock import now
-from pyrt.engine.host import read_text
 from pyrt.engine.metrics import INTERFACE, NUMBERS
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ def interfaces(pod: Pod) -> Iterator[Point]:
     infra = records.read(pod.layout, pod.infra)
     if pod.document["network"] == "host" or infra is None or not infra.pid:
         return
-    for line in read_text(f"/proc/{infra.pid}/net/dev").splitlines()[2:]:
+    for line in files.read_text(f"/proc/{infra.pid}/net/dev").splitlines()[2:]:
         interface, _, numbers = line.partition(":")
         fields = numbers.split()
         if interface.strip() == "lo" or len(fields) < 12:

@@ -8,6 +8,8 @@ import threading
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from pyrt.cri import known
+from pyrt.cri.shelf import Shelf
 from pyrt.cri.streaming import Streaming
 
 if TYPE_CHECKING:
@@ -32,6 +34,12 @@ class Node:
         """Of containers and sandboxes, when somebody asked what they use, and the answer in
         microseconds.
         """
+        layout = engine.layout
+        self.containers = Shelf(
+            [layout.containers(), layout.run], lambda id: known.container(layout, id)
+        )
+        """All containers of the user, whoever made them."""
+        self.sandboxes = Shelf([layout.pods()], lambda id: known.sandbox(layout, id))
         self.streaming = Streaming()
         self._lock = threading.Lock()
         self._busy: dict[str, list[threading.Lock]] = {}

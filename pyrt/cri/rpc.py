@@ -111,6 +111,11 @@ def stream(node: Node, function: Rpc) -> Callable[[Any, Call], Iterator[Any]]:
     return answer
 
 
+def serialize(message: Any) -> bytes:
+    """A reply for the wire; one of several messages may be so already."""
+    return message if isinstance(message, bytes) else message.SerializeToString()
+
+
 def fail(call: Call, error: PyrtError | OSError) -> None:
     """End the call with an error."""
     if isinstance(error, OSError):

@@ -19,6 +19,7 @@ from pyrt.errors import Conflict, Exists, InvalidSpec, NotFound
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from pyrt.cri.known import Sandbox
     from pyrt.cri.node import Node
     from pyrt.cri.rpc import Call
     from pyrt.engine.pods import Pod
@@ -148,50 +149,39 @@ def tell(pod: Pod) -> Any:
 
 
 @served("ListPodSandbox")
-def list_all(node: Node, request: Any, call: Call) -> Any:
+def list_all(node: Node, request: Any, call: Call) -> bytes:
     """Those that pass the filter."""
-    return cri_pb2.ListPodSandboxResponse(items=select(node, request.filter))
+    return b"".join(known.encoded[state] for known, state in select(node, request.filter))
 
 
 @served("StreamPodSandboxes")
-def stream_all(node: Node, request: Any, call: Call) -> Iterator[Any]:
-    """The same in parts."""
+def stream_all(node: Node, request: Any, call: Call) -> Iterator[bytes]:
+    """The same in parts, which are lists as the whole one is."""
     found = select(node, request.filter)
     for at in range(0, len(found), CHUNK):
-        yield cri_pb2.StreamPodSandboxesResponse(pod_sandboxes=found[at : at + CHUNK])
+        yield b"".join(known.encoded[state] for known, state in found[at : at + CHUNK])
 
 
-def select(node: Node, wanted: Any) -> list[Any]:
-    """The sandboxes that pass a filter, the oldest first."""
+def select(node: Node, wanted: Any) -> list[tuple[Sandbox, Any]]:
+    """The sandboxes that pass a filter and their states, the oldest first."""
     found = []
-    for pod in pods.list_all(node.layout):
-        if not pod.document.get("cri") or not pod.id.startswith(wanted.id):
+    containers = node.containers.all()
+    for known in node.sandboxes.all().values():
+        infra = containers.get(known.infra)
+        is_ready = infra is not None and infra.status == "running"
+        state = cri_pb2.SANDBOX_READY if is_ready else cri_pb2.SANDBOX_NOTREADY
+        if not known.id.startswith(wanted.id):
             continue
-        message = describe(pod)
-        if wanted.HasField("state") and message.state != wanted.state.state:
+        if wanted.HasField("state") and state != wanted.state.state:
             continue
-        if has_labels(message.labels, wanted.label_selector):
-            found.append(message)
+        if has_labels(known.states[state].labels, wanted.label_selector):
+            found.append((known, state))
     return found
 
 
 def has_labels(labels: Any, wanted: Any) -> bool:
     """Whether all of `wanted` are among `labels`."""
     return all(name in labels and labels[name] == value for name, value in wanted.items())
-
-
-def describe(pod: Pod) -> Any:
-    """What a list tells of a sandbox."""
-    asked = request_of(pod)
-    return cri_pb2.PodSandbox(
-        id=pod.id,
-        metadata=asked.config.metadata,
-        state=state(pod),
-        created_at=parse_rfc3339(pod.document["created"]),
-        labels=asked.config.labels,
-        annotations=asked.config.annotations,
-        runtime_handler=asked.runtime_handler,
-    )
 
 
 def find(node: Node, id: str) -> Pod:

@@ -83,8 +83,7 @@ def handlers(node: Node) -> list[grpc.GenericRpcHandler]:
             if method.server_streaming:
                 make, answer = grpc.unary_stream_rpc_method_handler, rpc.stream(node, function)
             request = getattr(cri_pb2, method.input_type.name)
-            reply = getattr(cri_pb2, method.output_type.name)
-            methods[method.name] = make(answer, request.FromString, reply.SerializeToString)
+            methods[method.name] = make(answer, request.FromString, rpc.serialize)
         found.append(grpc.method_handlers_generic_handler(service.full_name, methods))
     return found
 
@@ -120,6 +119,7 @@ def serve(engine: Engine, path: str, pinned: list[str], ready: Callable[[str], N
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         # By which a thread that relays is told to leave: see `streams`.
         signal.signal(signal.SIGHUP, lambda *_: None)
+        pods.list_all(engine.layout)  # what one that was killed left half made goes
         server = listen(Node(engine, pinned), path)
         ready(path)
         while not ended:

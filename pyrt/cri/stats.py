@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from pyrt import files
 from pyrt.cri import container_status, containers, cri_pb2, images, sandboxes
 from pyrt.cri.rpc import served
 from pyrt.engine import pods, records, usage
 from pyrt.engine.clock import now
-from pyrt.engine.host import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -80,14 +80,15 @@ def running(node: Node, wanted: Any) -> list[Record]:
         label_selector=wanted.label_selector,
     )
     wish.state.state = cri_pb2.CONTAINER_RUNNING
-    return containers.select(node, wish)
+    found = (records.read(node.layout, known.id) for known in containers.select(node, wish))
+    return [record for record in found if record is not None]
 
 
 def ready(node: Node, wanted: Any) -> list[Pod]:
     """The sandboxes that pass a filter and are READY."""
     wish = cri_pb2.PodSandboxFilter(id=wanted.id, label_selector=wanted.label_selector)
     wish.state.state = cri_pb2.SANDBOX_READY
-    found = (pods.read(node.layout, item.id) for item in sandboxes.select(node, wish))
+    found = (pods.read(node.layout, known.id) for known, _ in sandboxes.select(node, wish))
     return [pod for pod in found if pod is not None]
 
 
@@ -213,7 +214,7 @@ def network_usage(pod: Pod, moment: int) -> Any:
     infra = records.read(pod.layout, pod.infra)
     if infra is None or not infra.pid:
         return message
-    for line in read_text(f"/proc/{infra.pid}/net/dev").splitlines()[2:]:
+    for line in files.read_text(f"/proc/{infra.pid}/net/dev").splitlines()[2:]:
         name, _, numbers = line.partition(":")
         fields = numbers.split()
         if name.strip() == "lo" or len(fields) < 11:

@@ -11,12 +11,9 @@ from __future__ import annotations
 import os
 
 from pyrt import files, native
-from pyrt.engine import host, network, petnames, sweep
+from pyrt.engine import sweep
 from pyrt.engine.clock import format_rfc3339, now
 from pyrt.errors import Exists, NotFound, from_os_error
-from pyrt.spec import userns
-from pyrt.spec.ports import publish_exposed
-from pyrt.spec.volumes import image_volumes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,6 +24,10 @@ if TYPE_CHECKING:
 
 NAME_ATTEMPTS = 20
 
+LAST = "monitor.json"
+"""Of a container's documents the one that is written last."""
+
+PLAIN = ("pasta", "none", "host")
 
 SHARED = ("hosts", "resolv.conf", "hostname")
 """Files in a bundle that others may have, too, unless there are none."""
@@ -125,10 +126,15 @@ def draft(layout: Layout, config: ContainerConfig) -> Draft:
 
 def draft_in(layout: Layout, config: ContainerConfig) -> Draft:
     """`draft` with its pod held."""
+    if is_plain_infra(config):
+        settle_ports(config, None)
+        return claim(layout, config, None)
     if config.network.startswith(("container:", "ns:")):
         from pyrt.engine import joined
 
         joined.settle(layout, config)
+    from pyrt.engine import host
+
     machine = host.probe(layout, config.network)
     if config.limits:
         from pyrt.engine import limits
@@ -142,6 +148,8 @@ def draft_in(layout: Layout, config: ContainerConfig) -> Draft:
 
             volumes.borrow(layout, config)
         if image is not None and image.config.volumes:
+            from pyrt.spec.volumes import image_volumes
+
             config.volumes += image_volumes(config, image.config.volumes)
         if image is not None and image.config.healthcheck:
             from pyrt.spec import health
@@ -149,10 +157,7 @@ def draft_in(layout: Layout, config: ContainerConfig) -> Draft:
             health.take_image(config, image.config.healthcheck)
         roots = find_roots(layout, config, image, machine)
         check_sources(config.volumes)
-        if config.expose is not None:
-            exposed = image.config.exposed_ports if image is not None else []
-            config.publish = publish_exposed(config.publish, [*exposed, *config.expose])
-        config.publish = network.reserve(config.publish)
+        settle_ports(config, image)
         result = claim(layout, config, store)
     except BaseException:
         if store is not None:
@@ -168,6 +173,40 @@ def draft_in(layout: Layout, config: ContainerConfig) -> Draft:
         result.discard()
         raise
     return result
+
+
+def settle_ports(config: ContainerConfig, image: Image | None) -> None:
+    """Find out which ports are published, and that each is free."""
+    if config.expose is not None:
+        from pyrt.spec.ports import publish_exposed
+
+        exposed = image.config.exposed_ports if image is not None else []
+        config.publish = publish_exposed(config.publish, [*exposed, *config.expose])
+    if config.publish:
+        from pyrt.engine import network
+
+        config.publish = network.reserve(config.publish)
+
+
+def is_plain_infra(config: ContainerConfig) -> bool:
+    """Whether its documents are written when somebody needs them (`write_infra`), so that a pod is
+    made at once: an infra container of which nothing can be refused, nor has an address yet.
+    """
+    is_plain = config.userns == "nested" and config.network in PLAIN
+    return bool(config.infra) and is_plain and not config.limits
+
+
+def write_infra(layout: Layout, config: ContainerConfig, lock: int) -> None:
+    """Write the documents of a container, whose directory is locked, if it is an infra container
+    that has none yet.
+    """
+    if not config.infra or os.path.exists(f"{layout.container(config.id)}/{LAST}"):
+        return
+    from pyrt.engine import documents, host
+
+    machine = host.probe(layout, config.network)
+    roots = find_roots(layout, config, None, machine)
+    documents.write(Draft(layout, config, lock, None), machine, roots, None)
 
 
 def hold_image(layout: Layout, config: ContainerConfig) -> tuple[Image | None, int | None]:
@@ -235,6 +274,7 @@ def find_roots(
 ) -> Roots:
     """The directories that make the root filesystem."""
     from pyrt.images import shifting
+    from pyrt.spec import userns
 
     if config.infra:
         return shifting.Roots([], [], [])
@@ -291,6 +331,8 @@ def claim(layout: Layout, config: ContainerConfig, store: int | None) -> Draft:
 
 def claim_name(layout: Layout, config: ContainerConfig) -> None:
     """Claim the name asked for, or one of our own making."""
+    from pyrt.engine import petnames
+
     asked = config.name
     for _ in range(NAME_ATTEMPTS):
         config.name = asked or petnames.generate()

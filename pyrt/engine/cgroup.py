@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import os
 
-from pyrt import native
-from pyrt.engine.host import read_text
+from pyrt import files, native
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,7 +86,7 @@ def own_path() -> str:
     """Our cgroup below the mount point, ``/`` for the root; "" if it is outside of
     what is mounted.
     """
-    for line in read_text("/proc/self/cgroup").splitlines():
+    for line in files.read_text("/proc/self/cgroup").splitlines():
         if line.startswith("0::"):
             path = line[3:]
             return "" if path.startswith("/..") else path
@@ -99,7 +98,7 @@ def mount_point() -> str:
     for path in MOUNTS:
         if os.path.exists(f"{path}/cgroup.controllers"):
             return path
-    for line in read_text("/proc/self/mountinfo").splitlines():
+    for line in files.read_text("/proc/self/mountinfo").splitlines():
         head, _, tail = line.partition(" - ")
         if tail.startswith("cgroup2 "):
             return head.split(" ")[4]
@@ -145,4 +144,4 @@ def remove_pod(parent: str, pod_id: str) -> bool:
 
 def controllers(directory: str) -> list[str]:
     """The controllers that a cgroup can give to its children."""
-    return read_text(f"{directory}/cgroup.controllers").split()
+    return files.read_text(f"{directory}/cgroup.controllers").split()

@@ -14,7 +14,7 @@ from pyrt.engine.environment import parse_environment, parse_labels, parse_workd
 from pyrt.errors import InvalidSpec, Unsupported
 from pyrt.spec.config import ContainerConfig
 from pyrt.spec.health import parse_health
-from pyrt.spec.limits import parse_size, parse_ulimit
+from pyrt.spec.limits import LIMITS, check_policy, parse_size, parse_ulimit
 from pyrt.spec.names import (
     parse_detach_keys,
     parse_entrypoint,
@@ -134,16 +134,6 @@ if TYPE_CHECKING:
         workdir: str
 
 
-LIMITS = (
-    "blkio_weight", "cgroup_conf", "cpu_period", "cpu_quota", "cpu_shares", "cpus", "cpuset_cpus",
-    "cpuset_mems", "device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops",
-    "memory", "memory_reservation", "memory_swap", "network_rate", "oom_score_adj", "pids_limit",
-)  # fmt: skip
-"""The attributes of a wish that are limits."""
-
-POLICIES = ("strict", "best", "report")
-"""`--limits`: what cannot be enforced is refused, left out with a warning, or tabled as well."""
-
 LOG_DRIVERS = {"": "k8s-file", "k8s-file": "k8s-file", "json-file": "k8s-file", "none": "none"}
 """json-file is podman's other name for k8s-file."""
 
@@ -232,13 +222,6 @@ def parse_shared(wish: Wish) -> dict[str, Any]:
     from pyrt.spec import shared
 
     return shared.parse_shared(wish)
-
-
-def check_policy(text: str) -> str:
-    """`--limits`."""
-    if text not in POLICIES:
-        raise InvalidSpec("--limits", text, "unknown", hint=f"choose {', '.join(POLICIES)}")
-    return text
 
 
 def check_history(text: str) -> bool:

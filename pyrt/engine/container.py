@@ -13,7 +13,7 @@ import os
 import time
 
 from pyrt import files, native
-from pyrt.engine import bundle, cgroup, control, events, network, records, sweep
+from pyrt.engine import cgroup, events, records, sweep
 from pyrt.errors import Conflict, Denied, NotFound, PyrtError, from_os_error
 
 TYPE_CHECKING = False
@@ -42,6 +42,8 @@ class Launched:
 
 def create(layout: Layout, config: ContainerConfig) -> str:
     """Make a container, checked but without a process; its ID."""
+    from pyrt.engine import bundle
+
     draft = bundle.draft(layout, config)
     try:
         write_cidfile(config)
@@ -58,6 +60,8 @@ def run(layout: Layout, config: ContainerConfig) -> Launched:
     """Make a container and start it; nothing is left if that fails, as if it had never been asked
     for.
     """
+    from pyrt.engine import bundle
+
     draft = bundle.draft(layout, config)
     try:
         lead = launch(layout, config)
@@ -143,6 +147,8 @@ def abandon(draft: Draft) -> None:
     """Remove a container whose start failed, once its monitor, which may be removing it too, is
     gone.
     """
+    from pyrt.engine import control
+
     control.wait_dead(draft.layout, draft.config.id, control.ANSWER_S)
     draft.discard()
 
@@ -157,13 +163,20 @@ def start(record: Record) -> Launched:
             raise NotFound("container", id[:12], "was removed meanwhile")
         if records.is_alive(layout, id):
             raise Conflict("start", record.name or id[:12], "is already running")
-        network.reserve(now.config.publish)
+        if now.config.publish:
+            from pyrt.engine import network
+
+            network.reserve(now.config.publish)
         sweep.remove_runtime(layout, id)
         sweep.empty_cgroup(layout, id)
         if any("O" in mounted["options"] for mounted in now.config.volumes):
             from pyrt.engine import overlays
 
             overlays.renew(layout, now.config)
+        if now.config.infra:
+            from pyrt.engine import bundle
+
+            bundle.write_infra(layout, now.config, lock)
         lead = launch(layout, now.config)
         try:
             # Its last run's end is history only now that a monitor answers for it: in this order a
@@ -195,6 +208,21 @@ def lock_container(layout: Layout, id: str, *, force: bool = False) -> int:
                 return os.open(layout.container(id), os.O_RDONLY | os.O_CLOEXEC)
             raise Conflict("container", id[:12], "another command is at work on it")
         time.sleep(0.01)
+
+
+def settle(layout: Layout, id: str) -> None:
+    """See that a pod's infra container, whose ID this is, has its documents."""
+    from pyrt.engine import bundle
+
+    if os.path.exists(f"{layout.container(id)}/{bundle.LAST}"):
+        return
+    lock = lock_container(layout, id)
+    try:
+        record = records.read(layout, id)
+        if record is not None:
+            bundle.write_infra(layout, record.config, lock)
+    finally:
+        files.unlock(lock)
 
 
 def write_cidfile(config: ContainerConfig) -> None:
@@ -247,7 +275,7 @@ def remove(
         if records.is_alive(layout, id):
             if not force:
                 raise Conflict("container", id[:12], "was started meanwhile")
-            control.kill(record)
+            end(record, 0)
         sweep.remove_runtime(layout, id)
         sweep.empty_cgroup(layout, id)
         sweep.remove_bundle(layout, id, record)
@@ -262,6 +290,10 @@ def remove(
 
 def end(record: Record, timeout_s: float) -> None:
     """End whatever lives of a container, created or running."""
+    if not record.is_live and not records.is_alive(record.layout, record.id):
+        return
+    from pyrt.engine import control
+
     if record.is_live and timeout_s > 0:
         control.stop(record, timeout_s)
     if records.is_alive(record.layout, record.id):

@@ -77,18 +77,8 @@ def request(record: Record, message: dict[str, Any]) -> dict[str, Any]:
 def wait_dead(layout: Layout, id: str, timeout_s: float) -> bool:
     """Wait until the container's monitor has let go of its lock; False if `timeout_s` was too
     short.
-
-    Asks again after 1 ms, then less and less often: most containers end at once or take long.
     """
-    deadline = time.monotonic() + timeout_s
-    pause_s = 0.001
-    while records.is_alive(layout, id):
-        left_s = deadline - time.monotonic()
-        if left_s <= 0:
-            return False
-        time.sleep(min(pause_s, left_s))
-        pause_s = min(pause_s * 1.5, 0.05)
-    return True
+    return native.wait_unlocked(f"{layout.runtime(id)}/alive", timeout_s)
 
 
 def wait(record: Record) -> int:

@@ -11,6 +11,7 @@ import os
 import stat
 from typing import TYPE_CHECKING
 
+from pyrt import files
 from pyrt.engine import cgroup, container, host, limits, network
 from pyrt.errors import PyrtError
 from pyrt.images import demo
@@ -94,7 +95,7 @@ def look_at_apparmor() -> Finding:
 
     binary = native.runtime_path()
     profile = "/etc/apparmor.d/pyrt-runtime"
-    if os.path.exists(profile) and binary in host.read_text(profile):
+    if os.path.exists(profile) and binary in files.read_text(profile):
         return Finding("user namespaces", OK, f"allowed by the AppArmor profile {profile}")
     text = (
         f"abi <abi/4.0>,\\nprofile pyrt-runtime {binary} flags=(unconfined) {{\\n  userns,\\n}}\\n"
@@ -153,7 +154,7 @@ def look_at_overlay(engine: Engine) -> Iterator[Finding]:
     """Overlay in a user namespace: since Linux 5.11, below our floor; the module may be missing."""
     known = any(
         line.split()[-1:] == ["overlay"]
-        for line in host.read_text("/proc/filesystems").splitlines()
+        for line in files.read_text("/proc/filesystems").splitlines()
     )
     module = f"/lib/modules/{os.uname().release}/kernel/fs/overlayfs"
     if known:
@@ -249,7 +250,7 @@ def look_at_ports(engine: Engine) -> Iterator[Finding]:
     else:
         yield Finding("low ports", OK, f"from {start} on")
     first, last = (
-        [*map(int, host.read_text("/proc/sys/net/ipv4/ping_group_range").split())] + [1, 0]
+        [*map(int, files.read_text("/proc/sys/net/ipv4/ping_group_range").split())] + [1, 0]
     )[:2]
     if any(first <= gid <= last for gid in (os.getgid(), *os.getgroups())):
         yield Finding("ping", OK, f"groups {first} to {last}")
@@ -294,7 +295,7 @@ def look_at_demo(engine: Engine) -> Iterator[Finding]:
 
 def read_number(path: str) -> int | None:
     """A file with one number; None if it is not there."""
-    text = host.read_text(path).strip()
+    text = files.read_text(path).strip()
     return int(text) if text.lstrip("-").isdigit() else None
 
 

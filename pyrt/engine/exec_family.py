@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 
-from pyrt.engine.host import read_text
+from pyrt import files
 
 
 def kill_family(pid: int) -> None:
@@ -56,7 +56,7 @@ def family(pid: int, held: dict[int, int]) -> set[int]:
     for name in os.listdir("/proc"):
         if not name.isdecimal():
             continue
-        fields = read_text(f"/proc/{name}/stat").rpartition(")")[2].split()
+        fields = files.read_text(f"/proc/{name}/stat").rpartition(")")[2].split()
         if len(fields) < 4 or fields[0] in "ZX":
             continue
         parents[int(name)] = int(fields[1])

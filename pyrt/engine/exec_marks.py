@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 
 from pyrt import files
 from pyrt.engine.exec_family import kill_family
-from pyrt.engine.host import read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -127,5 +126,5 @@ def streams_of(pid: str) -> set[str]:
 
 def start_of(pid: int) -> str:
     """When a process began, in the kernel's ticks; "" if there is none."""
-    fields = read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()
+    fields = files.read_text(f"/proc/{pid}/stat").rpartition(")")[2].split()
     return fields[19] if len(fields) > 19 and fields[0] not in "ZX" else ""

@@ -46,22 +46,13 @@ def probe(layout: Layout, network: str) -> Host:
         gid_extents=gid_extents,
         hostname=os.uname().nodename,
         machine=os.uname().machine,
-        hosts=read_text("/etc/hosts"),
+        hosts=files.read_text("/etc/hosts"),
         resolv_conf=resolv_conf(network),
         max_nofile=limits.get("Max open files", -1),
         max_nproc=limits.get("Max processes", -1),
         init_path=native.runtime_path(),
         volumes=layout.volumes(),
     )
-
-
-def read_text(path: str) -> str:
-    """A system file's text; "" if it is missing or closed to us."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read()
-    except OSError:
-        return ""
 
 
 def account(uid: int) -> tuple[str, str]:
@@ -95,7 +86,7 @@ def id_extents(layout: Layout, user: str, uid: int) -> tuple[list[int], list[int
 
 def map_sizes(path: str) -> list[int]:
     """The third column of a uid_map or gid_map, in order."""
-    return [int(line.split()[2]) for line in read_text(path).splitlines()]
+    return [int(line.split()[2]) for line in files.read_text(path).splitlines()]
 
 
 def subordinate_counts(path: str, user: str, uid: int) -> list[int]:
@@ -103,7 +94,7 @@ def subordinate_counts(path: str, user: str, uid: int) -> list[int]:
     (subuid(5)).
     """
     taken = [range(uid, uid + 1)]
-    for line in read_text(path).splitlines():
+    for line in files.read_text(path).splitlines():
         fields = [field.strip() for field in line.split(":")]
         if len(fields) == 3 and fields[0] in (user, str(uid)) and (fields[1] + fields[2]).isdigit():
             found = range(int(fields[1]), int(fields[1]) + int(fields[2]))
@@ -117,7 +108,7 @@ def add_subordinate_ids(user: str) -> str:
     """The command that gives a user 65536 subordinate IDs that nobody else has."""
     first = 100000
     for path in SUBORDINATE:
-        for line in read_text(path).splitlines():
+        for line in files.read_text(path).splitlines():
             fields = line.split(":")
             if len(fields) == 3 and fields[1].isdigit() and fields[2].strip().isdigit():
                 first = max(first, int(fields[1]) + int(fields[2]))
@@ -128,7 +119,7 @@ def add_subordinate_ids(user: str) -> str:
 def hard_limits() -> dict[str, int]:
     """The hard limits of this process by their names in /proc/self/limits; -1 is unlimited."""
     limits = {}
-    for line in read_text("/proc/self/limits").splitlines()[1:]:
+    for line in files.read_text("/proc/self/limits").splitlines()[1:]:
         name, hard = line[:26].strip(), line[26:].split()[1]
         limits[name] = -1 if hard == "unlimited" else int(hard)
     return limits
@@ -153,10 +144,10 @@ def resolv_conf(network: str) -> str:
     Where the host's names only a resolver on loopback, which another network cannot reach,
     systemd-resolved's list of the real ones, if it has any.
     """
-    text = read_text(RESOLV_CONF)
+    text = files.read_text(RESOLV_CONF)
     if network == "host" or not all(is_loopback(address) for address in nameservers(text)):
         return text
-    uplink = read_text(RESOLVED_UPLINK)
+    uplink = files.read_text(RESOLVED_UPLINK)
     return uplink if nameservers(uplink) else text
 
 

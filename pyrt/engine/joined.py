@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 
 from pyrt import files
-from pyrt.engine import bundle, network, records
+from pyrt.engine import bundle, container, network, records
 from pyrt.errors import Conflict, NotFound, Unsupported
-from pyrt.spec import pods as policy
+from pyrt.spec import pod_documents as policy
 from pyrt.spec.network import FLAG
 
 TYPE_CHECKING = False
@@ -37,6 +37,7 @@ def settle(layout: Layout, config: ContainerConfig) -> None:
     record = find_owner(records.find(layout, wanted))
     joined = str(record.document["network"])
     if not config.hostname:
+        container.settle(layout, record.id)
         name = files.read(f"{record.bundle}/hostname") or b""
         config.hostname = name.decode().strip()
     config.network = (
@@ -71,6 +72,7 @@ def join_spec(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> 
             namespace["path"] = os.path.abspath(path)
     if kind == "ns" or config.infra:
         return
+    container.settle(layout, where)
     own, theirs = layout.container(config.id), layout.container(where)
     policy.share_files(spec, set(policy.SHARED_FILES["net"]), own, theirs, bundle.absent(theirs))
 

@@ -7,7 +7,7 @@ import stat
 
 from pyrt import files, native
 from pyrt.engine import cgroup, stats
-from pyrt.engine.host import probe, read_text
+from pyrt.engine.host import probe
 from pyrt.errors import Denied, InvalidSpec, NotFound, Unsupported
 from pyrt.spec import instead, resources
 from pyrt.spec.config import ContainerConfig, Host
@@ -106,7 +106,7 @@ def check_processors(text: str) -> None:
     """Whether some of `--cpuset-cpus` are there: sched_setaffinity(2) passes over others. Raises
     InvalidSpec.
     """
-    online = read_text("/sys/devices/system/cpu/online").strip()
+    online = files.read_text("/sys/devices/system/cpu/online").strip()
     if online and not any(
         first <= there and here <= last
         for here, there in resources.ranges(online)
@@ -122,6 +122,7 @@ def update(record: Record, asked: dict[str, Any], policy: str) -> list[dict[str,
     Raises as `settle`; the old limits are in force then.
     """
     from pyrt.engine import records
+    from pyrt.engine.bundle import write_infra
     from pyrt.engine.container import lock_container
 
     layout, id = record.layout, record.id
@@ -129,6 +130,7 @@ def update(record: Record, asked: dict[str, Any], policy: str) -> list[dict[str,
     try:
         now = records.find(layout, id)
         config = now.config
+        write_infra(layout, config, lock)
         check_fixed(config, asked)
         if "memory_swap" in asked and "memory" in config.limits:
             asked = {"memory": config.limits["memory"], **asked}
@@ -200,7 +202,7 @@ def out_of_reach(record: Record, wanted: dict[str, str]) -> list[dict[str, Any]]
 
 def find_controllers(config: ContainerConfig, host: Host) -> None:
     """Tell policy which controllers a container's cgroup gets here, or why it has none."""
-    host.oom_score_adj = int(read_text("/proc/self/oom_score_adj").strip() or 0)
+    host.oom_score_adj = int(files.read_text("/proc/self/oom_score_adj").strip() or 0)
     host.has_autogroup = has_autogroup(config)
     if config.cgroups == "disabled":
         host.limits_problem = "the container has no cgroup (--cgroups=disabled)"
@@ -225,9 +227,9 @@ def find_controllers(config: ContainerConfig, host: Host) -> None:
             host.limits_fix = missing_delegation(config.cgroup_manager)
         return
     host.controllers = cgroup.controllers(parent)
-    given = read_text(f"{parent}/cgroup.subtree_control").split()
+    given = files.read_text(f"{parent}/cgroup.subtree_control").split()
     is_root = not os.path.exists(f"{parent}/cgroup.type")
-    if read_text(f"{parent}/cgroup.procs").strip() and not is_root:
+    if files.read_text(f"{parent}/cgroup.procs").strip() and not is_root:
         # cgroup-v2.rst, No Internal Process Constraint.
         host.controllers = given
         if not given:
@@ -242,9 +244,9 @@ def has_autogroup(config: ContainerConfig) -> bool:
     """Whether the sessions of this container's programs will share the processors by weights: where
     no controller above them does (sched(7), The autogroup feature).
     """
-    if read_text("/proc/sys/kernel/sched_autogroup_enabled").strip() != "1":
+    if files.read_text("/proc/sys/kernel/sched_autogroup_enabled").strip() != "1":
         return False
-    for line in read_text("/proc/self/cgroup").splitlines():
+    for line in files.read_text("/proc/self/cgroup").splitlines():
         _, names, path = line.split(":", 2)
         if "cpu" in names.split(",") and path != "/":
             return False
@@ -259,7 +261,7 @@ def has_autogroup(config: ContainerConfig) -> bool:
 
 def has_swap() -> bool:
     """Whether the kernel counts what is swapped out."""
-    off = "swapaccount=0" in read_text("/proc/cmdline").split()
+    off = "swapaccount=0" in files.read_text("/proc/cmdline").split()
     return os.path.exists("/proc/swaps") and not off
 
 
@@ -280,7 +282,7 @@ def is_version_1() -> bool:
     """Whether a hierarchy of version 1 holds a controller that limits are made of."""
     held = {
         name
-        for line in read_text("/proc/self/cgroup").splitlines()
+        for line in files.read_text("/proc/self/cgroup").splitlines()
         for name in line.split(":")[1].split(",")
     }
     return not held.isdisjoint(("cpu", "memory", "pids", "blkio"))
@@ -330,20 +332,20 @@ def verify(entry: dict[str, Any], directory: str, pid: int) -> dict[str, Any]:
     elif look:
         text = look(pid)
     else:
-        text = read_text(f"{directory}/{entry['source']}").strip() if directory else ""
+        text = files.read_text(f"{directory}/{entry['source']}").strip() if directory else ""
     return {**entry, "verified": text or None}
 
 
 def line_of(path: str, name: str, field: int) -> str:
     """A field of the line that begins with `name`."""
-    lines = (line for line in read_text(path).splitlines() if line.startswith(name))
+    lines = (line for line in files.read_text(path).splitlines() if line.startswith(name))
     return next((line.split()[field] for line in lines), "")
 
 
 PROCESS_FACTS: dict[str, Callable[[int], str]] = {
     instead.TASK_LIMIT: lambda pid: line_of(f"/proc/{pid}/limits", "Max processes", 3),
-    instead.AUTOGROUP: lambda pid: read_text(f"/proc/{pid}/autogroup").strip(),
+    instead.AUTOGROUP: lambda pid: files.read_text(f"/proc/{pid}/autogroup").strip(),
     instead.AFFINITY: lambda pid: line_of(f"/proc/{pid}/status", "Cpus_allowed_list:", 1),
-    instead.OOM_SCORE: lambda pid: read_text(f"/proc/{pid}/oom_score_adj").strip(),
+    instead.OOM_SCORE: lambda pid: files.read_text(f"/proc/{pid}/oom_score_adj").strip(),
 }
 """What the kernel tells of the container's first process."""

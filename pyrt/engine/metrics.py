@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 
+from pyrt import files
 from pyrt.accounting.exposition import Family, Sample
 from pyrt.engine import usage
 from pyrt.engine.clock import SECOND, now, parse_rfc3339
-from pyrt.engine.host import read_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def scale(value: int, divisor: float) -> float:
 def read_devices(directory: str) -> dict[str, dict[str, int]]:
     """What a cgroup has moved, by device (`/dev/vda`) and key of io.stat; {} where none is told."""
     found = {}
-    for line in read_text(f"{directory}/io.stat").splitlines() if directory else ():
+    for line in files.read_text(f"{directory}/io.stat").splitlines() if directory else ():
         numbers, *words = line.split()
         pairs = (word.partition("=") for word in words)
         counts = {key: int(value) for key, _, value in pairs if value.isdigit()}
@@ -209,7 +209,7 @@ def add_interfaces(add: Add, look: Look, labels: dict[str, str], begun: float) -
     """The traffic of each interface of a network of its own, without the loopback."""
     if look.record.config.network == "host":
         return
-    for line in read_text(f"/proc/{look.record.pid}/net/dev").splitlines()[2:]:
+    for line in files.read_text(f"/proc/{look.record.pid}/net/dev").splitlines()[2:]:
         interface, _, numbers = line.partition(":")
         fields = numbers.split()
         if interface.strip() == "lo" or len(fields) < 12:

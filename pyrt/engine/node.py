@@ -156,8 +156,17 @@ def is_listening(path: str) -> bool:
     """Whether somebody takes connections there."""
     import socket
 
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        return connection.connect_ex(path) == 0
+    try:
+        directory = os.open(os.path.dirname(path), os.O_PATH | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            # By way of its directory: a socket's path is short.
+            name = f"/proc/self/fd/{directory}/{os.path.basename(path)}"
+            return connection.connect_ex(name) == 0
+    finally:
+        os.close(directory)
 
 
 def last_line(path: str) -> str:

@@ -238,7 +238,7 @@ def take_life(wish: CheckedWish, options: Options) -> None:
 
 
 def take_limits(wish: CheckedWish, options: Options) -> None:
-    """The attributes of `configure.LIMITS`, as the flags' texts."""
+    """The attributes of `spec.limits.LIMITS`, as the flags' texts."""
     wish.cgroups = options.get("cgroups", "enabled")
     wish.cgroup_parent = options.get("cgroup_parent", "")
     wish.blkio_weight = str(options.get("blkio_weight", ""))

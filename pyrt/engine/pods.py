@@ -10,11 +10,9 @@ from __future__ import annotations
 import os
 
 from pyrt import files, native
-from pyrt.engine import bundle, cgroup, container, control, events, petnames, records, sweep
+from pyrt.engine import cgroup, container, events, records, sweep
 from pyrt.engine.clock import format_rfc3339, now
 from pyrt.errors import Conflict, Exists, NotFound
-from pyrt.spec import pods as policy
-from pyrt.spec.config import ContainerConfig
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from pyrt.engine.pod_start import Watch
     from pyrt.engine.records import Record
     from pyrt.layout import Layout
+    from pyrt.spec.config import ContainerConfig
 
 SIGKILL = 9
 CGROUP = "cgroup"
@@ -67,10 +66,13 @@ class Pod:
 
     def containers(self) -> list[Record]:
         """Its containers, the infra container first, then the oldest."""
+        own = self.id.encode()
         found = [
             record
             for id in records.list_ids(self.layout)
-            if (record := records.read(self.layout, id)) is not None
+            # Most containers are others': of these only what cannot be one of ours is looked at.
+            if own in (files.read(f"{self.layout.container(id)}/container.json") or b"")
+            and (record := records.read(self.layout, id)) is not None
             and record.document.get("pod") == self.id
         ]
         return sorted(records.by_age(found), key=lambda record: record.id != self.infra)
@@ -85,6 +87,8 @@ def create(layout: Layout, config: ContainerConfig, document: dict[str, Any]) ->
 
     Raises PyrtError; nothing is left then.
     """
+    from pyrt.engine import bundle
+
     id = os.urandom(32).hex()
     path = layout.pod(id)
     files.ensure_directory(layout.pods())
@@ -141,6 +145,8 @@ def create(layout: Layout, config: ContainerConfig, document: dict[str, Any]) ->
 
 def claim_name(layout: Layout, asked: str, id: str) -> str:
     """Claim the name asked for, or one of our own making."""
+    from pyrt.engine import bundle, petnames
+
     while True:
         name = asked or petnames.generate()
         try:
@@ -252,12 +258,17 @@ def join_spec(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> 
     if pod is None:
         raise NotFound("pod", config.pod[:12], "was removed meanwhile")
     if pod.infra:
+        from pyrt.engine import bundle
+        from pyrt.spec import pod_documents
+
+        container.settle(layout, pod.infra)
         share = [word for word in pod.share if word != "net" or config.network == "pod"]
         theirs = layout.container(pod.infra)
         own = layout.container(config.id)
-        policy.join(spec, share, layout.runtime(pod.infra), theirs, own, bundle.absent(theirs))
+        absent = bundle.absent(theirs)
+        pod_documents.join(spec, share, layout.runtime(pod.infra), theirs, own, absent)
         if config.pids_of:
-            policy.join_pids(spec, layout.runtime(config.pids_of))
+            pod_documents.join_pids(spec, layout.runtime(config.pids_of))
     return pod.name
 
 
@@ -336,6 +347,8 @@ def start(pod: Pod, watch: Watch | None = None) -> None:
 
 def stop(pod: Pod, timeout_s: float | None = None) -> None:
     """Ask all to end, then end them; the infra container last."""
+    from pyrt.engine import control
+
     for record in reversed(pod.containers()):
         control.stop(record, timeout_s)
     events.tell(pod.layout, "stop", subject(pod.document), type="pod")
@@ -343,6 +356,8 @@ def stop(pod: Pod, timeout_s: float | None = None) -> None:
 
 def kill(pod: Pod, signal: int) -> None:
     """Send a signal to all that run."""
+    from pyrt.engine import control
+
     for record in reversed(pod.containers()):
         if record.is_live:
             control.send(record, SIGKILL if record.id == pod.infra else signal)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import time
 
+from pyrt import files
 from pyrt.engine import accounts
-from pyrt.engine.host import read_text
 from pyrt.errors import Conflict, InvalidSpec
 
 TYPE_CHECKING = False
@@ -45,15 +45,15 @@ class Process:
     __slots__ = ("args", "fields", "host_pid", "label", "name", "status")
 
     def __init__(self, host_pid: int) -> None:
-        head, _, tail = read_text(f"/proc/{host_pid}/stat").rpartition(")")
+        head, _, tail = files.read_text(f"/proc/{host_pid}/stat").rpartition(")")
         self.host_pid = host_pid
         self.name = head.partition("(")[2]
         self.fields = tail.split()
-        lines = read_text(f"/proc/{host_pid}/status").splitlines()
+        lines = files.read_text(f"/proc/{host_pid}/status").splitlines()
         self.status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
-        words = read_text(f"/proc/{host_pid}/cmdline").rstrip("\0").split("\0")
+        words = files.read_text(f"/proc/{host_pid}/cmdline").rstrip("\0").split("\0")
         self.args = " ".join(words) or f"[{self.name}]"
-        self.label = read_text(f"/proc/{host_pid}/attr/current").strip("\0\n ")
+        self.label = files.read_text(f"/proc/{host_pid}/attr/current").strip("\0\n ")
 
     @property
     def is_whole(self) -> bool:
@@ -73,7 +73,7 @@ class Process:
     @property
     def age_s(self) -> float:
         """How long ago it was started."""
-        uptime = float(read_text("/proc/uptime").split()[0])
+        uptime = float(files.read_text("/proc/uptime").split()[0])
         return max(uptime - int(self.fields[19]) / CLOCK_TICKS, 0)
 
     def ids(self, kind: str) -> list[int]:
@@ -141,7 +141,7 @@ def read_names(text: bytes) -> dict[int, str]:
 
 def read_map(path: str) -> Map:
     """Ranges (inside, ours, count) of a uid_map: opened by us, its second column is ours."""
-    lines = (line.split() for line in read_text(path).splitlines())
+    lines = (line.split() for line in files.read_text(path).splitlines())
     return [(int(inside), int(ours), int(count)) for inside, ours, count in lines]
 
 
@@ -201,7 +201,7 @@ def host_groups(process: Process) -> str:
 def capabilities(process: Process, kind: str) -> str:
     """A set by its names; `none`, or `full` for all that the kernel has."""
     mask = int(process.status.get(kind, "0"), 16)
-    last = int(read_text("/proc/sys/kernel/cap_last_cap").strip() or len(CAPABILITIES) - 1)
+    last = int(files.read_text("/proc/sys/kernel/cap_last_cap").strip() or len(CAPABILITIES) - 1)
     if not mask:
         return "none"
     if mask == (1 << last + 1) - 1:

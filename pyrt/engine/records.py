@@ -16,13 +16,13 @@ import os
 
 from pyrt import files, native
 from pyrt.errors import Conflict, InvalidSpec, NotFound
-from pyrt.spec.config import ContainerConfig
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from pyrt.layout import Layout
+    from pyrt.spec.config import ContainerConfig
 
 LOST = {
     "exit_code": 137,
@@ -100,6 +100,8 @@ class Record:
     @property
     def config(self) -> ContainerConfig:
         """What was asked for."""
+        from pyrt.spec.config import ContainerConfig
+
         return ContainerConfig.from_dict(self.document)
 
 

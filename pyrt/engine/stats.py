@@ -5,8 +5,8 @@ Every number says where it is from and how good it is: docs/accounting.md.
 
 from __future__ import annotations
 
+from pyrt import files
 from pyrt.engine import cgroup
-from pyrt.engine.host import read_text
 from pyrt.errors import Conflict
 
 TYPE_CHECKING = False
@@ -84,7 +84,7 @@ def shared_cgroup(record: Record) -> str:
 
 def cgroup_path(pid: int) -> str:
     """The cgroup of version 2 that a process is in; "" if it is gone."""
-    for line in read_text(f"/proc/{pid}/cgroup").splitlines():
+    for line in files.read_text(f"/proc/{pid}/cgroup").splitlines():
         if line.startswith("0::"):
             return line.removeprefix("0::")
     return ""

@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 import time
 
-from pyrt import native
+from pyrt import files, native
 from pyrt.accounting import recent
 from pyrt.engine import stats
 from pyrt.engine.clock import SECOND, now, parse_rfc3339
-from pyrt.engine.host import read_text
 from pyrt.engine.stats import Measure
 
 TYPE_CHECKING = False
@@ -108,7 +107,7 @@ class Reconciliation:
 
 def cgroup_cpu_usec(directory: str) -> int:
     """The processor time of all in a cgroup; 0 if it cannot be read."""
-    for line in read_text(f"{directory}/cpu.stat").splitlines():
+    for line in files.read_text(f"{directory}/cpu.stat").splitlines():
         if line.startswith("usage_usec "):
             return int(line.split()[1])
     return 0
@@ -116,7 +115,7 @@ def cgroup_cpu_usec(directory: str) -> int:
 
 def memory_limit(directory: str) -> Measure:
     """What memory.max allows; without it all of the machine's."""
-    text = read_text(f"{directory}/memory.max").strip() if directory else ""
+    text = files.read_text(f"{directory}/memory.max").strip() if directory else ""
     if text.isdigit():
         return Measure(int(text), "memory.max", "exact")
     return Measure(host_memory(), "/proc/meminfo", "exact")
@@ -124,13 +123,13 @@ def memory_limit(directory: str) -> Measure:
 
 def host_memory() -> int:
     """The machine's memory in bytes."""
-    first = read_text("/proc/meminfo").partition("\n")[0].split()
+    first = files.read_text("/proc/meminfo").partition("\n")[0].split()
     return int(first[1]) * 1024 if len(first) > 1 else 0
 
 
 def cpu_limit(directory: str) -> float | None:
     """How many CPUs cpu.max allows; None for no limit."""
-    quota, _, period = read_text(f"{directory}/cpu.max").strip().partition(" ")
+    quota, _, period = files.read_text(f"{directory}/cpu.max").strip().partition(" ")
     return int(quota) / int(period) if directory and quota.isdigit() and period else None
 
 

@@ -1,4 +1,4 @@
-"""`--ulimit` and sizes with units: text to numbers, and the rlimits a process gets."""
+"""Limits that there are; `--ulimit` and sizes with units: text to numbers; a process's rlimits."""
 
 from __future__ import annotations
 
@@ -9,6 +9,16 @@ if TYPE_CHECKING:
     from typing import Any
 
     from pyrt.spec.config import Host, Ulimit
+
+LIMITS = (
+    "blkio_weight", "cgroup_conf", "cpu_period", "cpu_quota", "cpu_shares", "cpus", "cpuset_cpus",
+    "cpuset_mems", "device_read_bps", "device_read_iops", "device_write_bps", "device_write_iops",
+    "memory", "memory_reservation", "memory_swap", "network_rate", "oom_score_adj", "pids_limit",
+)  # fmt: skip
+"""The attributes of a wish that are limits."""
+
+POLICIES = ("strict", "best", "report")
+"""`--limits`: what cannot be enforced is refused, left out with a warning, or tabled as well."""
 
 TYPES = (
     "as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile",
@@ -22,6 +32,13 @@ DEFAULT_LIMIT = 1048576
 """podman's default for nofile and nproc, as far as the user's hard limit allows."""
 
 SHIFTS = {"b": 0, "k": 10, "m": 20, "g": 30, "t": 40, "p": 50}
+
+
+def check_policy(text: str) -> str:
+    """`--limits`."""
+    if text not in POLICIES:
+        raise InvalidSpec("--limits", text, "unknown", hint=f"choose {', '.join(POLICIES)}")
+    return text
 
 
 def parse_size(flag: str, text: str) -> int:

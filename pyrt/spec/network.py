@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from pyrt.errors import InvalidSpec, Unsupported
 from pyrt.spec import names
-from pyrt.spec.subnets import format_address, parse_address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -119,6 +118,8 @@ def parse_attachment(text: str) -> dict[str, Any]:
 
 def parse_ip(field: str, text: str) -> str:
     """An IPv4 address, in its canonical form."""
+    from pyrt.spec.subnets import format_address, parse_address
+
     version, number = parse_address(field, text)
     if version != 4:
         raise InvalidSpec(field, text, "is not an IPv4 address")
@@ -127,6 +128,8 @@ def parse_ip(field: str, text: str) -> str:
 
 def parse_ip6(field: str, text: str) -> str:
     """An IPv6 address, in its canonical form."""
+    from pyrt.spec.subnets import format_address, parse_address
+
     version, number = parse_address(field, text)
     if version != 6:
         raise InvalidSpec(field, text, "is not an IPv6 address")

@@ -71,6 +71,9 @@ def bare() -> set[str]:
         ["rm", "other"],
         ["attach", "nosuch"],
         ["run", "--nonsense"],
+        ["pod", "create", "--name", "pod"],
+        ["pod", "ps"],
+        ["pod", "rm", "pod"],
     ],
     ids=" ".join,
 )

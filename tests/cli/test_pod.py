@@ -283,6 +283,29 @@ def test_killed(pyrt: Pyrt, who: str) -> None:
     check_nothing_left(pyrt)
 
 
+@pytest.mark.parametrize("who", ["start", "member", "joined", "update"])
+def test_its_documents_are_written_when_they_are_needed(pyrt: Pyrt, who: str) -> None:
+    make(pyrt, "--name", "box")
+    infra = pyrt.ok("pod", "inspect", "box", "--format", "{{.InfraContainerID}}")
+    bundle = pyrt.data / "containers" / infra
+    assert not (bundle / "config.json").exists()
+    run = ("create", "--name", "one", "demo", "cat", "/etc/hostname", "/etc/hosts")
+    if who == "start":
+        pyrt.ok("pod", "start", "box")
+    elif who == "update":
+        pyrt.ok("update", "--limits", "best", "--memory", "1g", infra)
+    elif who == "member":
+        pyrt.ok(run[0], "--pod", "box", *run[1:])
+        assert pyrt.ok("start", "-a", "one").splitlines()[0] == "box"
+    else:
+        pyrt.ok(run[0], "--network", f"container:{infra}", *run[1:])
+        assert (bundle / "hosts").exists()
+    assert (bundle / "config.json").exists() and (bundle / "monitor.json").exists()
+    pyrt.ok("pod", "rm", "-f", "box")
+    pyrt("rm", "-f", "one")
+    check_nothing_left(pyrt)
+
+
 def test_half_made_pods_are_swept(pyrt: Pyrt) -> None:
     pods = pyrt.data / "pods"
     make(pyrt, "--name", "box")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cri_client import Client, Service, check_nothing_left, refused
 
+from pyrt import native
 from pyrt.cri import cri_pb2
 
 if TYPE_CHECKING:
@@ -175,3 +178,16 @@ def test_a_service_that_is_killed_loses_nothing(service: Service) -> None:
     assert status.state == cri_pb2.CONTAINER_RUNNING
     assert service.client.exec(id, "echo", "here").stdout == b"here\n"
     assert service.client.PodSandboxStatus(pod_sandbox_id=pod).status.network.ip
+
+
+def test_the_end_of_a_monitor_is_in_the_next_list(cri: Client, pyrt: Pyrt) -> None:
+    id = cri.run(cri.run_pod())
+    [listed] = cri.ListContainers().containers
+    assert listed.state == cri_pb2.CONTAINER_RUNNING
+    alive = str(pyrt.run_root / id / "alive")
+    os.kill(native.is_locked(alive), signal.SIGKILL)
+    assert native.wait_unlocked(alive, 30)
+    [listed] = cri.ListContainers().containers
+    assert listed.state == cri_pb2.CONTAINER_EXITED
+    [pod] = cri.ListPodSandbox().items
+    assert pod.state == cri_pb2.SANDBOX_READY

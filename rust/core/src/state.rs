@@ -101,7 +101,8 @@ pub fn lock_owner(file: impl AsFd, path: &Path) -> Result<Option<Pid>> {
 /// # Errors
 /// `kernel`.
 pub fn lock_holder(path: &Path) -> Result<Option<(OwnedFd, Pid)>> {
-    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    // For reading: who watches the directory hears of it when the holder closes what it has open for writing.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     let file = match rustix::fs::open(path, flags, Mode::empty()) {
         Err(Errno::NOENT) => return Ok(None),
         result => result.at("open", path)?,
@@ -124,7 +125,7 @@ pub fn lock_holder(path: &Path) -> Result<Option<(OwnedFd, Pid)>> {
 #[must_use]
 pub fn is_held(path: &Path) -> bool {
     let question = Flock::from(FlockType::WriteLock);
-    let flags = OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
     rustix::fs::open(path, flags, Mode::empty()).is_ok_and(|file| {
         rustix::process::fcntl_getlk(file, &question).is_ok_and(|lock| lock.is_some())
     })

@@ -10,6 +10,7 @@ mod json;
 mod meter;
 mod monitor;
 mod network;
+mod watch;
 mod worker;
 
 use pyo3::prelude::*;
@@ -22,6 +23,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<monitor::Lead>()?;
     module.add_class::<monitor::Control>()?;
     module.add_class::<meter::Meter>()?;
+    module.add_class::<watch::Watch>()?;
     module.add_function(wrap_pyfunction!(json::loads, module)?)?;
     module.add_function(wrap_pyfunction!(json::dumps, module)?)?;
     module.add_function(wrap_pyfunction!(monitor::launch, module)?)?;
@@ -29,6 +31,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(monitor::validate, module)?)?;
     module.add_function(wrap_pyfunction!(network::start_node, module)?)?;
     module.add_function(wrap_pyfunction!(monitor::is_locked, module)?)?;
+    module.add_function(wrap_pyfunction!(watch::wait_unlocked, module)?)?;
     module.add_function(wrap_pyfunction!(exec::exec, module)?)?;
     module.add_function(wrap_pyfunction!(worker::read_in_root, module)?)?;
     module.add_function(wrap_pyfunction!(worker::unpack, module)?)?;

@@ -7,15 +7,18 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from pyrt import files
-from pyrt.engine import records, sweep
+from pyrt.engine import control, records, sweep
 from pyrt.errors import Conflict, InvalidSpec, NotFound
 from pyrt.layout import Layout
 
@@ -211,3 +214,20 @@ def test_other_things_in_the_roots_are_left_alone(scene: Scene) -> None:
 
 def test_nothing_at_all_is_an_empty_list(layout: Layout) -> None:
     assert sweep.list_swept(layout) == ([], [])
+
+
+def test_the_end_of_who_holds_a_lock_is_waited_for(scene: Scene) -> None:
+    holder = scene.alive(A, "running")
+    assert not control.wait_dead(scene.layout, A, 0.05)
+    threading.Timer(0.1, holder.kill).start()
+    began = time.monotonic()
+    assert control.wait_dead(scene.layout, A, 60)
+    assert time.monotonic() - began < 30
+    assert control.wait_dead(scene.layout, A, 0)
+
+
+def test_who_waits_for_an_end_can_be_interrupted(scene: Scene) -> None:
+    scene.alive(A, "running")
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        control.wait_dead(scene.layout, A, 60)

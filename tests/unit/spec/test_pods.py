@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from pyrt.errors import InvalidSpec, Unsupported
-from pyrt.spec import pods
+from pyrt.spec import pod_documents, pods
 from pyrt.spec.config import ContainerConfig, Host
 from pyrt.spec.mounts import bind, shm_mount, tmpfs
 
@@ -39,12 +39,12 @@ def test_share_that_is_not_supported(text: str) -> None:
 
 
 def test_infra_makes_what_is_shared_and_runs_nothing() -> None:
-    spec = pods.build_infra(ContainerConfig(id="ab" * 32, hostname="box"), Host())
+    spec = pod_documents.build_infra(ContainerConfig(id="ab" * 32, hostname="box"), Host())
     kinds = {namespace["type"] for namespace in spec["linux"]["namespaces"]}
     assert kinds == {"mount", "pid", "ipc", "uts", "network", "user"}
     assert "process" not in spec
     assert spec["root"]["readonly"] is True
-    on_host = pods.build_infra(ContainerConfig(network="host", userns="host"), Host())
+    on_host = pod_documents.build_infra(ContainerConfig(network="host", userns="host"), Host())
     kinds = {namespace["type"] for namespace in on_host["linux"]["namespaces"]}
     assert kinds == {"mount", "pid", "ipc", "uts"}
     assert on_host["linux"]["sysctl"] == {}
@@ -60,7 +60,7 @@ def test_a_member_joins_what_is_shared_and_nothing_else() -> None:
         "linux": {"namespaces": [{"type": kind} for kind in kinds],
                   "sysctl": {"net.a": "1", "kernel/shmmax": "2", "kernel.domainname": "3"}},
     }  # fmt: skip
-    pods.join(spec, ["net", "ipc"], "/run/infra", "/bundle", "/own", {"resolv.conf"})
+    pod_documents.join(spec, ["net", "ipc"], "/run/infra", "/bundle", "/own", {"resolv.conf"})
     joined = {entry["type"]: entry.get("path") for entry in spec["linux"]["namespaces"]}
     socket = "/run/infra/control.sock"
     assert {kind for kind, path in joined.items() if path == socket} == {"ipc", "network", "user"}
@@ -77,5 +77,5 @@ def test_a_member_joins_what_is_shared_and_nothing_else() -> None:
 def test_what_is_the_users_own_stays() -> None:
     mounts = [bind("/mine/hosts", "/etc/hosts", []), tmpfs("/dev/shm", [])]
     spec: dict[str, Any] = {"mounts": mounts, "linux": {"namespaces": [], "sysctl": {}}}
-    pods.join(spec, ["net", "ipc"], "/run/infra", "/bundle", "/own", set())
+    pod_documents.join(spec, ["net", "ipc"], "/run/infra", "/bundle", "/own", set())
     assert spec["mounts"] == mounts

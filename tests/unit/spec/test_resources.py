@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from pyrt.engine.configure import LIMITS
 from pyrt.errors import InvalidSpec
 from pyrt.spec import instead, resources
 from pyrt.spec.config import ContainerConfig, Host
+from pyrt.spec.limits import LIMITS
 
 ALL = ["cpu", "cpuset", "io", "memory", "pids"]
 ASKED: dict[str, Any] = {
