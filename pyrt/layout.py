@@ -189,6 +189,10 @@ class Layout:
         """Where the Container Runtime Interface is served."""
         return f"{self.run}/cri.sock"
 
+    def exec_marks(self) -> str:
+        """The directory of marks of programs whose callers wait for them."""
+        return f"{self.run}/execs"
+
     def network_socket(self) -> str:
         """Where the supervisor of bridge networks listens."""
         return f"{self.run}/network/control.sock"

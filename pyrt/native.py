@@ -285,7 +285,7 @@ def update_limits(cgroup: str, resources: bytes) -> None:
 
 def make_cgroup(parent: str, id: str, resources: bytes) -> str:
     """See `_core.make_cgroup`."""
-    return str(call(_core.make_cgroup, parent, id, resources))
+    return call(_core.make_cgroup, parent, id, resources)
 
 
 def remove_cgroup(path: str) -> bool:
@@ -295,7 +295,7 @@ def remove_cgroup(path: str) -> bool:
 
 def manager_cgroup() -> str:
     """See `_core.manager_cgroup`."""
-    return str(call(_core.manager_cgroup))
+    return call(_core.manager_cgroup)
 
 
 def meter(targets: list[str | tuple[str | None, int, str]]) -> _core.Meter:

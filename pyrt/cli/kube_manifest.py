@@ -31,19 +31,29 @@ LIMIT_BYTES = 4 << 20
 """Of what a server sends."""
 
 
-def read(path: str, *, verify: bool = True) -> list[dict[str, Any]]:
-    """The objects in the file `path`, which may be a URL; `-` is stdin. Raises PyrtError with its
-    name.
-    """
-    from pyrt.kube import loader
+class Manifest:
+    """YAML, and what it is called in errors."""
 
+    def __init__(self, name: str, text: bytes) -> None:
+        self.name = name
+        self.text = text
+
+    def documents(self) -> list[dict[str, Any]]:
+        """The objects in it. Raises InvalidSpec with its name."""
+        from pyrt.kube import loader
+
+        return loader.load(self.text, self.name)
+
+
+def read(path: str, *, verify: bool = True) -> Manifest:
+    """The file `path`, which may be a URL; `-` is stdin. Raises PyrtError with its name."""
     if path.startswith(("http://", "https://")):
-        return loader.load(fetch(path, verify=verify), path)
+        return Manifest(path, fetch(path, verify=verify))
     if path == "-":
-        return loader.load(sys.stdin.buffer.read(), "stdin")
+        return Manifest("stdin", sys.stdin.buffer.read())
     try:
         with open(path, "rb") as file:
-            return loader.load(file.read(), path)
+            return Manifest(path, file.read())
     except OSError as error:
         raise from_os_error(error, "kube", path) from None
 
@@ -90,12 +100,12 @@ def stored_secrets(layout: Layout) -> dict[str, dict[str, bytes]]:
     return result
 
 
-def owners(documents: list[dict[str, Any]]) -> list[str]:
+def owners(manifest: Manifest) -> list[str]:
     """The objects in a file as `KIND/NAME`, however wrong the rest of them is: what a file once
     made can be removed by it.
     """
     found = []
-    for number, document in enumerate(documents, 1):
+    for number, document in enumerate(manifest.documents(), 1):
         kind, metadata = document.get("kind"), document.get("metadata")
         name = metadata.get("name") if isinstance(metadata, dict) else None
         if not isinstance(kind, str) or not isinstance(name, str):
@@ -104,18 +114,31 @@ def owners(documents: list[dict[str, Any]]) -> list[str]:
     return found
 
 
-def make_plan(engine: Engine, documents: list[dict[str, Any]], options: PlanOptions) -> Plan:
+def make_plan(engine: Engine, manifest: Manifest, options: PlanOptions) -> Plan:
     """What the manifest means. Raises PyrtError naming the path, or the flag, of what is wrong."""
+    from pyrt.kube import shelf
+
+    layout, facts = engine.layout, machine()
+    further = [read(path) for path in options.configmap]
+    asked = [options.publish, options.annotation, options.lenient]
+    key = shelf.make_key(manifest.text, [one.text for one in further], asked, facts)
+    plan = shelf.find(layout, key)
+    if plan is not None:
+        return plan
     from pyrt.kube import planning
     from pyrt.spec.names import parse_label
     from pyrt.spec.ports import parse_published
 
+    documents = manifest.documents()
+    config_maps = [document for one in further for document in one.documents()]
     wishes = planning.Wishes(
-        machine(),
-        config_maps=[one for path in options.configmap for one in read(path)],
-        secrets=stored_secrets(engine.layout),
+        facts,
+        config_maps=config_maps,
+        secrets=stored_secrets(layout),
         publish=parse_published(options.publish),
         annotations=dict(parse_label(text, "--annotation") for text in options.annotation),
         lenient=options.lenient,
     )
-    return planning.make_plan(documents, wishes)
+    plan = planning.make_plan(documents, wishes)
+    shelf.keep(layout, key, documents + config_maps, plan)
+    return plan

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
-
 from pyrt.cli import kube_manifest, kube_progress, output
 from pyrt.cli.registry_options import RegistryOptions
 from pyrt.errors import ExecFailed, InvalidSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import signal
     from collections.abc import Callable
     from typing import Annotated, Any
 
@@ -20,7 +19,8 @@ if TYPE_CHECKING:
     from pyrt.kube.plan import Plan
     from pyrt.kube.play import Made, Maker
     from pyrt.kube.terms import Terms
-
+else:
+    import _signal as signal  # without signal's enums, which take 3 ms
 
 FAILED = 125
 WAITS = "-"
@@ -91,13 +91,13 @@ class KubePlay(RegistryOptions):
 
     def __call__(self, engine: Engine) -> int:
         """Make them, and print the IDs as podman does."""
-        documents = kube_manifest.read(self.file, verify=self.tls_verify is not False)
+        manifest = kube_manifest.read(self.file, verify=self.tls_verify is not False)
         if self.down:
             from pyrt.cli import kube_down
 
-            return kube_down.remove(engine, kube_manifest.owners(documents), force=self.force)
+            return kube_down.remove(engine, kube_manifest.owners(manifest), force=self.force)
         self.check()
-        plan = kube_manifest.make_plan(engine, documents, self)
+        plan = kube_manifest.make_plan(engine, manifest, self)
         terms = self.make_terms(engine, plan)
         for note in plan.notes:
             output.warn(note)

@@ -4,8 +4,8 @@ which says how it is.
 
 from __future__ import annotations
 
+import _thread
 import os
-import threading
 
 from pyrt.cli import output
 
@@ -24,7 +24,7 @@ class Board:
     """
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        self.lock = _thread.allocate_lock()
         self.states: dict[str, str] = {}
         self.drawn = 0
 

@@ -11,6 +11,7 @@ from pyrt.cri.rpc import Refusal
 from pyrt.errors import InvalidSpec, Unsupported
 from pyrt.spec.capabilities import parse_capability
 from pyrt.spec.config import ContainerConfig
+from pyrt.spec.image_volumes import SUBPATH
 from pyrt.spec.signals import parse_signal
 from pyrt.spec.volumes import parse_destination
 
@@ -22,6 +23,9 @@ PROPAGATION = {
     cri_pb2.PROPAGATION_HOST_TO_CONTAINER: "rslave",
     cri_pb2.PROPAGATION_BIDIRECTIONAL: "rshared",
 }
+
+IMAGE_FAILED = "ImageVolumeMountFailed"
+"""What a kubelet knows an image by that cannot be mounted."""
 
 LIMITS = {
     "cpu_period": "cpu_period",
@@ -142,11 +146,12 @@ def capabilities(names: Any) -> list[str]:
 
 
 def mount(asked: Any) -> Volume:
-    """One bind. Raises InvalidSpec, or what a kubelet knows by its name."""
+    """One bind, or an image. Raises InvalidSpec, or what a kubelet knows by its name."""
     place = parse_destination("mounts", asked.container_path)
+    if asked.mount_options:
+        raise Unsupported("mount_options", place, "is not supported by pyrt")
     if asked.HasField("image"):
-        refusal = Unsupported("mounts", place, "images as volumes are not supported by pyrt")
-        raise Refusal("ImageVolumeMountFailed", refusal)
+        return image_mount(asked, place)
     propagation = PROPAGATION.get(asked.propagation)
     if propagation is None:
         raise InvalidSpec("mounts", place, "no such propagation")
@@ -161,6 +166,18 @@ def mount(asked: Any) -> Volume:
     if asked.readonly:
         options += ["ro"] if asked.recursive_read_only else ["ro", "ro-top"]
     return {"type": "bind", "source": asked.host_path, "destination": place, "options": options}
+
+
+def image_mount(asked: Any, place: str) -> Volume:
+    """An image's files, which can only be read. Raises what a kubelet knows by its name."""
+    if not asked.readonly:
+        refusal = InvalidSpec("mounts", place, "an image can only be mounted readonly")
+        raise Refusal(IMAGE_FAILED, refusal)
+    if asked.host_path or asked.propagation != cri_pb2.PROPAGATION_PRIVATE:
+        raise InvalidSpec("mounts", place, "an image has no host_path and no propagation")
+    options = ["ro", *([f"{SUBPATH}{asked.image_sub_path}"] if asked.image_sub_path else [])]
+    source = str(asked.image.image)
+    return {"type": "image", "source": source, "destination": place, "options": options}
 
 
 def device(asked: Any) -> Volume:

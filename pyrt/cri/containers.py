@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from pyrt import files, native
 from pyrt.cri import container_status, container_wish, cri_pb2, pod_wish, sandboxes
-from pyrt.cri.rpc import Expired, served
+from pyrt.cri.images import find as find_image
+from pyrt.cri.rpc import Expired, Gone, Refusal, served
 from pyrt.engine import container, control, limits, records
 from pyrt.engine import exec_sync as engine_exec
 from pyrt.engine.clock import format_rfc3339, now
 from pyrt.errors import Conflict, Denied, Exists, InvalidSpec, NotFound, PyrtError
+from pyrt.spec.image_volumes import IMAGE_STEP
 from pyrt.spec.resources import flag_of
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ def create(node: Node, request: Any, call: Call) -> Any:
     asked = cri_pb2.ContainerConfig()
     asked.CopyFrom(request.config)
     check_privilege(asked, sandbox)
+    name_images(node, asked)
     config = container_wish.container(resolved(asked), pod.document, sandbox.log_directory)
     if container_wish.is_targeted(asked.linux.security_context):
         config.pids_of = find_target(node, config.pids_of, pod.id)
@@ -53,8 +56,30 @@ def create(node: Node, request: Any, call: Call) -> Any:
         if known is None:
             if config.log_path:
                 files.ensure_directory(os.path.dirname(config.log_path), mode=0o755)
-            known = node.engine.create_from(config)
+            known = make(node, config)
     return cri_pb2.CreateContainerResponse(container_id=known)
+
+
+def make(node: Node, config: ContainerConfig) -> str:
+    """The container's ID. Raises PyrtError, of images that it mounts as a kubelet knows it."""
+    try:
+        return node.engine.create_from(config)
+    except PyrtError as error:
+        if error.step != IMAGE_STEP:
+            raise
+        raise Refusal(container_wish.IMAGE_FAILED, error) from None
+
+
+def name_images(node: Node, config: Any) -> None:
+    """Say which images are mounted. Raises Refusal for one that is not there."""
+    for entry in config.mounts:
+        if not entry.HasField("image"):
+            continue
+        image = find_image(node, entry.image.image)
+        if image is None:
+            missing = NotFound(IMAGE_STEP, entry.image.image, "no such image")
+            raise Refusal(container_wish.IMAGE_FAILED, missing)
+        entry.image.image_ref = image.id
 
 
 def find_target(node: Node, id: str, pod_id: str) -> str:
@@ -258,12 +283,22 @@ def reopen_log(node: Node, request: Any, call: Call) -> Any:
 @served("ExecSync")
 def exec_sync(node: Node, request: Any, call: Call) -> Any:
     """Run a command in it to its end. Raises Expired after `timeout` seconds, when all that the
-    command has begun is killed.
+    command has begun is killed; as it is when the caller gives up.
     """
     record = find(node, request.container_id)
-    code, out, err = engine_exec.run(
-        record, list(request.cmd), timeout_s=max(0, request.timeout), limit_bytes=OUTPUT_BYTES
-    )
+    if not request.cmd:
+        raise InvalidSpec("cmd", "", "is empty")
+    gone = Gone(call)
+    try:
+        code, out, err = engine_exec.run(
+            record,
+            list(request.cmd),
+            timeout_s=max(0, request.timeout),
+            limit_bytes=OUTPUT_BYTES,
+            gone=gone.fd,
+        )
+    finally:
+        gone.close()
     if code is None:
         raise Expired("exec", record.id, f"took more than {request.timeout} s, and was killed")
     err = err[: OUTPUT_BYTES - len(out)]

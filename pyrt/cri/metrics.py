@@ -7,15 +7,15 @@ them.
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from pyrt import files
-from pyrt.cri import cri_pb2, images, sandboxes
+from pyrt.cri import cgroup_metrics, cri_pb2, sandboxes
+from pyrt.cri.cgroup_metrics import Point
 from pyrt.cri.rpc import served
 from pyrt.cri.stats import ready
 from pyrt.engine import records, usage
-from pyrt.engine.clock import SECOND, now, parse_rfc3339
+from pyrt.engine.clock import now
 from pyrt.engine.metrics import INTERFACE, NUMBERS
 
 if TYPE_CHECKING:
@@ -29,37 +29,20 @@ if TYPE_CHECKING:
 LABELS = ("id", "name", "image", "container", "pod", "namespace")
 """Of every metric; some have one more."""
 
-MORE = {
-    "container_cpu_usage_seconds_total": "cpu",
-    "container_fs_reads_bytes_total": "device",
-    "container_fs_reads_total": "device",
-    "container_fs_writes_bytes_total": "device",
-    "container_fs_writes_total": "device",
-    "container_fs_usage_bytes": "device",
+MORE: dict[str, tuple[str, ...]] = {
+    "container_cpu_usage_seconds_total": ("cpu",),
+    "container_fs_reads_bytes_total": cgroup_metrics.DEVICE,
+    "container_fs_reads_total": cgroup_metrics.DEVICE,
+    "container_fs_writes_bytes_total": cgroup_metrics.DEVICE,
+    "container_fs_writes_total": cgroup_metrics.DEVICE,
+} | cgroup_metrics.OWN_LABELS
+"""Labels beside them."""
+
+TOTALS: dict[tuple[str, ...], tuple[str, ...]] = {
+    ("cpu",): ("total",),
+    cgroup_metrics.DEVICE: ("",),
 }
-
-
-class Point(NamedTuple):
-    """One number: its name, whether it only grows, the value, and the value of its own label."""
-
-    name: str
-    is_counter: bool
-    value: int
-    label: str = ""
-
-
-HELP = {
-    "container_fs_usage_bytes": "Bytes that the container's layer takes.",
-    "container_last_seen": "When it was seen.",
-    "container_memory_working_set_bytes": "Memory that is in use now.",
-    "container_processes": "Processes and threads.",
-    "container_spec_cpu_period": "Period of the CPU limit.",
-    "container_spec_cpu_quota": "CPU quota.",
-    "container_spec_cpu_shares": "CPU weight.",
-    "container_spec_memory_limit_bytes": "Memory limit, 0 for none.",
-    "container_start_time_seconds": "When it was started.",
-}
-"""Those beside `engine.metrics.NUMBERS` and the interfaces."""
+"""Of all CPUs, and of all devices."""
 
 
 def counter_name(name: str, kind: str) -> str:
@@ -80,7 +63,7 @@ def network_names() -> dict[str, str]:
 def descriptors(node: Node, request: Any, call: Call) -> Any:
     """Every name there can be."""
     known = {counter_name(name, kind): help for name, (kind, _, _, help) in NUMBERS.items()}
-    found = known | HELP | network_names()
+    found = known | cgroup_metrics.HELP | network_names()
     return cri_pb2.ListMetricDescriptorsResponse(
         descriptors=[
             cri_pb2.MetricDescriptor(name=name, help=help, label_keys=keys(name))
@@ -91,8 +74,9 @@ def descriptors(node: Node, request: Any, call: Call) -> Any:
 
 def keys(name: str) -> list[str]:
     """The labels of a metric, in order."""
-    more = "interface" if name.startswith("container_network_") else MORE.get(name, "")
-    return [*LABELS, more] if more else list(LABELS)
+    if name.startswith("container_network_"):
+        return [*LABELS, "interface"]
+    return [*LABELS, *MORE.get(name, ())]
 
 
 @served("ListPodSandboxMetrics")
@@ -118,53 +102,38 @@ def measure(node: Node, pod: Pod) -> Any:
     message.metrics.extend(tell(point, own, moment) for point in interfaces(pod))
     members = [record for record in pod.containers() if record.id != pod.infra]
     alive = [record for record in members if record.status == "running" and record.pid]
-    for look in usage.Watcher(alive).look() if alive else []:
+    watcher = usage.Watcher(alive)
+    looks = watcher.look() if alive else []
+    for look, directory in zip(looks, watcher.directories, strict=True):
         record = look.record
         name = record.document["labels"].get("io.kubernetes.container.name", record.name)
         image = str(record.document["image"])
         whose = [record.id, record.name, image, name, metadata.name, metadata.namespace]
         told = message.container_metrics.add(container_id=record.id)
-        told.metrics.extend(tell(point, whose, moment) for point in points(look, moment))
+        found = [*points(look), *cgroup_metrics.points(look, directory, moment)]
+        told.metrics.extend(tell(point, whose, moment) for point in found)
     return message
 
 
 def tell(point: Point, whose: list[str], moment: int) -> Any:
     """One metric's message."""
-    labels = [*whose, point.label] if len(keys(point.name)) > len(LABELS) else whose
     return cri_pb2.Metric(
         name=point.name,
         timestamp=moment,
         metric_type=cri_pb2.COUNTER if point.is_counter else cri_pb2.GAUGE,
-        label_values=labels,
+        label_values=[*whose, *point.labels],
         value=cri_pb2.UInt64Value(value=point.value),
     )
 
 
-def points(look: Look, moment: int) -> Iterator[Point]:
-    """Everything of one container."""
+def points(look: Look) -> Iterator[Point]:
+    """What the look at one container has told."""
     for name, (kind, ours, divisor, _) in NUMBERS.items():
         value = look.number(ours)
         if value is not None:
-            whole = int(value // divisor)
             spelled = counter_name(name, kind)
-            label = "total" if spelled == "container_cpu_usage_seconds_total" else ""
-            yield Point(spelled, kind == "counter", whole, label)
-    used = look.number("memory_current_bytes") or 0
-    working_set = max(0, used - (look.number("memory_inactive_file_bytes") or 0))
-    yield Point("container_memory_working_set_bytes", False, working_set)
-    yield Point("container_processes", False, look.number("pids_current") or 0)
-    yield Point("container_last_seen", False, moment // SECOND)
-    begun = parse_rfc3339(look.record.started_at) // SECOND
-    yield Point("container_start_time_seconds", False, begun)
-    size, _ = images.count(os.path.join(look.record.bundle, "upper"))
-    yield Point("container_fs_usage_bytes", False, size)
-    resources = look.record.config.resources
-    memory = max(0, (resources.get("memory") or {}).get("limit") or 0)
-    yield Point("container_spec_memory_limit_bytes", False, memory)
-    cpu = resources.get("cpu") or {}
-    for what in ("period", "quota", "shares"):
-        if (cpu.get(what) or 0) > 0:
-            yield Point(f"container_spec_cpu_{what}", False, cpu[what])
+            labels = TOTALS.get(MORE.get(spelled, ()), ())
+            yield Point(spelled, kind == "counter", int(value // divisor), labels)
 
 
 def interfaces(pod: Pod) -> Iterator[Point]:
@@ -180,4 +149,4 @@ def interfaces(pod: Pod) -> Iterator[Point]:
         for what, columns in INTERFACE.items():
             for direction, column in zip(("receive", "transmit"), columns, strict=True):
                 name = f"container_network_{direction}_{what}_total"
-                yield Point(name, True, int(fields[column]), interface.strip())
+                yield Point(name, True, int(fields[column]), (interface.strip(),))

@@ -7,6 +7,8 @@ becomes gRPC's.
 
 from __future__ import annotations
 
+import os
+import threading
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -52,6 +54,27 @@ class Expired(PyrtError):
     """It has taken longer than was asked for."""
 
     code = "expired"
+
+
+class Gone:
+    """Whether the caller has given up: `fd` can be read from then."""
+
+    def __init__(self, call: Call) -> None:
+        self.fd = os.eventfd(0)
+        self._lock = threading.Lock()
+        if not call.add_callback(self._tell):
+            self._tell()
+
+    def _tell(self) -> None:
+        with self._lock:
+            if self.fd >= 0:
+                os.eventfd_write(self.fd, 1)
+
+    def close(self) -> None:
+        """When it is of no interest any more."""
+        with self._lock:
+            os.close(self.fd)
+            self.fd = -1
 
 
 def served(name: str) -> Callable[[Rpc], Rpc]:

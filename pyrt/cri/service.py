@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -30,24 +32,30 @@ from pyrt.cri import (
     streams,
 )
 from pyrt.cri.node import Node
-from pyrt.engine import pods
+from pyrt.engine import exec_marks, pods, sweep
 from pyrt.errors import Conflict, InvalidSpec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pyrt.engine.api import Engine
+    from pyrt.layout import Layout
 
 FLAG = "--socket"
 
-CALLS = 64
-"""Calls at once: some wait for minutes, as for a container to stop."""
+CALLS = 512
+"""Calls at once: some wait for minutes, as for a container to stop, of which a node that is drained
+has many; a thread is made when there is a call for it.
+"""
 
 MESSAGE_BYTES = 16 << 20
 """The largest that callers take, and that we do."""
 
 GRACE_S = 2.0
 """For what is under way when the service is ended; what takes longer goes on when it comes back."""
+
+SWEEPS_S = (0.0, 1.0, 10.0, 60.0)
+"""When what one left half done that was killed is looked for: some of it takes time to die."""
 
 SERVED = (
     images,
@@ -99,6 +107,9 @@ def serve(engine: Engine, path: str, pinned: list[str], ready: Callable[[str], N
         raise Conflict(FLAG, path, "another serves there")
     try:
         remove_stale(path, FLAG)
+        # Of one that was killed: whoever waited for them asks again.
+        exec_marks.sweep(engine.layout)
+        threading.Thread(target=tidy, args=(engine.layout,), daemon=True).start()
         ended: list[int] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, _: ended.append(number))
@@ -114,9 +125,20 @@ def serve(engine: Engine, path: str, pinned: list[str], ready: Callable[[str], N
         while not ended:
             os.read(woken, 64)
         server.stop(GRACE_S).wait()
+        exec_marks.sweep(engine.layout)
         files.remove_file(path)
     finally:
         files.unlock(lock)
+
+
+def tidy(layout: Layout) -> None:
+    """Remove what was half made or half removed when a service was killed. What cannot be removed
+    `pyrt ps` tells.
+    """
+    for pause_s in SWEEPS_S:
+        time.sleep(pause_s)
+        sweep.list_swept(layout)
+        pods.list_all(layout)
 
 
 def listen(node: Node, path: str) -> grpc.Server:

@@ -18,8 +18,9 @@ from pyrt.cri import channels, containers, cri_pb2
 from pyrt.cri.rpc import served
 from pyrt.cri.streaming import Session
 from pyrt.engine import attach as engine_attach
-from pyrt.engine import control, exec_sync
+from pyrt.engine import control
 from pyrt.engine import exec as engine_exec
+from pyrt.engine.exec_marks import Started
 from pyrt.errors import Conflict, InvalidSpec, PyrtError
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def exec(node: Node, request: Any, call: Call) -> Any:
         )
 
     def run(opened: Channels) -> None:
-        Relay(opened, work, request, is_own=True).run()
+        Relay(opened, work, request, record, is_own=True).run()
 
     return cri_pb2.ExecResponse(url=node.streaming.url(Session("exec", wanted(request), run)))
 
@@ -91,8 +92,7 @@ def attach(node: Node, request: Any, call: Call) -> Any:
         return 0  # how the container ended is told by its status
 
     def run(opened: Channels) -> None:
-        relay = Relay(opened, work, request, is_own=False)
-        relay.record = record
+        relay = Relay(opened, work, request, record, is_own=False)
         relay.keys = b"\x1e" + letters.encode() if takes_input else b""
         relay.run()
 
@@ -124,12 +124,14 @@ class Relay:
     `is_own` says that the program is the client's: it goes when the client does.
     """
 
-    def __init__(self, opened: Channels, work: Work, request: Any, *, is_own: bool) -> None:
+    def __init__(
+        self, opened: Channels, work: Work, request: Any, record: Record, *, is_own: bool
+    ) -> None:
         self.opened = opened
         self.work = work
         self.request = request
+        self.record = record
         self.is_own = is_own
-        self.record: Record | None = None
         self.keys = b""
         self.thread = 0
         self.lock = threading.Lock()
@@ -141,11 +143,13 @@ class Relay:
         self.theirs: list[int] = []
         self.terminal: int | None = None
         self.done, self.ended = os.pipe()
-        self.pid, self.started = os.pipe()
 
     def run(self) -> None:
         """From the first byte to the last."""
         stdio = self.open_terminal() if self.request.tty else self.open_pipes()
+        # Of a terminal everybody hears when the other side has gone.
+        has_pipes = self.is_own and not self.request.tty
+        self.started = Started(self.record.layout, stdio if has_pipes else ())
         worker = threading.Thread(target=self.do, args=(stdio,), daemon=True)
         worker.start()
         listener = threading.Thread(target=self.listen, daemon=True)
@@ -188,24 +192,28 @@ class Relay:
         """The thread that runs the program, and hears of the terminal's size."""
         self.thread = threading.get_ident()
         try:
-            self.code = self.work(stdio[0], stdio[1], stdio[2], self.started)
+            self.code = self.work(stdio[0], stdio[1], stdio[2], self.started.told)
         except (PyrtError, OSError) as error:
             self.error = str(error)
         finally:
             with self.lock:
                 self.thread = 0  # the number may be another's next
-            for fd in (*self.theirs, self.started, self.ended):
+            for fd in (*self.theirs, self.started.told, self.ended):
                 os.close(fd)
 
     def pump(self) -> None:
         """Send output until the program has ended and all of it is sent."""
         poller = select.poll()
-        for fd in (*self.outputs, self.done):
+        for fd in (*self.outputs, self.done, *([self.started.fd] if self.is_own else [])):
             poller.register(fd, select.POLLIN)
         waiting = set(self.outputs)
         is_done = False
         while not is_done:
-            is_done = any(fd == self.done for fd, _ in poller.poll())
+            ready = {fd for fd, _ in poller.poll()}
+            is_done = self.done in ready
+            if self.started.fd in ready:
+                self.started.pid()
+                poller.unregister(self.started.fd)
             for fd in list(waiting):
                 if not self.send_from(fd):
                     waiting.discard(fd)
@@ -260,7 +268,7 @@ class Relay:
         rows, columns = int(size.get("Height", 0)), int(size.get("Width", 0))
         if self.terminal is None or not (0 < rows < 1 << 16 and 0 < columns < 1 << 16):
             return
-        if self.record is not None:
+        if not self.is_own:
             control.request(self.record, {"op": "resize", "rows": rows, "columns": columns})
             return
         fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
@@ -278,9 +286,7 @@ class Relay:
             return
         self.is_over.set()
         if self.is_own:
-            text = os.read(self.pid, 32)
-            if text:
-                exec_sync.kill_family(int(text))
+            self.started.kill()
         elif self.terminal is not None and self.keys:
             os.write(self.terminal, self.keys)
         else:
@@ -296,5 +302,6 @@ class Relay:
     def close(self) -> None:
         """Every descriptor that is ours."""
         self.close_input()
-        for fd in {*self.outputs, self.done, self.pid}:
+        for fd in {*self.outputs, self.done}:
             os.close(fd)
+        self.started.close()

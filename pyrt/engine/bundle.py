@@ -141,6 +141,7 @@ def draft_in(layout: Layout, config: ContainerConfig) -> Draft:
 
         limits.settle(config, machine)
     image, store = hold_image(layout, config)
+    store = hold_mounted(layout, config, store)
     try:
         if config.volumes_from:
             from pyrt.engine import volumes
@@ -230,11 +231,33 @@ def hold_image(layout: Layout, config: ContainerConfig) -> tuple[Image | None, i
     return image, store
 
 
+def hold_mounted(layout: Layout, config: ContainerConfig, store: int | None) -> int | None:
+    """Name the images that it mounts; a lock that keeps them in the store, `store` if it is one."""
+    if not any(volume["type"] == "image" for volume in config.volumes):
+        return store
+    from pyrt.engine import image_mounts
+
+    store = store if store is not None else lock_store(layout)
+    try:
+        image_mounts.settle(layout, config)
+    except BaseException:
+        files.unlock(store)
+        raise
+    return store
+
+
+def lock_store(layout: Layout) -> int:
+    """Keep what is in the store where it is, until it is let go."""
+    from pyrt.images import index
+
+    return index.lock(layout, shared=True)
+
+
 def find_locked(layout: Layout, name: str) -> tuple[Image | None, int | None]:
     """The image of this name with a lock on the store; None twice if there is none."""
-    from pyrt.images import index, names
+    from pyrt.images import names
 
-    store = index.lock(layout, shared=True)
+    store = lock_store(layout)
     try:
         image = names.find(layout, name)
     except BaseException:

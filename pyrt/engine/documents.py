@@ -31,6 +31,10 @@ def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) 
 
         draft.volumes = volumes.hold(layout)
         volumes.attach(layout, config, draft.made)
+    if any(mounted["type"] == "image" for mounted in config.volumes):
+        from pyrt.engine import image_mounts
+
+        image_mounts.locate(layout, config, machine)
     connection = connect_network(layout, config, machine)
     passwd, group = accounts.read_accounts(roots.layers)
     seccomp = read_seccomp(config)

@@ -74,8 +74,6 @@ def create(
     Raises Exists for a name or device that is taken, InvalidSpec or Conflict naming what is wrong
     with a subnet.
     """
-    import hashlib
-
     parse_name(name, "network create")
     if name in MODES:
         raise InvalidSpec("network create", name, "is a mode of --network, not a name")
@@ -91,6 +89,8 @@ def create(
         if interface in taken:
             raise Exists("network create", interface, "the device is another network's")
         numbers = range(0 if name == DEFAULT else 1, len(taken) + 2)
+        import hashlib
+
         free = (f"{BRIDGE}{number}" for number in numbers if f"{BRIDGE}{number}" not in taken)
         network = {
             "name": name,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from pyrt.engine import limits, network, networks, secrets
 from pyrt.errors import Conflict, InvalidSpec, PyrtError
 from pyrt.kube import found, mounting
 from pyrt.spec.config import ContainerConfig
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from pyrt.images.names import Image
     from pyrt.kube.plan import Plan, PlannedContainer, PlannedPod
     from pyrt.kube.terms import Terms

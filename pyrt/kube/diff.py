@@ -8,12 +8,11 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from pyrt.engine import volumes
 from pyrt.kube import found
-from pyrt.kube.play import plain
+from pyrt.kube.play import without_secrets
 from pyrt.kube.rendering import render_hooks, render_probe
 
 if TYPE_CHECKING:
@@ -81,9 +80,9 @@ def compare(layout: Layout, plan: Plan) -> str:
         before[pod.name] = write(found.planned(layout, pod) or {})
     after: dict[str, list[str]] = {}
     for service in plan.services:
-        after[service.pod_name] = write(plain(asdict(service)))
+        after[service.pod_name] = write(without_secrets(service.to_dict()))
     for planned in plan.pods:
-        after[planned.name] = write(plain(asdict(planned)))
+        after[planned.name] = write(without_secrets(planned.to_dict()))
     for name in plan.claims:
         after[f"claim {name}"] = [f"metadata.name: {name}\n"]
         if volumes.load(layout, name) is not None:

@@ -1,4 +1,4 @@
-"""A container's variables: where their values are from, and what `$(NAME)` means."""
+"""A container's variables: where their values are from."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from pyrt.errors import InvalidSpec
+from pyrt.kube.expansion import escape
 from pyrt.kube.plan import Later
 from pyrt.kube.quantity import divide, parse_quantity
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from pyrt.kube.pod_model import PodSpec
     from pyrt.kube.volume_model import FieldReference, ResourceReference
 
-REFERENCE = re.compile(r"\$(\$|\(([^)]*)\))")
 KEYED = re.compile(r"metadata\.(labels|annotations)\['(.+)'\]")
 
 
@@ -177,30 +177,3 @@ def text_of(data: bytes, path: str) -> str:
     if b"\0" in data:
         raise InvalidSpec(path, "", "has a NUL, which no variable can")
     return data.decode("utf-8", "surrogateescape")
-
-
-def escape(text: str) -> str:
-    """Text that `expand` leaves as it is."""
-    return text.replace("$", "$$")
-
-
-def expand(text: str, values: dict[str, str]) -> str:
-    """`$(NAME)` as its value, `$$` as a dollar; what is unknown stays.
-
-    (k8s.io/kubernetes/third_party/forked/golang/expansion.)
-    """
-
-    def replace(found: re.Match[str]) -> str:
-        if found[1] == "$":
-            return "$"
-        return values.get(found[2], found[0])
-
-    return REFERENCE.sub(replace, text)
-
-
-def settle(env: list[tuple[str, str | Later]], later: dict[str, str]) -> dict[str, str]:
-    """The variables with their values: those that stand before can be referred to."""
-    values: dict[str, str] = {}
-    for name, value in env:
-        values[name] = later[value.field] if isinstance(value, Later) else expand(value, values)
-    return values

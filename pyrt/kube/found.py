@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any
-
 from pyrt.engine import control, pods, records, secrets, volumes
 from pyrt.errors import Conflict
 from pyrt.kube.mounting import name_of
 from pyrt.kube.plan import LABEL
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from pyrt.engine.pods import Pod
     from pyrt.layout import Layout
 
@@ -32,6 +32,8 @@ def stop_all(stopped: list[Pod], timeout_s: float | None) -> None:
     """Ask all containers of these pods to end, at once; sidecars when the others have. None: each
     in the time that it was given.
     """
+    from concurrent.futures import ThreadPoolExecutor
+
     found = [record for pod in stopped for record in pod.containers() if record.id != pod.infra]
     for is_last in (False, True):
         group = [

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from pyrt import files
 from pyrt.engine import logs, termination
 from pyrt.errors import Conflict
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrt.engine.pods import Pod
     from pyrt.engine.records import Record

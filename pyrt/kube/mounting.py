@@ -8,21 +8,21 @@ pod. Claims are volumes of their own names, which stay.
 
 from __future__ import annotations
 
-import io
 import os
 import stat
-import tarfile
-from typing import TYPE_CHECKING, Any
 
 from pyrt import files
 from pyrt.engine import volumes
 from pyrt.errors import Conflict, Exists, InvalidSpec, NotFound
-from pyrt.kube.environment import expand
+from pyrt.kube.expansion import expand
 from pyrt.kube.plan import Later
 from pyrt.spec import userns
 from pyrt.spec.volumes import parse_destination
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from pyrt.kube.plan import File, Mounted, Place, PlannedContainer, PlannedPod
     from pyrt.layout import Layout
     from pyrt.spec.config import Host
@@ -155,6 +155,9 @@ def unpack(
     """Put files, or directories with None, into a volume by way of an archive: its owners are the
     user's namespace's.
     """
+    import io
+    import tarfile
+
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w") as archive:
         for path, (mode, content) in entries.items():

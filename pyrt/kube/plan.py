@@ -6,22 +6,23 @@ are `Later`s until then. A plan's `to_dict` is what `kube diff` compares.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from pyrt.kube.plain import Plain
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 LABEL = "io.pyrt.kube"
 """Label on all that is made: `KIND/NAME`, the object that it was made for."""
 
 
-@dataclass(slots=True)
-class Later:
+class Later(Plain):
     """A value that is known once the pod exists: `field` is of fieldRef."""
 
     field: str
 
 
-@dataclass(slots=True)
-class File:
+class File(Plain):
     """A file of a volume."""
 
     path: str
@@ -29,8 +30,7 @@ class File:
     mode: int
 
 
-@dataclass(slots=True)
-class Place:
+class Place(Plain):
     """A volume of a pod. `kind` is `files` or `empty` (made for the pod, with `files` and for
     `group`), `memory` (a tmpfs of one container, `size_bytes` 0 for no limit), `claim` (the named
     volume `source`) or `host` (the path `source`, of the `host_type` of hostPath).
@@ -40,7 +40,7 @@ class Place:
     kind: str
     source: str = ""
     host_type: str = ""
-    files: list[File] = field(default_factory=list)
+    files: list[File] = []
     group: int | None = None
     size_bytes: int = 0
     read_only: bool = False
@@ -49,8 +49,7 @@ class Place:
     """Its path in the manifest."""
 
 
-@dataclass(slots=True)
-class Mounted:
+class Mounted(Plain):
     """A volume, or with `sub_path` a part of it, at a path of a container; `is_expression`: there
     are variables in the path.
     """
@@ -63,8 +62,7 @@ class Mounted:
     propagation: str = "None"
 
 
-@dataclass(slots=True)
-class PlannedContainer:
+class PlannedContainer(Plain):
     """A container. `role` is `init`, `sidecar` or `main`; `command` and `args` are those of the
     manifest, in which variables are still to be expanded; `config` are fields of a
     `ContainerConfig`, `requests` limits that are given as far as they can be.
@@ -87,16 +85,15 @@ class PlannedContainer:
     """Where it may write why it has failed."""
     where: str = ""
     """Its path in the manifest."""
-    asked: dict[str, str] = field(default_factory=dict)
+    asked: dict[str, str] = {}
     """`resources.limits` as they are written."""
-    origins: dict[str, Any] = field(default_factory=dict)
+    origins: dict[str, Any] = {}
     """`valueFrom` of the variables that are of a Secret, whose values are not told, or of the pod
     itself.
     """
 
 
-@dataclass(slots=True)
-class PlannedPod:
+class PlannedPod(Plain):
     """A pod, named `name`, made for the object `owner` (`KIND/NAME`). `infra` are fields of its
     infra container's `ContainerConfig`; `aliases` further names in its networks.
     """
@@ -110,7 +107,7 @@ class PlannedPod:
     aliases: list[str]
     places: list[Place]
     containers: list[PlannedContainer]
-    ports: dict[str, list[int]] = field(default_factory=dict)
+    ports: dict[str, list[int]] = {}
     """The containers' ports by their names, "" for those without."""
     exit_policy: str = "stop"
     with_network: bool = True
@@ -122,8 +119,7 @@ class PlannedPod:
         return self.owner.replace("/", " ")
 
 
-@dataclass(slots=True)
-class PlannedService:
+class PlannedService(Plain):
     """A Service: `ports` are {port, target, protocol}, `publish` those on the host; `aliases` what
     it is called in its network.
     """
@@ -137,24 +133,18 @@ class PlannedService:
     pods: list[str]
 
 
-@dataclass(slots=True)
-class Plan:
+class Plan(Plain):
     """All of it. `claims` and `secrets` are by name; `notes` what is worth a warning."""
 
-    pods: list[PlannedPod] = field(default_factory=list)
-    services: list[PlannedService] = field(default_factory=list)
-    claims: dict[str, dict[str, str]] = field(default_factory=dict)
-    secrets: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    owners: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data throughout."""
-        return asdict(self)
+    pods: list[PlannedPod] = []
+    services: list[PlannedService] = []
+    claims: dict[str, dict[str, str]] = {}
+    secrets: dict[str, dict[str, bytes]] = {}
+    owners: list[str] = []
+    notes: list[str] = []
 
 
-@dataclass(slots=True)
-class Machine:
+class Machine(Plain):
     """What manifests may ask of the machine: fieldRef and resourceFieldRef."""
 
     node: str
@@ -163,9 +153,8 @@ class Machine:
     memory_bytes: int
 
 
-@dataclass(slots=True)
-class Sources:
+class Sources(Plain):
     """ConfigMaps and Secrets by name: from the manifests, from --configmap, from the store."""
 
-    config_maps: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    secrets: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    config_maps: dict[str, dict[str, bytes]] = {}
+    secrets: dict[str, dict[str, bytes]] = {}

@@ -9,10 +9,6 @@ another pod.
 from __future__ import annotations
 
 import time
-from copy import deepcopy
-from dataclasses import asdict, dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from pyrt import files, native
 from pyrt.engine import (
@@ -30,12 +26,15 @@ from pyrt.engine import (
 from pyrt.engine.pod_start import Watch
 from pyrt.errors import Exists, PyrtError
 from pyrt.kube import checks, found, messages, mounting
-from pyrt.kube.environment import expand, settle
+from pyrt.kube.expansion import expand, settle
+from pyrt.kube.plain import Plain
 from pyrt.kube.plan import LABEL
 from pyrt.spec.config import ContainerConfig
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from pyrt.engine.api import Engine
     from pyrt.engine.pods import Pod
@@ -54,14 +53,13 @@ WORDING = ("where", "asked")
 """Of a plan, how something is written: no difference, and for errors alone."""
 
 
-@dataclass(slots=True)
-class Made:
+class Made(Plain):
     """What was made of one pod: IDs of the containers by their names; `service` is its name."""
 
     pod: Pod
     containers: dict[str, str]
     service: str = ""
-    where: dict[str, str] = field(default_factory=dict)
+    where: dict[str, str] = {}
     """The containers' paths in the manifest, by their names."""
 
     def place(self, error: PyrtError) -> None:
@@ -163,13 +161,14 @@ class Maker:
 
     def attachments(self, aliases: list[str]) -> list[dict[str, Any]]:
         """The networks of one pod."""
-        chosen = deepcopy(self.terms.networks) or [
+        chosen = self.terms.networks or [
             {"name": NETWORK, "aliases": [], "ip": "", "ip6": "", "mac": "", "interface": ""}
         ]
-        for attachment in chosen:
-            attachment["aliases"] += [alias.lower() for alias in aliases]
-            attachment.update(self.terms.address)
-        return chosen
+        further = [alias.lower() for alias in aliases]
+        return [
+            {**attachment, "aliases": attachment["aliases"] + further, **self.terms.address}
+            for attachment in chosen
+        ]
 
     def make_service(self, planned: PlannedService) -> Made:
         """A Service, in the first of the networks."""
@@ -190,7 +189,7 @@ class Maker:
 
     def note(self, pod: Pod, planned: PlannedPod | PlannedService) -> None:
         """Write down after which plan a pod was made, for `kube diff`."""
-        data = native.dumps(plain(asdict(planned)))
+        data = native.dumps(without_secrets(planned.to_dict()))
         files.write_whole(f"{pod.path}/{found.PLANNED}", data)
 
     def make_pod(self, planned: PlannedPod) -> Made:
@@ -343,26 +342,25 @@ class Maker:
         `kube down`.
         """
         self.is_undone = True
-        steps: list[Callable[[], object]] = [
-            partial(found.remove_pod, self.layout, pod) for pod in reversed(self.pods)
+        steps: list[tuple[Callable[..., object], *tuple[Any, ...]]] = [
+            (found.remove_pod, pod) for pod in reversed(self.pods)
         ]
-        steps.append(partial(volumes.remove_unused, self.layout, self.volumes))
-        for name in self.secrets:
-            steps.append(partial(found.remove_secret, self.layout, name, f"Secret/{name}"))
-        for step in steps:
+        steps.append((volumes.remove_unused, self.volumes))
+        steps += [(found.remove_secret, name, f"Secret/{name}") for name in self.secrets]
+        for step, *what in steps:
             try:
-                step()
+                step(self.layout, *what)
             except PyrtError as error:
                 self.terms.say("undo", f"could not be done: {error}")
 
 
-def plain(value: Any) -> Any:
+def without_secrets(value: Any) -> Any:
     """A plan as JSON: bytes, and variables that are of a Secret, as their digest, since a Secret is
     nobody's to keep twice.
     """
-    import hashlib
-
     if isinstance(value, bytes):
+        import hashlib
+
         return f"sha256:{hashlib.sha256(value).hexdigest()}"
     if isinstance(value, dict):
         if "origins" in value:
@@ -371,7 +369,7 @@ def plain(value: Any) -> Any:
                 [name, text.encode("utf-8", "surrogateescape") if name in secret else text]
                 for name, text in value["env"]
             ]
-        return {key: plain(item) for key, item in value.items() if key not in WORDING}
+        return {key: without_secrets(item) for key, item in value.items() if key not in WORDING}
     if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
+        return [without_secrets(item) for item in value]
     return value

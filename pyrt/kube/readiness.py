@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
 
 from pyrt.engine import control, health, records, termination
 from pyrt.errors import Conflict, NotFound
 from pyrt.kube import messages
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
+    from typing import Any
 
     from pyrt.engine.records import Record
     from pyrt.kube.play import Made
     from pyrt.layout import Layout
 
 PAUSE_S = 0.05
-"""Between two looks."""
+"""Between two looks, once it takes long."""
+
+SHORT_S = 0.004
+"""The first pause; each is half as long again."""
+
+SETTLED_S = 0.02
+"""What runs for so long has not failed at once."""
 
 
 class Waiting:
@@ -48,6 +55,7 @@ def wait_ready(
     everyone = {id: (name, one.where[name]) for one in made for name, id in one.containers.items()}
     told: dict[str, str] = {}
     is_sure = False
+    pauses = lengthen()
     while True:
         waiting: list[Waiting] = []
         for id, (name, path) in list(everyone.items()):
@@ -69,7 +77,15 @@ def wait_ready(
             hint = f"see `pyrt logs {first.name}`, or `pyrt kube down`"
             reason = f"{first.reason} in {timeout_s:g} s{first.said}"
             raise Conflict(first.path, first.name, reason, hint=hint)
-        time.sleep(PAUSE_S)
+        time.sleep(SETTLED_S if is_sure else next(pauses))
+
+
+def lengthen() -> Iterator[float]:
+    """How long to wait from look to look: what is ready at once is soon seen."""
+    pause_s = SHORT_S
+    while True:
+        yield pause_s
+        pause_s = min(pause_s * 1.5, PAUSE_S)
 
 
 def look(layout: Layout, id: str, name: str, path: str) -> tuple[str, Waiting | None]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from pyrt.kube.plain import Plain
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from typing import Any
 
     from pyrt.images.names import Image
 
 
-@dataclass(slots=True)
-class Terms:
+class Terms(Plain):
     """How it is played: `network` and `networks` are those of `spec.network.parse_networks`; `say`
     tells of whom what is done, `ensure` pulls an image by its name and policy.
     """
@@ -20,13 +20,13 @@ class Terms:
     ensure: Callable[[str, str], Image]
     say: Callable[[str, str], None]
     network: str = "bridge"
-    networks: list[dict[str, Any]] = field(default_factory=list)
-    address: dict[str, str] = field(default_factory=dict)
+    networks: list[dict[str, Any]] = []
+    address: dict[str, str] = {}
     """`ip` and `mac` of the one pod."""
     userns: str = "nested"
     log_driver: str = "k8s-file"
     limits_policy: str = "strict"
-    infra: dict[str, Any] = field(default_factory=dict)
+    infra: dict[str, Any] = {}
     replace: bool = False
     start: bool = True
     limit_s: float | None = None

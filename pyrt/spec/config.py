@@ -300,7 +300,8 @@ class Host:
     `oom_score_adj` is our own; `is_birth` is false once a container is there, and only its cgroup
     can be changed. `init_path` is the native binary that `--init`
     runs, `machine` the kernel's name of the architecture (`x86_64`), "" for our own. `volumes` is
-    the directory of volumes, the content of each in `<name>/_data`.
+    the directory of volumes, the content of each in `<name>/_data`. `images` are, by the places
+    where images are mounted, their directories, the top one first, and those with files' data.
     """
 
     __slots__ = (
@@ -315,6 +316,7 @@ class Host:
         "home",
         "hostname",
         "hosts",
+        "images",
         "init_path",
         "is_birth",
         "limits_fix",
@@ -385,6 +387,7 @@ class Host:
         self.oom_score_adj = oom_score_adj
         self.is_birth = is_birth
         self.volumes = volumes
+        self.images: dict[str, tuple[list[str], list[str]]] = {}
 
 
 def split_count(count: int) -> list[int]:

@@ -142,6 +142,10 @@ def volume_mount(volume: Volume, host: Host, scratch: str) -> dict[str, Any]:
         return tmpfs(volume["destination"], tmpfs_options(volume["options"]))
     if volume["type"] in ("ramfs", "devpts"):
         return mount(volume["type"], volume["type"], volume["destination"], volume["options"])
+    if volume["type"] == "image":
+        from pyrt.spec.image_volumes import image_mount
+
+        return image_mount(volume, *host.images[volume["destination"]])
     source = volume["source"]
     if volume["type"] == "volume":
         source = f"{host.volumes}/{source}/_data"

@@ -6,7 +6,9 @@ from typing import TypedDict
 
 
 class Volume(TypedDict):
-    """One `-v` or `--mount`: an OCI mount whose type may also be `volume` (a named one)."""
+    """One `-v` or `--mount`: an OCI mount whose type may also be `volume` (a named one) or `image`
+    (its source an image's ID).
+    """
 
     type: str
     source: str

@@ -96,7 +96,8 @@ def parse_volume(text: str, cwd: str) -> Volume:
 
 
 def parse_mount(text: str, cwd: str) -> Volume:
-    """One `--mount`: comma-separated `key[=value]`; type `bind`, `tmpfs` or `volume` (the default).
+    """One `--mount`: comma-separated `key[=value]`; type `bind`, `tmpfs`, `image` or `volume` (the
+    default).
 
     Raises InvalidSpec or Unsupported naming `--mount`. (podman-run(1), --mount.)
     """
@@ -122,7 +123,13 @@ def parse_mount(text: str, cwd: str) -> Volume:
             raise InvalidSpec(
                 flag, text, "no name of a volume", hint="give type=bind for a directory"
             )
-    elif kind in ("image", "glob", "artifact"):
+    elif kind == "image":
+        if not source:
+            raise InvalidSpec(flag, text, "an image mount needs src=")
+        from pyrt.spec.image_volumes import image_mount_options
+
+        options = image_mount_options(flag, text, pairs)
+    elif kind in ("glob", "artifact"):
         raise Unsupported(flag, text, f"type={kind} is not supported")
     else:
         raise InvalidSpec(flag, text, f"no mount type {kind}")
@@ -135,6 +142,8 @@ def check_keys(flag: str, text: str, kind: str, pairs: dict[str, str]) -> None:
         own = KNOWN | BIND_KEYS
     elif kind == "tmpfs":
         own = frozenset(TMPFS_OPTIONS) | {f"tmpfs-{option}" for option in TMPFS_OPTIONS}
+    elif kind == "image":
+        own = frozenset(("subpath", "ro", "rw"))
     else:
         return  # each of the others has a few, and says so
     words = [*own, *ALIASES, "src", "dst", "type"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import time
@@ -37,7 +38,8 @@ class Service:
     def start(self) -> None:
         """Start it and wait until it says that it listens."""
         command = [*self.pyrt.argv, "cri", "serve", *self.options]
-        self.process = subprocess.Popen(command, env=self.pyrt.env, stderr=subprocess.PIPE)
+        env = {**self.pyrt.env, "PYTHONFAULTHANDLER": "1"}
+        self.process = subprocess.Popen(command, env=env, stderr=subprocess.PIPE)
         assert self.process.stderr is not None
         line = self.process.stderr.readline().decode()
         assert line == f"listening on unix://{self.socket}\n"
@@ -56,10 +58,17 @@ class Service:
         self.reap()
 
     def reap(self) -> int:
-        """Wait for its end."""
-        code = self.process.wait(timeout=START_S)
+        """Wait for its end. One that does not end says where its threads are."""
         assert self.process.stderr is not None
-        self.process.stderr.close()
+        try:
+            code = self.process.wait(timeout=START_S)
+        except subprocess.TimeoutExpired:
+            self.process.send_signal(signal.SIGABRT)
+            threads = self.process.stderr.read().decode()
+            self.process.wait()
+            pytest.fail(f"the service did not end:\n{threads}")
+        finally:
+            self.process.stderr.close()
         return code
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from cri_client import Client, Service, refused
+from killer import Killer
+from remote import check_store
 from servers import DockerRegistry
 from servers import certificates as certificates
 from servers import plain_registry as plain_registry
+
+from pyrt.layout import Layout
 
 if TYPE_CHECKING:
     from conftest import Pyrt
@@ -75,3 +80,39 @@ def test_pull_and_remove(cri: Client, pyrt: Pyrt, plain_registry: DockerRegistry
 def test_a_registry_that_is_not_there(cri: Client) -> None:
     with refused("UNKNOWN", "RegistryUnavailable: "):
         cri.PullImage(image={"image": "127.0.0.1:1/team/app:1"})
+
+
+def test_a_pull_is_killed(
+    service: Service, pyrt: Pyrt, plain_registry: DockerRegistry, tmp_path: Path
+) -> None:
+    """And a removal: the store is whole, and what is asked for again is done."""
+    name = f"{plain_registry.host}/team/big:1"
+    (tmp_path / "big").write_bytes(os.urandom(8 << 20))
+    pyrt.ok("run", "--name", "big", "-v", f"{tmp_path}:/from", "demo", "cp", "/from/big", "/")
+    pyrt.ok("commit", "-q", "big", name)
+    pyrt.ok("rm", "big")
+    pyrt.ok("push", "--tls-verify=false", name, name)
+    configuration = Path(pyrt.env["CONTAINERS_REGISTRIES_CONF"])
+    configuration.write_text(f'[[registry]]\nlocation = "{plain_registry.host}"\ninsecure = true\n')
+    killer = Killer(service)
+
+    def pull() -> str:
+        return str(service.client.PullImage(image={"image": name}).image_ref)
+
+    def remove() -> None:
+        service.client.RemoveImage(image={"image": name})
+
+    for call, prepare in ((pull, remove), (remove, pull)):
+        for moment in killer.moments(call, prepare):
+            killer.kill_in(call, moment)
+            check_store(Layout(str(pyrt.data), str(pyrt.run_root)))
+            call()
+            found = service.client.ImageStatus(image={"image": name})
+            assert found.HasField("image") == (call is pull)
+    assert killer.reached
+    reference = pull()
+    id = service.client.create(service.client.run_pod(), image={"image": reference}, name="user")
+    service.client.StartContainer(container_id=id)
+    assert service.client.exec(id, "wc", "-c", "/big").stdout.split()[0] == b"8388608"
+    service.client.RemoveContainer(container_id=id)
+    remove()

@@ -84,7 +84,7 @@ def test_mounts(cri: Client, tmp_path: Path) -> None:
          {"mounts": [{"container_path": "/d", "host_path": "/", "recursive_read_only": True}]}),
         ("UNIMPLEMENTED", "TARGET", linux(namespace_options={"pid": cri_pb2.TARGET})),
         ("UNKNOWN", "ImageVolumeMountFailed: ",
-         {"mounts": [{"container_path": "/d", "image": {"image": "demo"}}]}),
+         {"mounts": [{"container_path": "/d", "image": {"image": "localhost/none:1"}}]}),
         ("NOT_FOUND", "localhost/none", {"image": {"image": "localhost/none:1"}}),
         ("INVALID_ARGUMENT", "metadata", {"metadata": {"name": ""}}),
     ],

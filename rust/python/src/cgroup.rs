@@ -1,5 +1,6 @@
 //! Containers' cgroups, for what is done to all processes at once.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use pyo3::prelude::*;
@@ -18,14 +19,14 @@ pub(crate) fn set_frozen(py: Python<'_>, path: PathBuf, is_frozen: bool) -> PyRe
     })
 }
 
-/// See `_core.pyi`.
+/// See `_core.pyi`. The path is a string: for a `PathBuf` Python would import pathlib, which takes 6 ms.
 #[pyfunction]
 pub(crate) fn make_cgroup(
     py: Python<'_>,
     parent: PathBuf,
     id: &str,
     resources: &[u8],
-) -> PyResult<PathBuf> {
+) -> PyResult<OsString> {
     detached(py, || {
         let resources = parse_resources(resources)?;
         let cgroup = Cgroup::make(&parent, id)?;
@@ -34,7 +35,7 @@ pub(crate) fn make_cgroup(
             let _ = cgroup.remove(); // it is empty; and of two errors the first is the one to tell
         }
         limited?;
-        Ok(cgroup.path().to_owned())
+        Ok(cgroup.path().as_os_str().to_owned())
     })
 }
 
@@ -64,8 +65,8 @@ fn parse_resources(text: &[u8]) -> Result<Resources> {
 
 /// See `_core.pyi`.
 #[pyfunction]
-pub(crate) fn manager_cgroup(py: Python<'_>) -> PyResult<PathBuf> {
-    detached(py, || user_scope::manager_cgroup(&managers()))
+pub(crate) fn manager_cgroup(py: Python<'_>) -> PyResult<OsString> {
+    detached(py, || user_scope::manager_cgroup(&managers()).map(PathBuf::into_os_string))
 }
 
 /// Where the user's systemd may listen, by the environment.

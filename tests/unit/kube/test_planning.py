@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pyrt.errors import InvalidSpec, NotFound, PyrtError, Unsupported
 from pyrt.kube import loader, planning
-from pyrt.kube.environment import expand
+from pyrt.kube.expansion import expand
 from pyrt.kube.plan import Machine, Plan
 from pyrt.kube.quantity import divide, parse_quantity
 

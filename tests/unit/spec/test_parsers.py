@@ -316,7 +316,9 @@ def test_mount() -> None:
         with pytest.raises(InvalidSpec, match="unknown option") as refusal:
             parse(text, "/")
         assert refusal.value.hint == hint
-    for text in ("type=image,src=x,dst=/c", "dst=/c,subpath=x"):
+    image = parse("type=image,src=x,dst=/c,subpath=/etc", "/")
+    assert (image["source"], image["options"]) == ("x", ["ro", "subpath=/etc"])
+    for text in ("type=image,src=x,dst=/c,rw", "type=glob,src=x,dst=/c", "dst=/c,subpath=x"):
         with pytest.raises(Unsupported):
             parse(text, "/")
 
