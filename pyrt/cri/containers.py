@@ -84,6 +84,8 @@ def name_images(node: Node, config: Any) -> None:
 
 def find_target(node: Node, id: str, pod_id: str) -> str:
     """The full ID of the container whose processes another one of its pod is to see."""
+    if not id:
+        raise InvalidSpec("namespace_options", "target_id", "is not given")
     target = find(node, id)
     if target.document["pod"] != pod_id or target.status != "running":
         raise InvalidSpec("namespace_options", f"target_id {id}", "does not run in this pod")

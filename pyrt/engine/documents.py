@@ -74,8 +74,7 @@ def write(draft: Draft, machine: Host, roots: Roots, image: ImageConfig | None) 
         from pyrt.engine import overlays
 
         overlays.renew(layout, config)
-    for name in directories(config):
-        files.make_directory(f"{draft.path}/{name}", mode=0o755)
+    make_root(draft, spec)
     files.ensure_directory(layout.seccomp_cache())
     files.write_whole(f"{draft.path}/config.json", document)
     write_probes(draft, spec)
@@ -105,6 +104,14 @@ def join(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> str:
 
         joined.join_spec(layout, config, spec)
     return pod
+
+
+def make_root(draft: Draft, spec: dict[str, Any]) -> None:
+    """Make what its root is made of. In an infra container's a pod's root makes mount points."""
+    for name in directories(draft.config):
+        files.make_directory(f"{draft.path}/{name}", mode=0o755)
+    if draft.config.infra and owner_of(spec) != (0, 0):
+        native.chown_tree(draft.layout.run, f"{draft.path}/rootfs", *owner_of(spec))
 
 
 def directories(config: ContainerConfig) -> tuple[str, ...]:
@@ -188,8 +195,9 @@ def give_volumes(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) 
 
 
 def owner_of(spec: dict[str, Any]) -> tuple[int, int]:
-    """The per-user IDs of the container's user."""
-    user, linux = spec["process"]["user"], spec["linux"]
+    """The per-user IDs of the container's user; of its root, where it runs nothing."""
+    user = spec["process"]["user"] if "process" in spec else {"uid": 0, "gid": 0}
+    linux = spec["linux"]
     uid, gid = (
         userns.to_parent(
             user[key],

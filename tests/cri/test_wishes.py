@@ -82,7 +82,7 @@ def test_mounts(cri: Client, tmp_path: Path) -> None:
         ("INVALID_ARGUMENT", "privileged", linux(privileged=True)),
         ("INVALID_ARGUMENT", "recursive_read_only",
          {"mounts": [{"container_path": "/d", "host_path": "/", "recursive_read_only": True}]}),
-        ("UNIMPLEMENTED", "TARGET", linux(namespace_options={"pid": cri_pb2.TARGET})),
+        ("INVALID_ARGUMENT", "target_id", linux(namespace_options={"pid": cri_pb2.TARGET})),
         ("UNKNOWN", "ImageVolumeMountFailed: ",
          {"mounts": [{"container_path": "/d", "image": {"image": "localhost/none:1"}}]}),
         ("NOT_FOUND", "localhost/none", {"image": {"image": "localhost/none:1"}}),
@@ -108,7 +108,7 @@ def test_containers_that_are_refused(
          linux(namespace_options={"userns_options": {"mode": cri_pb2.POD}})),
         ("INVALID_ARGUMENT", "mode",
          linux(namespace_options={"userns_options": {"mode": cri_pb2.CONTAINER}})),
-        ("UNIMPLEMENTED", "NODE", linux(namespace_options={"pid": cri_pb2.NODE})),
+        ("INVALID_ARGUMENT", "TARGET", linux(namespace_options={"pid": cri_pb2.TARGET})),
     ],
 )  # fmt: skip
 def test_sandboxes_that_are_refused(

@@ -123,7 +123,13 @@ fn open_bind(mount: &Mount, bundle: &Path) -> Result<Option<OwnedFd>> {
         return Ok(None);
     }
     let source = bundle.join(mount.source.as_deref().unwrap_or_default());
-    open_host(&source, OFlags::PATH).map(Some)
+    let source = open_host(&source, OFlags::PATH)?;
+    if options.is_shared() {
+        // Cloned while it is a peer of the host's own: what is mounted in it is to be seen there.
+        return clone_tree(source.as_fd(), options.bind == Some(true), &mount.destination)
+            .map(Some);
+    }
+    Ok(Some(source))
 }
 
 /// Masked and read-only paths, after all mounts: a later mount would uncover them.

@@ -5,7 +5,7 @@
 mod again;
 mod alert;
 mod birth;
-mod bridged;
+pub(crate) mod bridged;
 mod clients;
 mod container;
 mod control;

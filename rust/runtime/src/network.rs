@@ -21,6 +21,7 @@ mod enter;
 mod forward;
 mod keeper;
 mod links;
+mod machine_ports;
 mod members;
 mod names;
 mod node;

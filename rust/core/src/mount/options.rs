@@ -119,6 +119,11 @@ pub struct Options {
 }
 
 impl Options {
+    /// Whether what is mounted in it is to be seen where it is from.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.propagation.iter().any(|(flag, _)| *flag == libc::MS_SHARED)
+    }
+
     /// Sorts the options of a mount.
     ///
     /// # Errors

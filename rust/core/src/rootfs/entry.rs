@@ -85,9 +85,10 @@ fn make_readonly(mount: BorrowedFd<'_>, name: &str) -> Result<()> {
 
 fn bind(source: BorrowedFd<'_>, options: &Options, path: &Path, entry: &Mount) -> Result<OwnedFd> {
     let name = entry.destination.as_str();
-    let tree = match shared::path_of(entry) {
-        Some(_) => source.try_clone_to_owned().at("dup", name)?, // a clone already
-        None => clone_tree(source, options.bind == Some(true), name)?,
+    let tree = if options.is_shared() || shared::path_of(entry).is_some() {
+        source.try_clone_to_owned().at("dup", name)? // a clone already
+    } else {
+        clone_tree(source, options.bind == Some(true), name)?
     };
     mount::set_attributes(tree.as_fd(), options, name)?;
     if path == Path::new("/sys") && options.attr.attr_set & RDONLY != 0 {

@@ -1,6 +1,6 @@
 //! Socket options that rustix does not know.
 
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 
 use rustix::io::Errno;
 
@@ -30,4 +30,19 @@ pub fn set_transparent(socket: BorrowedFd<'_>, is_ipv6: bool) -> Result<(), Errn
     } else {
         Ok(())
     }
+}
+
+/// The network namespace that a socket is of (linux/sockios.h, SIOCGSKNS).
+///
+/// # Errors
+/// EPERM without CAP_NET_ADMIN in it.
+pub fn network_of(socket: BorrowedFd<'_>) -> Result<OwnedFd, Errno> {
+    const SIOCGSKNS: libc::Ioctl = 0x894C;
+    // SAFETY: the request takes no argument, and its result is a descriptor or -1.
+    let fd = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCGSKNS) };
+    if fd < 0 {
+        return Err(Errno::from_io_error(&std::io::Error::last_os_error()).unwrap_or(Errno::IO));
+    }
+    // SAFETY: the kernel just made this descriptor for us and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
 }

@@ -2,6 +2,7 @@
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use pyrt_core::cgroup::{Cgroup, Resources};
 use pyrt_core::create::{self, Plan};
@@ -30,6 +31,9 @@ use super::receipt::{Held, Meter};
 use super::stdio::Stdio;
 use super::uplink;
 
+/// How long processes that are killed may take to be gone.
+const DEATH_LIMIT: Duration = Duration::from_secs(5);
+
 /// Room for exit.json, with the receipt in it.
 const EXIT_BYTES: u64 = 8192;
 
@@ -42,6 +46,7 @@ pub(super) fn supervise(mut job: Job, lead: Option<BorrowedFd<'_>>) -> Result<()
     let restarts = life.restarts;
     let undo = Undo::of(&job)?;
     let (start, rebirth) = (job.start, Rebirth::of(&job));
+    let has_own_pids = job.spec.makes("pid");
     match prepare(job, undo.cgroup.as_ref(), lead, life) {
         Ok(mut container) => {
             if let Some(attach) = start {
@@ -55,6 +60,9 @@ pub(super) fn supervise(mut job: Job, lead: Option<BorrowedFd<'_>>) -> Result<()
             sys::memory::trim_stack();
             sys::memory::trim_code();
             let status = container.watch();
+            if !has_own_pids {
+                undo.end_others();
+            }
             let exit = container.conclude(status);
             if container.course.lives_on && container.rest(exit.as_deref()) {
                 let error = rebirth.execute(&container, alive.as_fd());
@@ -298,6 +306,14 @@ impl Undo {
             paths: if job.config.remove { job.config.undo.clone() } else { Vec::new() },
             cgroup: job.cgroup.as_deref().map(Cgroup::open).transpose()?,
         })
+    }
+
+    /// Ends what init leaves in a pid namespace of others, where the kernel does not.
+    fn end_others(&self) {
+        if let Some(cgroup) = &self.cgroup {
+            // What does not die keeps the cgroup, and so is known to the next sweep.
+            let _ = cgroup.kill().and_then(|()| cgroup.wait_empty(DEATH_LIMIT));
+        }
     }
 
     /// Gives back all by which the container can be found. What refuses stays for the next command's sweep, which

@@ -159,7 +159,7 @@ fn say(connection: &OwnedFd, what: &[u8], fds: &[BorrowedFd<'_>]) -> Result<wire
 }
 
 /// Listens on the host.
-fn listen(port: &PortConfig) -> Result<OwnedFd> {
+pub(crate) fn listen(port: &PortConfig) -> Result<OwnedFd> {
     let kind = match port.protocol.as_str() {
         "tcp" => SocketType::STREAM,
         _ => SocketType::DGRAM,

@@ -20,7 +20,7 @@ use rustix::io::Errno;
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
-use super::{GUARD, KEEPER, SUPERVISOR, directory, links};
+use super::{GUARD, KEEPER, SUPERVISOR, directory, links, machine_ports};
 use crate::Status;
 use crate::arguments::Arguments;
 use crate::monitor::uplink;
@@ -80,9 +80,9 @@ pub(super) fn spare(arguments: &Arguments) -> Status {
     rustix::process::chdir("/").at("chdir", "/")?;
     let lock = await_lock(&directory(&run_root).join(KEEPER))?;
     adopt(&run_root)?; // the namespace is ours already; that supervisor is nobody's child
-    let (mut keeper, ready) = Keeper::open(&run_root, uplink, netns, lock)?;
+    let mut keeper = Keeper::open(&run_root, uplink, netns, lock)?;
     let _ = keeper.connect(); // tried again: bridges work without a way out
-    match wire::receive_answer(&ready) {
+    match wire::receive_answer(&keeper.asks) {
         Ok(_) => keeper.run().map(|()| 0),
         Err(error) => {
             keeper.end();
@@ -101,6 +101,8 @@ struct Keeper<'a> {
     uplink: Vec<String>,
     netns: OwnedFd,
     supervisor: OwnedFd,
+    /// By which it says that it is ready, and asks for ports of the machine.
+    asks: OwnedFd,
     guard: Option<OwnedFd>,
     spare: Option<OwnedFd>,
     /// When the supervisor was started, and the spare.
@@ -123,8 +125,8 @@ impl<'a> Keeper<'a> {
             Some(netns) => netns,
             None => make_namespace()?,
         };
-        let (mut keeper, ready) = Self::open(run_root, uplink, netns, lock)?;
-        let begun = keeper.connect().and_then(|()| wire::receive_answer(&ready));
+        let mut keeper = Self::open(run_root, uplink, netns, lock)?;
+        let begun = keeper.connect().and_then(|()| wire::receive_answer(&keeper.asks));
         if begun.is_err() {
             keeper.end();
         }
@@ -137,13 +139,11 @@ impl<'a> Keeper<'a> {
         uplink: Vec<String>,
         netns: OwnedFd,
         lock: OwnedFd,
-    ) -> Result<(Self, OwnedFd)> {
-        let (ready, theirs) = channel::pair()?;
+    ) -> Result<Self> {
+        let (asks, theirs) = channel::pair()?;
         let supervisor = start_supervisor(run_root, &netns, &theirs)?;
         let (guard, spare, started) = (None, None, [Instant::now(); 2]);
-        let keeper =
-            Self { run_root, uplink, netns, supervisor, guard, spare, started, _lock: lock };
-        Ok((keeper, ready))
+        Ok(Self { run_root, uplink, netns, supervisor, asks, guard, spare, started, _lock: lock })
     }
 
     /// Starts anew what ends, until the supervisor says by its status 0 that nobody needs it.
@@ -159,6 +159,7 @@ impl<'a> Keeper<'a> {
                 self.spare = Some(start_spare(self.run_root, &self.netns, &self.uplink)?);
             }
             self.wait()?;
+            machine_ports::serve(&self.asks);
             match has_ended(&self.supervisor)? {
                 Some(status) if status.exit_status() == Some(0) => {
                     self.end();
@@ -166,7 +167,8 @@ impl<'a> Keeper<'a> {
                 }
                 Some(_) => {
                     settle(&mut self.started[0]);
-                    let (_ready, theirs) = channel::pair()?;
+                    let (asks, theirs) = channel::pair()?;
+                    self.asks = asks;
                     self.supervisor = start_supervisor(self.run_root, &self.netns, &theirs)?;
                 }
                 None => {}
@@ -180,7 +182,8 @@ impl<'a> Keeper<'a> {
 
     /// Until one has ended; for a while where we do not know the uplink's guard.
     fn wait(&self) -> Result<()> {
-        let held = [Some(&self.supervisor), self.spare.as_ref(), self.guard.as_ref()];
+        let held =
+            [Some(&self.supervisor), Some(&self.asks), self.spare.as_ref(), self.guard.as_ref()];
         let mut fds: Vec<PollFd<'_>> =
             held.into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
         let is_unknown = self.guard.is_none() && !self.uplink.is_empty();

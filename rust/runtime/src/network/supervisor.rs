@@ -23,7 +23,7 @@ use super::forward::{Port, Published};
 use super::members::{Attachment, Document, Seen};
 use super::registered::{Member, device, end};
 use super::resolver::Resolver;
-use super::{SOCKET, SUPERVISOR, balance, directory, links, members};
+use super::{SOCKET, SUPERVISOR, balance, directory, links, machine_ports, members};
 use crate::Status;
 use crate::arguments::Arguments;
 
@@ -31,6 +31,8 @@ use crate::arguments::Arguments;
 const IDLE: Duration = Duration::from_secs(60);
 /// So long after a service all others are back, too, whom the supervisor before us had: see `PAUSES` in `monitor/bridged.rs`.
 const SETTLING: Duration = Duration::from_secs(1);
+/// Which ports of the node could not be the machine's, too; beside the socket.
+const PORTS_LOG: &str = "ports.log";
 /// Between two looks whether it is time to.
 const LOOK: Duration = Duration::from_secs(1);
 /// The supervisor before us is ending.
@@ -41,8 +43,7 @@ const TURN: Duration = Duration::from_millis(50);
 pub(super) fn main(arguments: &Arguments) -> Status {
     let netns = arguments.needed_descriptor("netns")?;
     let ready = arguments.needed_descriptor("ready")?;
-    let begun = begin(arguments, &netns);
-    match begun {
+    match begin(arguments, &netns, &ready) {
         Ok(mut supervisor) => {
             let _ = wire::send(&ready, Frame::Reply, b"{}", &[]); // an old keeper does not wait
             drop((ready, netns));
@@ -56,7 +57,7 @@ pub(super) fn main(arguments: &Arguments) -> Status {
     }
 }
 
-fn begin(arguments: &Arguments, netns: &OwnedFd) -> Result<Supervisor> {
+fn begin(arguments: &Arguments, netns: &OwnedFd, ready: &OwnedFd) -> Result<Supervisor> {
     let directory = directory(&arguments.path("run-root")?);
     let path = directory.join(SUPERVISOR);
     let mut turns = 0..TURNS;
@@ -92,6 +93,7 @@ fn begin(arguments: &Arguments, netns: &OwnedFd) -> Result<Supervisor> {
     let route = Socket::route().at("socket", "netlink")?;
     let idle_since = Instant::now();
     Ok(Supervisor {
+        keeper: ready.try_clone().at("dup", "keeper")?,
         route,
         listener,
         socket,
@@ -103,6 +105,8 @@ fn begin(arguments: &Arguments, netns: &OwnedFd) -> Result<Supervisor> {
 }
 
 struct Supervisor {
+    /// Who listens on the machine for us.
+    keeper: OwnedFd,
     route: Socket,
     listener: OwnedFd,
     socket: PathBuf,
@@ -244,11 +248,10 @@ impl Supervisor {
                 if sockets.len() != ports.len() {
                     return Err(refusal("as many sockets as ports are wanted"));
                 }
-                let published = sockets
-                    .into_iter()
-                    .zip(ports)
-                    .map(|(socket, port)| Published { socket, port })
-                    .collect();
+                let both = sockets.into_iter().zip(ports);
+                let mut published = both.map(|(socket, port)| Published { socket, port }).collect();
+                let log = self.socket.with_file_name(PORTS_LOG);
+                machine_ports::add(&self.keeper, &log, &mut published)?;
                 let settles = Instant::now() + if again { SETTLING } else { Duration::ZERO };
                 let member = Member::new(bundle, netns, ready, published, settles);
                 self.clients[index].member = Some(member);

@@ -1,0 +1,95 @@
+//! Ports of the node that are to be the machine's, too: the keeper, which is in the machine's network, listens for the
+//! supervisor, which is not.
+
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::time::Duration;
+
+use pyrt_core::bundle::PortConfig;
+use pyrt_core::paths::open_host;
+use pyrt_core::sys::sockets::network_of;
+use pyrt_core::wire::{self, Frame};
+use pyrt_core::{At, Code, Error, Result};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags, fstat};
+use rustix::io::Errno;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+
+use super::forward::{Protocol, Published};
+use crate::monitor::bridged::listen;
+
+/// A keeper that says nothing for so long is none.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Does what the supervisor asks for.
+pub(super) fn serve(supervisor: &OwnedFd) {
+    let mut look = [PollFd::new(supervisor, PollFlags::IN)];
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    while poll(&mut look, Some(&now)).is_ok_and(|count| count > 0) {
+        let Ok(Some(request)) = wire::receive(supervisor) else { return };
+        if request.frame != Frame::Request {
+            continue; // that it is ready
+        }
+        let listening = serde_json::from_slice::<PortConfig>(&request.content)
+            .map_err(|error| Error::new(Code::InvalidSpec, "publish", "request", error.to_string()))
+            .and_then(|port| listen(&port));
+        // A supervisor that is gone needs no answer.
+        let _ = match listening {
+            Ok(socket) => wire::send(supervisor, Frame::Reply, b"{}", &[socket.as_fd()]),
+            Err(error) => {
+                let text = serde_json::to_vec(&error).unwrap_or_default();
+                wire::send(supervisor, Frame::Failed, &text, &[])
+            }
+        };
+    }
+}
+
+/// Adds the machine's ports to those that monitors in the node have opened there. One that cannot be had is the node's alone,
+/// as a line of `log` says: a kubelet's pod is not to fail for want of what is not its machine.
+pub(super) fn add(keeper: &OwnedFd, log: &Path, published: &mut Vec<Published>) -> Result<()> {
+    set_socket_timeout(keeper, Timeout::Recv, Some(PATIENCE)).at("socket", "keeper")?;
+    let mut found = Vec::new();
+    for Published { socket, port } in &*published {
+        if !is_ours(socket)? {
+            continue; // the machine's already
+        }
+        match open(keeper, socket, port.protocol) {
+            Ok(socket) => found.push(Published { socket, port: *port }),
+            Err(error) => {
+                let line = format!("{} {error}\n", pyrt_core::state::now());
+                let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC;
+                let file = rustix::fs::open(log, flags, Mode::RUSR | Mode::WUSR).at("open", log)?;
+                pyrt_core::paths::write_all(&file, line.as_bytes()).at("write", log)?;
+            }
+        }
+    }
+    published.extend(found);
+    Ok(())
+}
+
+/// A socket on the machine as the one that was opened in the node.
+fn open(keeper: &OwnedFd, published: &OwnedFd, protocol: Protocol) -> Result<OwnedFd> {
+    let address = rustix::net::getsockname(published).at("getsockname", "listener")?;
+    let address = SocketAddr::try_from(address).at("getsockname", "listener")?;
+    let request = serde_json::json!({
+        "host_ip": Some(address.ip()).filter(|ip| !ip.is_unspecified()),
+        "host_port": address.port(),
+        "container_port": address.port(),
+        "protocol": if protocol == Protocol::Tcp { "tcp" } else { "udp" },
+    });
+    wire::send(keeper, Frame::Request, request.to_string().as_bytes(), &[])
+        .at("publish", "keeper")?;
+    wire::receive_answer(keeper)?.fds.pop().ok_or_else(wire::lost)
+}
+
+/// Whether a socket is of our own network. The machine's is not ours to ask about.
+fn is_ours(socket: &OwnedFd) -> Result<bool> {
+    let theirs = match network_of(socket.as_fd()) {
+        Err(Errno::PERM) => return Ok(false),
+        theirs => fstat(theirs.at("ioctl", "listener")?).at("stat", "network namespace")?,
+    };
+    let own = open_host(Path::new("/proc/self/ns/net"), OFlags::RDONLY)?;
+    let own = fstat(own).at("stat", "network namespace")?;
+    Ok((own.st_dev, own.st_ino) == (theirs.st_dev, theirs.st_ino))
+}
