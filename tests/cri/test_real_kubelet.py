@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -131,6 +132,9 @@ def test_a_static_pod(kubelet: Kubelet, pyrt: Pyrt, tmp_path: Path) -> None:
     wait_for(lambda: kubelet.is_ready("web", 0) and kubelet.is_ready("side", 0))
     name = kubelet.pod()["metadata"]["name"]
     wait_for(lambda: kubelet.page(port) == f"page of {name}\n")
+    # It is the machine's port, too.
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/page", timeout=30) as answer:
+        assert answer.read().decode() == f"page of {name}\n"
     wait_for(lambda: (tmp_path / "seen").read_text() == "posted\n")
     [init] = kubelet.pod()["status"]["initContainerStatuses"]
     assert init["state"]["terminated"]["reason"] == "Completed"
