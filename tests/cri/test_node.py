@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -144,3 +145,20 @@ def test_what_the_node_stands_on_may_die(node: NodeService, pyrt: Pyrt, which: s
     assert node.enter("readlink", "/proc/self/ns/net").out == before
     pyrt.ok("run", "--rm", "demo", "true")
     cri.RemovePodSandbox(pod_sandbox_id=pod)
+
+
+def test_a_kubelet_that_is_none(pyrt: Pyrt) -> None:
+    for path, said in (("/no/such", "no such file"), ("/etc/passwd", "cannot be executed")):
+        refused = pyrt("node", "start", "--kubelet", path)
+        assert refused.code == 125 and f"--kubelet {path}: {said}" in refused.err, refused
+        assert pyrt("node", "status").code == 3
+    refused = pyrt("node", "start", "--kubelet", "/bin/false")
+    assert refused.code == 125, refused
+    assert "node start kubelet: ended with exit code 1" in refused.err, refused
+    assert pyrt("node", "status").code == 3
+    own = pyrt.data / "kubelet"
+    config = json.loads((own / "config.json").read_text())
+    assert config["kind"] == "KubeletConfiguration"
+    assert config["containerRuntimeEndpoint"] == f"unix://{pyrt.run_root}/cri.sock"
+    assert config["staticPodPath"] == str(own / "manifests")
+    assert (own / "resolv.conf").read_text().startswith("nameserver 10.")
