@@ -155,6 +155,8 @@ def wait_for(layout: Layout, name: str, socket: str) -> None:
         has_ended = not found or found[0]["exit_code"] is not None
         if has_ended or time.monotonic() >= deadline:
             said = last_line(f"{layout.node()}/{name}.log")
+            if not said and has_ended and found:
+                said = f"ended with exit code {found[0]['exit_code']}"
             stop(layout)
             raise KernelError("node start", name, said or "did not begin to serve in time")
         time.sleep(0.02)

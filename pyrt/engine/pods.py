@@ -277,7 +277,9 @@ def ready(layout: Layout, config: ContainerConfig, place: cgroup.Place) -> cgrou
         parent = noted.decode() if noted is not None else None
     if parent is None:
         return place
-    files.write_whole(f"{pod.path}/{sweep.NOTE}", parent.encode())
+    note = f"{pod.path}/{sweep.NOTE}"
+    if files.read(note) != parent.encode():
+        files.write_whole(note, parent.encode())
     path = cgroup.pod_cgroup(parent, pod.id, pod.document.get("resources"))
     return cgroup.Place(path, place.systemd and "may")
 

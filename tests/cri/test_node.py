@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -174,6 +175,10 @@ def test_all_that_keeps_its_networks_may_be_lost(node: NodeService, pyrt: Pyrt) 
         os.kill(pid, signal.SIGSTOP)  # so that none makes another
     for pid in kept:
         os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + SETTLE_S
+    while keepers(pyrt):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     with refused("FAILED_PRECONDITION", "keeper", "pyrt node status"):
         cri.run_pod()
     assert pyrt("node", "status").code == 0
@@ -184,3 +189,20 @@ def test_all_that_keeps_its_networks_may_be_lost(node: NodeService, pyrt: Pyrt) 
     assert node.enter("readlink", "/proc/self/ns/net").out == before
     other = cri.PodSandboxStatus(pod_sandbox_id=known).status.network.ip
     assert node.fetch(other) == "served"
+
+
+def test_a_kubelet_that_is_none(pyrt: Pyrt) -> None:
+    for path, said in (("/no/such", "no such file"), ("/etc/passwd", "cannot be executed")):
+        refused = pyrt("node", "start", "--kubelet", path)
+        assert refused.code == 125 and f"--kubelet {path}: {said}" in refused.err, refused
+        assert pyrt("node", "status").code == 3
+    refused = pyrt("node", "start", "--kubelet", "/bin/false")
+    assert refused.code == 125, refused
+    assert "node start kubelet: ended with exit code 1" in refused.err, refused
+    assert pyrt("node", "status").code == 3
+    own = pyrt.data / "kubelet"
+    config = json.loads((own / "config.json").read_text())
+    assert config["kind"] == "KubeletConfiguration"
+    assert config["containerRuntimeEndpoint"] == f"unix://{pyrt.run_root}/cri.sock"
+    assert config["staticPodPath"] == str(own / "manifests")
+    assert (own / "resolv.conf").read_text().startswith("nameserver 10.")

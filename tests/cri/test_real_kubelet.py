@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ import pytest
 from cri_client import Client, NodeService, check_nothing_left
 
 if TYPE_CHECKING:
-    from conftest import Pyrt
+    from conftest import Pyrt, Result
 
 KUBELET = os.environ.get("PYRT_TEST_KUBELET", "")
 
@@ -83,9 +84,16 @@ class Kubelet(NodeService):
         self.manifests = Path(shown[1])
         self.client = Client(self)
 
-    def ask(self, *words: str, input: bytes = b"") -> Any:
+    def call(self, *words: str, input: bytes = b"") -> Result:
+        """What kubectl would ask, and the answer in JSON."""
         script = str(Path(__file__).with_name("kubelet_client.py"))
-        return json.loads(self.enter(sys.executable, script, *words, input=input).out)
+        return self.enter(sys.executable, script, *words, input=input)
+
+    def ask(self, *words: str, input: bytes = b"") -> Any:
+        """The same of a kubelet that answers."""
+        told = self.call(*words, input=input)
+        assert told.code == 0, told
+        return json.loads(told.out)
 
     def pod(self) -> Any:
         """The pod, None without one."""
@@ -131,6 +139,9 @@ def test_a_static_pod(kubelet: Kubelet, pyrt: Pyrt, tmp_path: Path) -> None:
     wait_for(lambda: kubelet.is_ready("web", 0) and kubelet.is_ready("side", 0))
     name = kubelet.pod()["metadata"]["name"]
     wait_for(lambda: kubelet.page(port) == f"page of {name}\n")
+    # It is the machine's port, too.
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/page", timeout=30) as answer:
+        assert answer.read().decode() == f"page of {name}\n"
     wait_for(lambda: (tmp_path / "seen").read_text() == "posted\n")
     [init] = kubelet.pod()["status"]["initContainerStatuses"]
     assert init["state"]["terminated"]["reason"] == "Completed"
@@ -152,7 +163,7 @@ def test_a_static_pod(kubelet: Kubelet, pyrt: Pyrt, tmp_path: Path) -> None:
     # The service is killed, and a probe fails.
     os.kill(kubelet.pid_of("cri"), signal.SIGKILL)
     wait_for(lambda: kubelet.service("cri")["restarts"] == 1)
-    wait_for(lambda: kubelet.ask("exec", f"/exec/{place}", "rm", "/tmp/alive").get("status"))
+    wait_for(lambda: kubelet.call("exec", f"/exec/{place}", "rm", "/tmp/alive").code == 0)
     wait_for(lambda: kubelet.is_ready("web", 2))
     assert kubelet.container("web")["lastState"]["terminated"]["exitCode"] == 0
     assert kubelet.is_ready("side", 0)
