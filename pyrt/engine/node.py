@@ -79,9 +79,17 @@ def start(layout: Layout, services: list[dict[str, Any]]) -> None:
 
 
 def state(layout: Layout) -> dict[str, Any] | None:
-    """What it says of itself and its services; None without a node."""
-    if not pid(layout):
+    """What it says of itself and its services; None without a node.
+
+    From outside its networks are kept anew if all that kept them was lost: from within nobody can.
+    """
+    number = pid(layout)
+    if not number:
         return None
+    if number > FIRST:
+        from pyrt.engine import bridge
+
+        bridge.ensure(layout)
     data = files.read(f"{layout.node()}/state.json")
     found: dict[str, Any] = native.loads(data) if data is not None else {"services": []}
     return found

@@ -25,6 +25,12 @@ START_S = 30.0
 TIMEOUT_S = 60.0
 
 
+SERVE = "mkdir /www; echo served > /www/index.html; exec httpd -f -p 80 -h /www"
+"""A script for a pod that is to be found."""
+
+FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).read().decode())"
+
+
 class Service:
     """One `pyrt cri serve`, on a socket of its own."""
 
@@ -88,6 +94,13 @@ class NodeService(Service):
     def enter(self, *command: str, **options: Any) -> Result:
         """A command in it."""
         return self.pyrt("node", "enter", "--", *command, **options)
+
+    def fetch(self, place: str) -> str:
+        """What somebody in the node is served there over HTTP, as soon as somebody serves."""
+        deadline = time.monotonic() + START_S
+        while (told := self.enter("python3", "-c", FETCH, f"http://{place}/")).code:
+            assert time.monotonic() < deadline, told
+        return told.out.strip()
 
     def state(self) -> Any:
         """What it says of itself."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import signal
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
 import pytest
-from cri_client import NodeService, check_nothing_left
+from cri_client import SERVE, NodeService, check_nothing_left, refused
 
 from pyrt.cri import cri_pb2
 
@@ -145,6 +148,47 @@ def test_what_the_node_stands_on_may_die(node: NodeService, pyrt: Pyrt, which: s
     assert node.enter("readlink", "/proc/self/ns/net").out == before
     pyrt.ok("run", "--rm", "demo", "true")
     cri.RemovePodSandbox(pod_sandbox_id=pod)
+
+
+def keepers(pyrt: Pyrt) -> list[int]:
+    """Who keeps the networks: a keeper, its spare and the supervisor, and not their uplink."""
+    found = []
+    for number in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            words = Path(f"/proc/{number}/cmdline").read_bytes().decode().split("\0")
+            is_one = words[1:2] in (["keeper"], ["spare"], ["supervise"])
+            status = Path(f"/proc/{number}/status").read_text()
+            is_first = re.search(r"^NSpid:.*\t1$", status, re.MULTILINE)  # the uplink's guard
+            if words[0] == "pyrt-network" and is_one and str(pyrt.run_root) in words:
+                found += [] if is_first else [int(number)]
+    return found
+
+
+def test_all_that_keeps_its_networks_may_be_lost(node: NodeService, pyrt: Pyrt) -> None:
+    cri = node.client
+    before = node.enter("readlink", "/proc/self/ns/net").out
+    known = cri.run_pod("known")
+    cri.run(known, "sh", "-c", SERVE)
+    kept = keepers(pyrt)
+    assert len(kept) == 3
+    for pid in kept:
+        os.kill(pid, signal.SIGSTOP)  # so that none makes another
+    for pid in kept:
+        os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + SETTLE_S
+    while keepers(pyrt):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    with refused("FAILED_PRECONDITION", "keeper", "pyrt node status"):
+        cri.run_pod()
+    assert pyrt("node", "status").code == 0
+    pod = cri.run_pod()
+    id = cri.run(pod)
+    gateway = cri.exec(id, "ip", "route").stdout.decode().split()[2]
+    assert f" {gateway}/" in node.enter("ip", "addr").out
+    assert node.enter("readlink", "/proc/self/ns/net").out == before
+    other = cri.PodSandboxStatus(pod_sandbox_id=known).status.network.ip
+    assert node.fetch(other) == "served"
 
 
 def test_a_kubelet_that_is_none(pyrt: Pyrt) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cri_client import Client, NodeService, refused
+from cri_client import SERVE, Client, NodeService, refused
 
 from pyrt.cri import cri_pb2
 
@@ -148,18 +148,6 @@ def test_mounts_reach_each_other(node: NodeService, pyrt: Pyrt, propagation: str
         node.enter("umount", f"{directory}/from-node")
 
 
-SERVE = "mkdir /www; echo served > /www/index.html; exec httpd -f -p 80 -h /www"
-FETCH = "import sys, urllib.request; print(urllib.request.urlopen(sys.argv[1]).read().decode())"
-
-
-def fetched(node: NodeService, place: str) -> str:
-    """What somebody in the node is served there, as soon as somebody serves."""
-    deadline = time.monotonic() + SETTLE_S
-    while (told := node.enter("python3", "-c", FETCH, f"http://{place}/")).code:
-        assert time.monotonic() < deadline, told
-    return told.out.strip()
-
-
 def is_open(port: int) -> bool:
     """Whether somebody listens at a port of the machine's loopback."""
     with socket.socket() as connection:
@@ -180,7 +168,7 @@ def test_ports_of_the_node(node: NodeService) -> None:
     address = cri.PodSandboxStatus(pod_sandbox_id=pod).status.network.ip
     own = node.enter("sh", "-c", "ip -4 -o addr show uplink").out.split()[3].partition("/")[0]
     for place in (f"{address}:80", "127.0.0.1:12345", f"{own}:12345"):
-        assert fetched(node, place) == "served"
+        assert node.fetch(place) == "served"
     # And it is the machine's.
     assert machine_is_served(12345)
     with refused("FAILED_PRECONDITION", "12345"):
@@ -188,7 +176,7 @@ def test_ports_of_the_node(node: NodeService) -> None:
     cri.StopPodSandbox(pod_sandbox_id=pod)
     again = cri.run_pod("third", port_mappings=mappings)
     cri.run(again, "sh", "-c", SERVE)
-    assert fetched(node, "127.0.0.1:12345") == "served"
+    assert node.fetch("127.0.0.1:12345") == "served"
     assert machine_is_served(12345)
     cri.StopPodSandbox(pod_sandbox_id=again)
     deadline = time.monotonic() + SETTLE_S
@@ -205,7 +193,7 @@ def test_a_port_that_is_taken_on_the_machine_is_the_nodes_alone(
         port = taken.getsockname()[1]
         mapping = {"host_port": port, "container_port": 80, "host_ip": "127.0.0.1"}
         cri.run(cri.run_pod(port_mappings=[mapping]), "sh", "-c", SERVE)
-        assert fetched(node, f"127.0.0.1:{port}") == "served"
+        assert node.fetch(f"127.0.0.1:{port}") == "served"
     said = (pyrt.run_root / "network" / "ports.log").read_text()
     assert f"publish 127.0.0.1:{port}/tcp: Address already in use" in said
 

@@ -39,7 +39,7 @@ fn ensure(binary: &Path, runtime: &Path, run_root: &Path, uplink: &[String]) -> 
     if userns::is_inside(run_root)? {
         let message = "was lost, and cannot be made anew from within the node";
         return Err(Error::new(Code::Conflict, "network", "keeper", message)
-            .with_hint("run `pyrt node start` outside of the node"));
+            .with_hint("run `pyrt node status` outside of the node"));
     }
     ensure_holder(runtime, run_root)?; // the keeper lives in its namespace, and cannot become it
     let mut words: Vec<(&str, &OsStr)> = vec![("--run-root", run_root.as_os_str())];

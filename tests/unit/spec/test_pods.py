@@ -79,3 +79,15 @@ def test_what_is_the_users_own_stays() -> None:
     spec: dict[str, Any] = {"mounts": mounts, "linux": {"namespaces": [], "sysctl": {}}}
     pod_documents.join(spec, ["net", "ipc"], "/run/infra", "/bundle", "/own", set())
     assert spec["mounts"] == mounts
+
+
+def test_who_sees_another_ones_processes_joins_them_last() -> None:
+    """The monitor asks the first for the pod's namespaces, and the last for its pids."""
+    spec = {
+        "linux": {"namespaces": [{"type": "pid"}, {"type": "ipc", "path": "/run/i/control.sock"}]}
+    }
+    pod_documents.join_pids(spec, "/run/other")
+    assert spec["linux"]["namespaces"] == [
+        {"type": "ipc", "path": "/run/i/control.sock"},
+        {"type": "pid", "path": "/run/other/control.sock"},
+    ]

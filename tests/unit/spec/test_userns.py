@@ -113,3 +113,15 @@ def test_parse_unsupported(text: str) -> None:
     """podman's modes that are not here."""
     with pytest.raises(Unsupported):
         userns.parse_userns(text)
+
+
+def test_a_range_is_a_kubelets() -> None:
+    """Split at the parent's extents, and among its IDs only."""
+    host = machine([1, 65536, 1000])
+    assert userns.build_maps("range:0:65537", host)[0] == [(0, 0, 1), (1, 1, 65536)]
+    assert userns.build_maps("range:65000:1000", host)[1] == [(0, 65000, 537), (537, 65537, 463)]
+    name, uids, _ = userns.build_shift("range:1000:20", host)
+    assert (name.split("-")[:3], uids) == (["range", "1000", "20"], [(0, 1000, 20)])
+    for mode in ("range:0:66538", "range:66537:1"):
+        with pytest.raises(InvalidSpec, match="has the IDs 0 to 66536 only"):
+            userns.build_maps(mode, host)
