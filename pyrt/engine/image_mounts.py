@@ -70,7 +70,7 @@ def locate(layout: Layout, config: ContainerConfig, machine: Host) -> None:
 
 
 def takes_one_by_one() -> bool:
-    """Whether this kernel knows overlayfs' option `lowerdir+` (overlayfs.rst): from Linux 6.7 on."""
+    """Whether this kernel knows overlayfs' option `lowerdir+` (overlayfs.rst), as 6.7 does."""
     major, minor = os.uname().release.split(".")[:2]
     return (int(major), int(minor.partition("-")[0])) >= (6, 7)
 
