@@ -11,10 +11,10 @@ import stat
 
 from pyrt import files
 from pyrt.engine.accounts import is_opaque
-from pyrt.errors import InvalidSpec, NotFound, from_os_error
+from pyrt.errors import InvalidSpec, NotFound, Unsupported, from_os_error
 from pyrt.images import names, shifting
 from pyrt.spec import userns
-from pyrt.spec.image_volumes import IMAGE_STEP, image_path
+from pyrt.spec.image_volumes import IMAGE_STEP, fits, image_path
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,14 +54,25 @@ def locate(layout: Layout, config: ContainerConfig, machine: Host) -> None:
         lower = find_in(roots.lower, path)
         if not lower:
             raise NotFound(IMAGE_STEP, path, f"is not in image {volume['source']}")
-        if os.path.isdir(lower[0]):
+        is_directory = os.path.isdir(lower[0])
+        if is_directory and len(lower) == 1:
             bottom = f"{layout.container(config.id)}/{BOTTOM}"
             files.ensure_directory(bottom, mode=0o755)
             lower.append(bottom)
-        elif roots.data:
+        elif roots.data and not is_directory:
             # There it has an owner and no content; here its owner is nobody.
             lower = find_in(roots.layers, path)
+        if not fits(lower) and not takes_one_by_one():
+            reason = f"has {len(lower)} layers, more than this kernel can be told the paths of"
+            hint = "Linux 6.7 can be told of any number"
+            raise Unsupported(IMAGE_STEP, volume["source"], reason, hint=hint)
         machine.images[volume["destination"]] = lower, roots.data
+
+
+def takes_one_by_one() -> bool:
+    """Whether this kernel knows overlayfs' option `lowerdir+` (overlayfs.rst), as 6.7 does."""
+    major, minor = os.uname().release.split(".")[:2]
+    return (int(major), int(minor.partition("-")[0])) >= (6, 7)
 
 
 def find_in(roots: list[str], path: str) -> list[str]:

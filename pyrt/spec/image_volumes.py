@@ -50,12 +50,18 @@ def image_mount(volume: Volume, lower: list[str], data: list[str]) -> dict[str, 
         if any(char in path for char in ":\\,") or len(os.fsencode(path)) > LONGEST_OPTION - 10:
             reason = "an image's layers need a path without colon, comma and backslash"
             raise InvalidSpec(IMAGE_STEP, path, reason)
-    joined = f"lowerdir={':'.join(lower)}"
-    # Before Linux 6.5 there is only the joined form, which not many fit.
-    fits = len(os.fsencode(joined)) <= LONGEST_OPTION and not data
-    options = [joined] if fits else [f"lowerdir+={path}" for path in lower]
+    # Before Linux 6.7 there is only the joined form, which not many fit.
+    is_joined = fits(lower) and not data
+    options = [f"lowerdir+={path}" for path in lower]
+    if is_joined:
+        options = [f"lowerdir={':'.join(lower)}"]
     options += [*(f"datadir+={path}" for path in data), "userxattr", "ro", "nodev"]
     return {"destination": place, "type": "overlay", "source": "overlay", "options": options}
+
+
+def fits(lower: list[str]) -> bool:
+    """Whether all of them can be told in one option."""
+    return len(os.fsencode(":".join(lower))) <= LONGEST_OPTION
 
 
 def image_path(volume: Volume) -> str:
