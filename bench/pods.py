@@ -53,7 +53,9 @@ def measure_creation(machine: Machine, runs: int, report: Report) -> None:
 
 
 def measure_kube_play(machine: Machine, runs: int, report: Report) -> None:
-    """A pod of two containers until it is ready, and what ours then has in memory."""
+    """A pod of two containers until it is ready, of a manifest that was played before and of one
+    that never was; and what ours then has in memory.
+    """
     file = machine.directory / "pair.yaml"
     file.write_text(YAML.format(image=f"localhost/{IMAGE}:latest"))
     commands, prepare = {}, {}
@@ -62,8 +64,12 @@ def measure_kube_play(machine: Machine, runs: int, report: Report) -> None:
         script = machine.directory / f"{name}-down.sh"
         script.write_text(f"{engine} pod rm -f -t 0 pair >/dev/null 2>&1 || true\n")
         prepare[name] = f"sh {script}"
+    first = machine.directory / "first.sh"
+    first.write_text(f"{prepare['ours']}\nrm -rf {machine.directory}/data/pyrt/cache/plans\n")
+    commands["first"], prepare["first"] = commands["ours"], f"sh {first}"
     times = time_commands(commands, runs, machine.environment, prepare)
     report.compare("kube_play", "kube play of two containers", times["ours"], times["theirs"])
+    report.compare("kube_play_first", "the same, never played", times["first"], times["theirs"])
     shown = json.loads(machine.run(PYRT, "pod", "inspect", "pair"))
     pod = shown[0] if isinstance(shown, list) else shown
     ids = [container["Id"] for container in pod["Containers"]]

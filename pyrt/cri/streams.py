@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 
 BLOCK = 1 << 16
 
+ROOM_MS = 500
+"""How long one waits to be heard when the input is closed meanwhile."""
+
 NO_KEYS = ""
 """Detach keys of an exec: the program gets every byte."""
 
@@ -135,6 +138,8 @@ class Relay:
         self.keys = b""
         self.thread = 0
         self.lock = threading.Lock()
+        self.guard = threading.Lock()
+        """Of the descriptors below: a number that was closed may be another's next."""
         self.code = 0
         self.error = ""
         self.is_over = threading.Event()
@@ -180,6 +185,7 @@ class Relay:
         stdio: list[int | None] = [None, None, None]
         if self.request.stdin and (self.is_own or self.keys):
             stdio[0], self.input = os.pipe()
+            os.set_blocking(self.input, False)
         for place, name in ((1, channels.STDOUT), (2, channels.STDERR)):
             if getattr(self.request, name):
                 ours, stdio[place] = os.pipe()
@@ -248,19 +254,24 @@ class Relay:
 
     def feed(self, data: bytes | None) -> None:
         """Input, or its end."""
-        if self.input is None:
-            return
         if data is None:
             self.close_input()
             return
         view = memoryview(data)
-        while view and self.input is not None:
-            try:
-                view = view[os.write(self.input, view) :]
-            except BlockingIOError:
-                select.select([], [self.input], [], 1)
-            except BrokenPipeError:
-                return  # it has closed its stdin
+        while view:
+            with self.guard:
+                if self.input is None:
+                    return
+                fd = self.input
+                try:
+                    written = os.write(fd, view)
+                except BlockingIOError:
+                    written = 0
+                except OSError:
+                    return  # the program has closed its stdin, or its terminal
+            view = view[written:]
+            if not written:
+                wait_for_room(fd)
 
     def resize(self, data: bytes) -> None:
         """A new size of the client's terminal."""
@@ -271,7 +282,11 @@ class Relay:
         if not self.is_own:
             control.request(self.record, {"op": "resize", "rows": rows, "columns": columns})
             return
-        fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        with self.guard:
+            if self.terminal is None:
+                return
+            packed = struct.pack("HHHH", rows, columns, 0, 0)
+            fcntl.ioctl(self.terminal, termios.TIOCSWINSZ, packed)
         self.signal(signal.SIGWINCH)
 
     def signal(self, number: int) -> None:
@@ -287,21 +302,33 @@ class Relay:
         self.is_over.set()
         if self.is_own:
             self.started.kill()
-        elif self.terminal is not None and self.keys:
-            os.write(self.terminal, self.keys)
-        else:
-            # Who relays without a terminal takes it for itself; the service has a handler for it.
-            self.signal(signal.SIGHUP)
+            return
+        with self.guard:
+            if self.terminal is not None and self.keys:
+                os.write(self.terminal, self.keys)
+                return
+        # Who relays without a terminal takes it for itself; the service has a handler for it.
+        self.signal(signal.SIGHUP)
 
     def close_input(self) -> None:
         """The end of the input; a terminal is closed with the output."""
-        fd, self.input = self.input, None
-        if fd is not None and self.terminal is None:
-            os.close(fd)
+        with self.guard:
+            fd, self.input = self.input, None
+            if fd is not None and self.terminal is None:
+                os.close(fd)
 
     def close(self) -> None:
-        """Every descriptor that is ours."""
+        """Every descriptor that is ours: the thread that hears the client may still want one."""
         self.close_input()
-        for fd in {*self.outputs, self.done}:
-            os.close(fd)
+        with self.guard:
+            self.terminal = None
+            for fd in {*self.outputs, self.done}:
+                os.close(fd)
         self.started.close()
+
+
+def wait_for_room(fd: int) -> None:
+    """Wait a while until something can be written, or it has been closed."""
+    poller = select.poll()
+    poller.register(fd, select.POLLOUT)
+    poller.poll(ROOM_MS)

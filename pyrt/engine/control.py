@@ -157,6 +157,26 @@ def stop(record: Record, timeout_s: float | None = None) -> Stopped | None:
     return stopped
 
 
+def stop_all(found: list[Record], timeout_s: float | None) -> None:
+    """Ask these containers to end, all at once, and end those that do not in `timeout_s`, None for
+    the time that each was given; sidecars when the others have.
+    """
+    for is_last in (False, True):
+        group = [
+            record
+            for record in found
+            if record.is_live and is_last == (record.document.get("init_ctr") == "sidecar")
+        ]
+        if len(group) < 2:
+            for record in group:
+                stop(record, timeout_s)
+            continue
+        from concurrent.futures import ThreadPoolExecutor
+
+        with ThreadPoolExecutor(len(group)) as pool:
+            list(pool.map(lambda record: stop(record, timeout_s), group))
+
+
 def stop_signal(record: Record) -> int:
     """The signal that asks this container to end; monitor.json has it, the image's included."""
     monitor = records.read_json(f"{record.bundle}/monitor.json") or {}

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from pyrt.spec.config import ContainerConfig
 
 SIGKILL = 9
-CGROUP = "cgroup"
-"""File in the pod's directory: below which cgroup its own was made."""
 
 
 class Pod:
@@ -60,7 +58,7 @@ class Pod:
 
     def cgroup(self) -> str:
         """The directory of its cgroup, "" while there is none."""
-        parent = files.read(f"{self.path}/{CGROUP}")
+        parent = files.read(f"{self.path}/{sweep.NOTE}")
         path = f"{parent.decode()}/{cgroup.PREFIX}{cgroup.POD}{self.id}" if parent else ""
         return path if path and os.path.isdir(path) else ""
 
@@ -181,18 +179,7 @@ def list_all(layout: Layout) -> list[Pod]:
         if pod is not None:
             found.append(pod)
             continue
-        try:
-            lock = files.lock(layout.pod(id), wait=False)
-        except NotFound:
-            continue
-        if lock is None:
-            continue
-        if read(layout, id) is None:
-            parent = files.read(f"{layout.pod(id)}/{CGROUP}")
-            # What is in its cgroup yet is an infra container, which a listing of containers ends.
-            if parent is None or cgroup.remove_pod(parent.decode(), id):
-                native.remove_tree(layout.run, layout.pod(id))
-        files.unlock(lock)
+        sweep.sweep_pod(layout, id)
     sweep.sweep_names(layout)
     return sorted(found, key=lambda pod: (pod.document["created"], pod.id))
 
@@ -290,7 +277,7 @@ def ready(layout: Layout, config: ContainerConfig, place: cgroup.Place) -> cgrou
         parent = noted.decode() if noted is not None else None
     if parent is None:
         return place
-    note = f"{pod.path}/{CGROUP}"
+    note = f"{pod.path}/{sweep.NOTE}"
     if files.read(note) != parent.encode():
         files.write_whole(note, parent.encode())
     path = cgroup.pod_cgroup(parent, pod.id, pod.document.get("resources"))
@@ -351,8 +338,9 @@ def stop(pod: Pod, timeout_s: float | None = None) -> None:
     """Ask all to end, then end them; the infra container last."""
     from pyrt.engine import control
 
-    for record in reversed(pod.containers()):
-        control.stop(record, timeout_s)
+    found = pod.containers()
+    control.stop_all([record for record in found if record.id != pod.infra], timeout_s)
+    control.stop_all([record for record in found if record.id == pod.infra], timeout_s)
     events.tell(pod.layout, "stop", subject(pod.document), type="pod")
 
 
@@ -383,11 +371,15 @@ def remove(pod: Pod, *, force: bool = False, timeout_s: float = 0) -> None:
         if not force and any(record.is_live for record in members):
             hint = "stop it first, or use -f"
             raise Conflict("pod", pod.id, "has containers that run", hint=hint)
+        if timeout_s > 0:
+            from pyrt.engine import control
+
+            control.stop_all(members, timeout_s)
         for record in reversed(members):
-            container.remove(record, force=True, timeout_s=timeout_s)
+            container.remove(record, force=True)
         for record in infra:
             container.end(record, 0)
-        parent = files.read(f"{pod.path}/{CGROUP}")
+        parent = files.read(f"{pod.path}/{sweep.NOTE}")
         files.remove_file(f"{pod.path}/pod.json")
         for record in infra:
             container.remove(record, force=True)

@@ -25,7 +25,7 @@ DEATH_S = 5.0
 """How long a killed process may take to leave its cgroup."""
 
 NOTE = "cgroup"
-"""File in the bundle: below which cgroup the container's own was made."""
+"""File in a bundle, or a pod's directory: below which cgroup its own was made."""
 
 
 VOLUMES = "volumes"
@@ -227,3 +227,20 @@ def sweep_name(layout: Layout, name: str) -> None:
     id = files.claimed_by(layout.name(name))
     if id and not any(map(os.path.lexists, (layout.container(id), layout.pod(id)))):
         release(layout, name, id)
+
+
+def sweep_pod(layout: Layout, id: str) -> None:
+    """Remove what a killed creator of a pod has left, if nobody is at work on it."""
+    path = layout.pod(id)
+    try:
+        lock = files.lock(path, wait=False)
+    except NotFound:
+        return
+    if lock is None:
+        return
+    if not os.path.exists(f"{path}/pod.json"):
+        parent = files.read(f"{path}/{NOTE}")
+        # What is in its cgroup yet is an infra container, which a listing of containers ends.
+        if parent is None or cgroup.remove_pod(parent.decode(), id):
+            native.remove_tree(layout.run, path)
+    files.unlock(lock)

@@ -28,22 +28,6 @@ def pods_of(layout: Layout, owners: list[str]) -> list[Pod]:
     return [pod for pod in pods.list_all(layout) if owner_of(pod.document["labels"]) in owners]
 
 
-def stop_all(stopped: list[Pod], timeout_s: float | None) -> None:
-    """Ask all containers of these pods to end, at once; sidecars when the others have. None: each
-    in the time that it was given.
-    """
-    from concurrent.futures import ThreadPoolExecutor
-
-    found = [record for pod in stopped for record in pod.containers() if record.id != pod.infra]
-    for is_last in (False, True):
-        group = [
-            record for record in found if is_last == (record.document["init_ctr"] == "sidecar")
-        ]
-        if group:
-            with ThreadPoolExecutor(len(group)) as pool:
-                list(pool.map(lambda record: control.stop(record, timeout_s), group))
-
-
 def remove_pod(layout: Layout, pod: Pod) -> None:
     """Remove a pod with its containers, and then the volumes that were the pod's own."""
     pods.remove(pod, force=True)
@@ -85,7 +69,9 @@ def remove(
     """
     removed = Removed()
     ours = pods_of(layout, owners)
-    stop_all(ours, timeout_s)
+    control.stop_all(
+        [record for pod in ours for record in pod.containers() if record.id != pod.infra], timeout_s
+    )
     for pod in reversed(ours):
         remove_pod(layout, pod)
         removed.pods.append((pod.name, pod.id))

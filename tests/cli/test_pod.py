@@ -306,6 +306,19 @@ def test_its_documents_are_written_when_they_are_needed(pyrt: Pyrt, who: str) ->
     check_nothing_left(pyrt)
 
 
+@pytest.mark.parametrize("verb", [("stop",), ("rm", "-f")], ids=" ".join)
+def test_members_are_stopped_at_once(pyrt: Pyrt, verb: tuple[str, ...]) -> None:
+    make(pyrt, "--name", "box")
+    deaf = ("sh", "-c", "trap '' TERM; while :; do sleep 0.1; done")
+    for name in ("one", "two", "three"):
+        pyrt.ok("run", "-d", "--pod", "box", "--name", name, "demo", *deaf)
+    begun = time.monotonic()
+    pyrt.ok("pod", *verb, "-t", "3", "box")
+    assert 3 <= time.monotonic() - begun < 6
+    pyrt.ok("pod", "rm", "-f", "--ignore", "box")
+    check_nothing_left(pyrt)
+
+
 def test_half_made_pods_are_swept(pyrt: Pyrt) -> None:
     pods = pyrt.data / "pods"
     make(pyrt, "--name", "box")

@@ -21,6 +21,9 @@ use crate::paths::{open_host, write_all};
 use crate::tree::{METACOPY, REDIRECT};
 
 const STEP: &str = "mount overlay";
+const FDS: &str = "/proc/self/fd";
+/// Bytes of an option (fsconfig(2)).
+const LONGEST: usize = 255;
 
 /// An overlay's directories, open.
 pub struct Overlay {
@@ -62,37 +65,56 @@ impl Overlay {
     /// `kernel`, with overlayfs' own words where it has any.
     pub fn mount(&self) -> Result<OwnedFd> {
         let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC).at(STEP, "/")?;
-        self.configure(context.as_fd())?;
-        fsconfig_create(&context).at(STEP, "/").map_err(|error| mount::explain(&context, error))?;
+        let here = self.configure(context.as_fd())?;
+        let made = fsconfig_create(&context).at(STEP, "/");
+        if let Some(here) = here {
+            rustix::process::fchdir(here).at("chdir", "")?;
+        }
+        made.map_err(|error| mount::explain(&context, error))?;
         fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).at(STEP, "/")
     }
 
-    fn configure(&self, context: BorrowedFd<'_>) -> Result<()> {
+    /// Says what is to be mounted. Names may be relative to where we are then: what is returned is where we were.
+    fn configure(&self, context: BorrowedFd<'_>) -> Result<Option<OwnedFd>> {
         let set = |key: &str, value: &str| fsconfig_set_string(context, key, value).at(STEP, key);
-        let link = |fd: &OwnedFd| format!("/proc/self/fd/{}", fd.as_raw_fd());
-        for lower in &self.lower {
-            match fsconfig_set_string(context, "lowerdir+", link(lower)) {
-                // Linux 6.1 to 6.4 know only the joined form.
-                Err(Errno::INVAL) => {
-                    let joined: Vec<String> = self.lower.iter().map(link).collect();
-                    set("lowerdir", &joined.join(":"))?;
-                    break;
-                }
-                result => result.at(STEP, "lowerdir")?,
-            }
-        }
+        let link = |fd: &OwnedFd| format!("{FDS}/{}", fd.as_raw_fd());
+        let here = self.set_lower(&set)?;
         // Linux 6.8. The older form, `lowerdir=…::…`, is not needed: before 6.16 no such layer is made ([`shares_data`]).
         for data in &self.data {
             set("datadir+", &link(data))?;
         }
         fsconfig_set_flag(context, "userxattr").at(STEP, "userxattr")?;
-        let Some(writable) = &self.writable else { return Ok(()) };
+        let Some(writable) = &self.writable else { return Ok(here) };
         set("upperdir", &link(&writable.upper))?;
         set("workdir", &link(&writable.work))?;
         if writable.volatile {
             fsconfig_set_flag(context, "volatile").at(STEP, "volatile")?;
         }
-        Ok(())
+        Ok(here)
+    }
+
+    /// The layers, in one option where they fit: Linux before 6.7 knows no other form, and before 6.5 takes any option
+    /// and refuses at the end.
+    fn set_lower(&self, set: &dyn Fn(&str, &str) -> Result<()>) -> Result<Option<OwnedFd>> {
+        let join = |before: &str| {
+            let link = |fd: &OwnedFd| format!("{before}{}", fd.as_raw_fd());
+            self.lower.iter().map(link).collect::<Vec<_>>().join(":")
+        };
+        let whole = join(&format!("{FDS}/"));
+        let short = join("");
+        if self.data.is_empty() && whole.len() <= LONGEST {
+            set("lowerdir", &whole)?;
+        } else if self.data.is_empty() && short.len() <= LONGEST {
+            let here = open_host(Path::new("."), OFlags::PATH | OFlags::DIRECTORY)?;
+            rustix::process::chdir(FDS).at("chdir", FDS)?;
+            set("lowerdir", &short)?;
+            return Ok(Some(here));
+        } else {
+            for lower in &self.lower {
+                set("lowerdir+", &format!("{FDS}/{}", lower.as_raw_fd()))?;
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -22,6 +22,10 @@ use crate::monitor::bridged::listen;
 /// A keeper that says nothing for so long is none.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How often and when it is asked again for a port that is taken.
+const TURNS: u32 = 10;
+const TURN: Duration = Duration::from_millis(20);
+
 /// Does what the supervisor asks for.
 pub(super) fn serve(supervisor: &OwnedFd) {
     let mut look = [PollFd::new(supervisor, PollFlags::IN)];
@@ -54,7 +58,7 @@ pub(super) fn add(keeper: &OwnedFd, log: &Path, published: &mut Vec<Published>) 
         if !is_ours(socket)? {
             continue; // the machine's already
         }
-        match open(keeper, socket, port.protocol) {
+        match open_soon(keeper, socket, port.protocol) {
             Ok(socket) => found.push(Published { socket, port: *port }),
             Err(error) => {
                 let line = format!("{} {error}\n", pyrt_core::state::now());
@@ -66,6 +70,17 @@ pub(super) fn add(keeper: &OwnedFd, log: &Path, published: &mut Vec<Published>) 
     }
     published.extend(found);
     Ok(())
+}
+
+/// A forwarder that was ended a moment ago may have the port yet.
+fn open_soon(keeper: &OwnedFd, published: &OwnedFd, protocol: Protocol) -> Result<OwnedFd> {
+    for _ in 0..TURNS {
+        match open(keeper, published, protocol) {
+            Err(error) if error.errno == Some(libc::EADDRINUSE) => std::thread::sleep(TURN),
+            opened => return opened,
+        }
+    }
+    open(keeper, published, protocol)
 }
 
 /// A socket on the machine as the one that was opened in the node.

@@ -62,6 +62,12 @@ impl Member {
         Seen { networks: &self.networks, is_ready: self.is_ready, is_service }
     }
 
+    /// Gives up its ports: it is gone.
+    pub(super) fn withdraw(&mut self) {
+        self.published.clear();
+        self.forwarder.take().iter().for_each(end);
+    }
+
     /// Starts its forwarder, in place of one that forwards to where it no longer is.
     pub(super) fn forward(&mut self) -> Result<()> {
         if self.published.is_empty() {
@@ -90,6 +96,6 @@ pub(super) fn device(bundle: &Path, network: &Attachment) -> String {
 }
 
 /// Ends a process that we hold.
-pub(super) fn end(pidfd: &OwnedFd) {
+fn end(pidfd: &OwnedFd) {
     let _ = pidfd_send_signal(pidfd, Signal::KILL); // it has ended by itself
 }

@@ -21,7 +21,7 @@ use serde::Deserialize;
 
 use super::forward::{Port, Published};
 use super::members::{Attachment, Document, Seen};
-use super::registered::{Member, device, end};
+use super::registered::{Member, device};
 use super::resolver::Resolver;
 use super::{SOCKET, SUPERVISOR, balance, directory, links, machine_ports, members};
 use crate::Status;
@@ -223,6 +223,8 @@ impl Supervisor {
                 Err(Errno::AGAIN) => return,
                 Ok(None) | Err(_) => {
                     self.clients[index].gone = true;
+                    // Who is served next may want the same ports.
+                    self.clients[index].member.iter_mut().for_each(Member::withdraw);
                     return;
                 }
             };
@@ -360,10 +362,8 @@ impl Supervisor {
     fn drop_clients(&mut self) {
         let mut left = Vec::new();
         for client in self.clients.extract_if(.., |client| client.gone) {
-            let Some(member) = client.member else { continue };
-            if let Some(forwarder) = &member.forwarder {
-                end(forwarder);
-            }
+            let Some(mut member) = client.member else { continue };
+            member.withdraw();
             for network in &member.networks {
                 // The kernel takes it with the container's namespace, but later: its name is to be free now.
                 let _ = self.route.remove_link(&device(&member.bundle, network));
