@@ -2,7 +2,7 @@
 #
 #   make demo    a container, run by an unprivileged user, on a machine that had nothing of it
 #   make test    every test
-#   make bench   the promises, measured against podman, runc and crun
+#   make bench   the promises, measured against podman, containerd, runc and crun
 #   make build   .venv with pyrt and pyrt-runtime      make lint   what the style tests check, faster
 #
 # Each can be repeated: what is there already is not made again.
@@ -30,7 +30,7 @@ test: .venv/.dev
 	@tools/packages build run test
 	@tools/test
 
-bench: .venv/.installed
+bench: .venv/.dev
 	@tools/packages build run bench
 	@tools/bench
 
