@@ -35,6 +35,11 @@ def is_locked(path: str) -> int:
     who does is in a pid namespace that this process does not see: the machine's, seen from the node.
     """
 
+def init_pid(runtime_dir: str, told: int) -> int:
+    """The pid that init of the container whose monitor has the directory `runtime_dir` has in our pid namespace; 0 if
+    that does not see it, or it does not run. `told` is what the monitor has written down: a number of its own.
+    """
+
 def wait_unlocked(path: str, timeout_s: float) -> bool:
     """Wait until nobody holds the record lock on `path`; False if `timeout_s` was too short."""
 

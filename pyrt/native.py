@@ -83,6 +83,11 @@ def is_locked(path: str) -> int:
     return call(_core.is_locked, path)
 
 
+def init_pid(runtime_dir: str, told: int) -> int:
+    """See `_core.init_pid`."""
+    return call(_core.init_pid, runtime_dir, told)
+
+
 def wait_unlocked(path: str, timeout_s: float) -> bool:
     """See `_core.wait_unlocked`."""
     return call(_core.wait_unlocked, path, timeout_s)

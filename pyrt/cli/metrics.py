@@ -47,7 +47,7 @@ class Metrics(Verb):
 
         def render(is_openmetrics: bool) -> str:
             found = filter(is_running, selection.list_reported(engine))
-            families = collector.collect(list(found))
+            families = collector.collect([record for record in found if not record.is_unseen])
             return exposition.render(families, is_openmetrics=is_openmetrics)
 
         if self.once:

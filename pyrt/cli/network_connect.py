@@ -43,7 +43,7 @@ class NetworkConnect(Verb):
         ):
             if text:
                 wish[key] = network.PARSERS[key](flag, text)
-        bridge.connect(engine.layout, record.config, wish, bool(record.pid))
+        bridge.connect(engine.layout, record.config, wish, bool(record.told_pid))
         return 0
 
 
@@ -60,7 +60,7 @@ class NetworkDisconnect(Verb):
 
         record = find(engine, self.container)
         name = networks.find(engine.layout, self.network)["name"]
-        bridge.disconnect(engine.layout, record.config, name, bool(record.pid))
+        bridge.disconnect(engine.layout, record.config, name, bool(record.told_pid))
         return 0
 
 

@@ -63,7 +63,12 @@ class PodStats(Verb):
         before: dict[str, usage.Look] = {}
         while True:
             found = [(pod, pod.containers()) for pod in self.find(engine)]
-            running = [record for _, all in found for record in all if record.status == "running"]
+            running = [
+                record
+                for _, all in found
+                for record in all
+                if record.status == "running" and not record.is_unseen
+            ]
             if [record.id for record in running] != [record.id for record in watcher.records]:
                 watcher = usage.Watcher(running)
             looks = watcher.look()

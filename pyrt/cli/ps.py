@@ -85,7 +85,7 @@ class Ps(Verb):
 
     def row(self, record: Record) -> list[str]:
         """One line of the default table."""
-        fields = listing.template_fields(record, truncate=not self.no_trunc)
+        fields = listing.template_fields(record, truncate=not self.no_trunc, has_pid=False)
         columns = [*COLUMNS, *(("Pod", "PodName") if self.pod else ())]
         return [str(fields[column]) for column in columns]
 

@@ -103,7 +103,7 @@ class Stats(Verb):
                 return 0
             time.sleep(self.interval)
             before = {look.record.id: look for look in looks}
-            running = [record for record in self.find_again(engine) if is_running(record)]
+            running = self.choose(self.find_again(engine))
             if [record.id for record in running] != [record.id for record in watcher.records]:
                 watcher = usage.Watcher(running)
 
@@ -113,7 +113,13 @@ class Stats(Verb):
         for record in found:
             if self.containers and not is_running(record):
                 raise Conflict("stats", record.name, "is not running")
-        return [record for record in found if is_running(record)]
+            if self.containers:
+                record.check_seen("stats")
+        return self.choose(found)
+
+    def choose(self, found: list[Record]) -> list[Record]:
+        """Those at which can be looked."""
+        return [record for record in found if is_running(record) and not record.is_unseen]
 
     def find_again(self, engine: Engine) -> list[Record]:
         """Those that were named, whatever they do now, or all."""

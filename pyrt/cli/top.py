@@ -142,7 +142,11 @@ class Board:
 
     def look(self) -> list[dict[str, Any]]:
         """One look at each."""
-        running = [record for record in selection.list_reported(self.engine) if is_running(record)]
+        running = [
+            record
+            for record in selection.list_reported(self.engine)
+            if is_running(record) and not record.is_unseen
+        ]
         if [record.id for record in running] != [record.id for record in self.watcher.records]:
             self.watcher = usage.Watcher(running)
         rows = []

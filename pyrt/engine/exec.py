@@ -41,9 +41,12 @@ def run(
         raise Conflict(
             "can only create exec sessions on running containers", "", "container state improper"
         )
+    # Nobody can join a pid namespace that is not below his own.
+    record.check_seen("exec")
     spec = records.read_json(f"{record.bundle}/config.json") or {}
     # Its root as it is now, volumes over /etc included: only a user by name needs it.
-    passwd, group = accounts.read_accounts([f"/proc/{record.pid}/root"]) if user else (b"", b"")
+    roots = [f"/proc/{record.pid}/root"] if user and record.pid else []
+    passwd, group = accounts.read_accounts(roots)
     process = build_process_for_exec(
         spec,
         args=args,

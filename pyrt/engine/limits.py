@@ -129,6 +129,7 @@ def update(record: Record, asked: dict[str, Any], policy: str) -> list[dict[str,
     lock = lock_container(layout, id)
     try:
         now = records.find(layout, id)
+        now.check_seen("update")
         config = now.config
         write_infra(layout, config, lock)
         check_fixed(config, asked)

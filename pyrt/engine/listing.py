@@ -122,8 +122,10 @@ def json_fields(record: Record) -> dict[str, Any]:
     }
 
 
-def template_fields(record: Record, *, truncate: bool) -> dict[str, Any]:
-    """What ``{{.Field}}`` may name in ``ps --format``."""
+def template_fields(record: Record, *, truncate: bool, has_pid: bool = True) -> dict[str, Any]:
+    """What ``{{.Field}}`` may name in ``ps --format``; its pid, which costs the most, only for whom
+    asks for it.
+    """
     document = record.document
     labels: dict[str, str] = document.get("labels") or {}
     words = " ".join(command(record))
@@ -148,7 +150,7 @@ def template_fields(record: Record, *, truncate: bool) -> dict[str, Any]:
         "Label": lambda key: labels.get(key, ""),
         "Mounts": ",".join(mounts),
         "Networks": str(document.get("network") or "").partition(":")[0],
-        "Pid": record.pid,
+        "Pid": record.pid if has_pid else 0,
         "Pod": str(document.get("pod") or "")[: 12 if truncate else None],
         "PodName": pod_name(record),
         "Restarts": record.restarts,

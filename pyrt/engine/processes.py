@@ -85,6 +85,7 @@ class View:
     """A container's processes, and what their IDs and names mean inside."""
 
     def __init__(self, record: Record) -> None:
+        record.check_seen("top")
         if record.status != "running" or not record.pid:
             raise Conflict("top", record.name or record.id[:12], "can only top running containers")
         found = map(Process, sorted(container_pids(record.pid)))

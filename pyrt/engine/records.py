@@ -40,11 +40,20 @@ class Record:
 
     `status` is created, running, restarting (between two lives) or exited. `document` is
     container.json, `exit` exit.json (for a container whose monitor was lost: what it would say),
-    `restarts` how often it was started again, `pid` init's host pid while it lives, for display
-    only.
+    `restarts` how often it was started again.
     """
 
-    __slots__ = ("document", "exit", "id", "layout", "pid", "restarts", "started_at", "status")
+    __slots__ = (
+        "_pid",
+        "document",
+        "exit",
+        "id",
+        "layout",
+        "restarts",
+        "started_at",
+        "status",
+        "told_pid",
+    )
 
     def __init__(
         self,
@@ -62,7 +71,8 @@ class Record:
         self.id = id
         self.document = document
         self.status = status
-        self.pid = pid
+        self.told_pid = pid
+        self._pid: int | None = None if pid else 0
         self.started_at = started_at
         self.exit = exit
         self.restarts = restarts or int((exit or {}).get("restarts") or 0)
@@ -76,6 +86,33 @@ class Record:
     def runtime(self) -> str:
         """The monitor's directory, there only while it lives."""
         return self.layout.runtime(self.id)
+
+    @property
+    def pid(self) -> int:
+        """Init's pid here, 0 while it does not live or where it is not seen: the node does not see
+        what runs outside of it.
+
+        Found out when it is first asked for: what the monitor told is a number of its own pid
+        namespace.
+        """
+        if self._pid is None:
+            self._pid = native.init_pid(self.runtime, self.told_pid)
+        return self._pid
+
+    @property
+    def is_unseen(self) -> bool:
+        """Whether it runs where this process, in the node, does not see it."""
+        return self.status == "running" and native.is_locked(f"{self.runtime}/alive") < 0
+
+    def check_seen(self, what: str) -> None:
+        """Raises Conflict where what is to be done needs its processes, and they are not seen."""
+        if self.is_unseen:
+            raise Conflict(
+                what,
+                self.name or self.id[:12],
+                "runs outside of the node, which does not see its processes",
+                hint="do it outside",
+            )
 
     @property
     def name(self) -> str:

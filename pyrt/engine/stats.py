@@ -53,6 +53,7 @@ def sample(record: Record) -> Stats:
     """One sample of a running container. Raises Conflict if it does not run."""
     from pyrt.engine import usage
 
+    record.check_seen("stats")
     if record.status != "running" or not record.pid:
         raise Conflict("stats", record.name or record.id[:12], "is not running")
     [look] = usage.Watcher([record]).look()

@@ -107,9 +107,13 @@ pub(crate) struct Target {
 }
 
 pub(crate) fn ask(runtime_dir: &Path) -> Result<Target> {
-    let socket = connect_to(runtime_dir)?;
-    wire::send(&socket, Frame::Request, br#"{"op":"join"}"#, &[]).at("monitor", "send")?;
-    let answer = wire::receive_answer(&socket)?;
+    ask_over(&connect_to(runtime_dir)?)
+}
+
+/// The same on a connection that is there.
+pub(crate) fn ask_over(socket: &OwnedFd) -> Result<Target> {
+    wire::send(socket, Frame::Request, br#"{"op":"join"}"#, &[]).at("monitor", "send")?;
+    let answer = wire::receive_answer(socket)?;
     let text: serde_json::Value =
         serde_json::from_slice(&answer.content).map_err(|error| malformed(&error.to_string()))?;
     let mut fds = answer.fds.into_iter();

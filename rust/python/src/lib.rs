@@ -10,6 +10,7 @@ mod json;
 mod meter;
 mod monitor;
 mod network;
+mod number;
 mod watch;
 mod worker;
 
@@ -33,6 +34,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(monitor::is_locked, module)?)?;
     module.add_function(wrap_pyfunction!(watch::wait_unlocked, module)?)?;
     module.add_function(wrap_pyfunction!(exec::exec, module)?)?;
+    module.add_function(wrap_pyfunction!(number::init_pid, module)?)?;
     module.add_function(wrap_pyfunction!(worker::read_in_root, module)?)?;
     module.add_function(wrap_pyfunction!(worker::unpack, module)?)?;
     module.add_function(wrap_pyfunction!(worker::shift_tree, module)?)?;
