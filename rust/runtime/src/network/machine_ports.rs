@@ -20,8 +20,8 @@ use super::forward::{Protocol, Published};
 use super::services::shorten;
 use crate::monitor::bridged::listen;
 
-/// A keeper that says nothing for so long is none.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// A keeper that says nothing for so long is none. The monitor that asks us for its container has more patience.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// How often and when it is asked again for a port that is taken.
 const TURNS: u32 = 10;
@@ -54,14 +54,19 @@ pub(super) fn serve(supervisor: &OwnedFd) {
 /// Adds the machine's ports to those that monitors in the node have opened there. One that cannot be had is the node's alone,
 /// as a line of `log` says: a kubelet's pod is not to fail for want of what is not its machine.
 pub(super) fn add(keeper: &OwnedFd, log: &Path, published: &mut Vec<Published>) -> Result<()> {
-    let mut found = Vec::new();
+    let (mut found, mut silence) = (Vec::new(), None);
     for Published { socket, port } in &*published {
         if !is_ours(socket)? {
             continue; // the machine's already
         }
-        match open_soon(keeper, socket, port.protocol) {
+        let opened = match &silence {
+            Some(error) => Err(Error::clone(error)), // one silence is enough
+            None => open_soon(keeper, socket, port.protocol),
+        };
+        match opened {
             Ok(socket) => found.push(Published { socket, port: *port }),
             Err(error) => {
+                silence = Some(&error).filter(|error| error.errno == Some(libc::EAGAIN)).cloned();
                 let line = format!("{} {error}\n", pyrt_core::state::now());
                 let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC;
                 let file = rustix::fs::open(log, flags, Mode::RUSR | Mode::WUSR).at("open", log)?;
