@@ -56,18 +56,18 @@ def test_there_is_one_for_each_user(node: NodeService, pyrt: Pyrt) -> None:
     assert shown.startswith("running since 20") and "cri" in shown
 
 
-def test_of_two_starts_at_once_one_wins(node: NodeService, pyrt: Pyrt) -> None:
+def test_of_starts_at_once_one_wins(node: NodeService, pyrt: Pyrt) -> None:
     for _ in range(3):
         assert node.end() == 0
         starts = [
             subprocess.Popen(
                 [*pyrt.argv, "node", "start"], env=pyrt.env, stderr=subprocess.PIPE, text=True
             )
-            for _ in range(2)
+            for _ in range(5)
         ]
         said = [start.communicate(timeout=SETTLE_S)[1] for start in starts]
-        assert sorted(start.returncode for start in starts) == [0, 125], said
-        assert "Error: node: runs already" in "".join(said)
+        assert sorted(start.returncode for start in starts) == [0, *[125] * 4], said
+        assert "".join(said).count("Error: node: runs already") == 4, said
         node.client = Client(node)
         assert node.enter("touch", "/etc/mark").code == 0  # its files are there
         assert node.client.Version(version="v1").runtime_name == "pyrt"
