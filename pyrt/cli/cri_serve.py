@@ -32,12 +32,12 @@ class CriServe(Verb):
     def __call__(self, engine: Engine) -> int:
         """Until a signal."""
         try:
-            from pyrt.cri import service
+            from pyrt.cri import address, service
         except ImportError as error:
             hint = "pip install 'pyrt[cri]'"
             raise NotFound("cri serve", error.name or "grpc", "not installed", hint=hint) from None
 
-        path = service.check_path(self.socket or engine.layout.cri_socket())
+        path = address.check_path(self.socket or engine.layout.cri_socket())
         service.serve(
             engine, path, self.pin, lambda path: output.complain(f"listening on unix://{path}")
         )
