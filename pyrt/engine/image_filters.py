@@ -9,7 +9,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from pyrt.engine import records
+from pyrt.engine import image_users, records
 from pyrt.engine.clock import parse_moment, parse_rfc3339
 from pyrt.errors import InvalidSpec, NotFound
 from pyrt.images import names
@@ -36,9 +36,9 @@ class Store:
         self.images = images
 
     def used(self) -> set[str]:
-        """The IDs of images that containers were made from."""
+        """The IDs of images that containers were made from, or have mounted."""
         found = (records.read(self.layout, id) for id in records.list_ids(self.layout))
-        return {str(record.document.get("image_id") or "") for record in found if record}
+        return {image for record in found if record for image in image_users.images_of(record)}
 
     def created(self, text: str, value: str) -> int:
         """When the image `value` was made, nanoseconds since 1970."""
@@ -117,7 +117,7 @@ def by_fact(fact: Callable[[Store], Test]) -> Callable[[Store, str, str], Test]:
 
 
 def used(store: Store) -> Test:
-    """Whether a container was made from it."""
+    """Whether a container was made from it, or has it mounted."""
     ids = store.used()
     return lambda image: image.id in ids
 
