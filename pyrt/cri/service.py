@@ -112,8 +112,8 @@ def serve(engine: Engine, path: str, pinned: list[str], tell: Callable[[str], No
         raise Conflict(FLAG, path, reason)
     try:
         remove_stale(path, FLAG)
-        os.truncate(lock, 0)
-        os.pwrite(lock, os.fsencode(path), 0)
+        os.ftruncate(lock, 0)
+        files.write_all(lock, os.fsencode(path))
         # Of one that was killed: whoever waited for them asks again.
         exec_marks.sweep(engine.layout)
         threading.Thread(target=tidy, args=(engine.layout, tell), daemon=True).start()
