@@ -9,7 +9,7 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from pyrt.engine import image_users, records
+from pyrt.engine import records
 from pyrt.engine.clock import parse_moment, parse_rfc3339
 from pyrt.errors import InvalidSpec, NotFound
 from pyrt.images import names
@@ -38,7 +38,7 @@ class Store:
     def used(self) -> set[str]:
         """The IDs of images that containers were made from, or have mounted."""
         found = (records.read(self.layout, id) for id in records.list_ids(self.layout))
-        return {image for record in found if record for image in image_users.images_of(record)}
+        return {image for record in found if record for image in records.images_of(record)}
 
     def created(self, text: str, value: str) -> int:
         """When the image `value` was made, nanoseconds since 1970."""

@@ -17,14 +17,7 @@ if TYPE_CHECKING:
 def containers_of(layout: Layout, image_id: str) -> list[Record]:
     """The containers made from an image ID (``sha256:…``), or that have it mounted."""
     found = (records.read(layout, id) for id in records.list_ids(layout))
-    return [record for record in found if record and image_id in images_of(record)]
-
-
-def images_of(record: Record) -> set[str]:
-    """The IDs of the images that a container cannot be without."""
-    volumes = record.document.get("volumes") or ()
-    mounted = {str(volume["source"]) for volume in volumes if volume["type"] == "image"}
-    return mounted | {str(record.document.get("image_id") or "")} - {""}
+    return [record for record in found if record and image_id in records.images_of(record)]
 
 
 def remove_image(layout: Layout, wanted: str, *, force: bool = False) -> tuple[list[str], str]:
