@@ -18,6 +18,7 @@ data/                              $XDG_DATA_HOME/pyrt: durable
 run/                               $XDG_RUNTIME_DIR/pyrt: gone at reboot, as processes are
 ├── holder                         locked by the holder of the user's namespace
 ├── cri.sock                       the Container Runtime Interface, where `pyrt cri serve` runs
+├── cri.lock                       locked by it, wherever its socket is
 ├── node/                          alive state.json cri.log: the node, while there is one
 ├── node.lock                      locked by who makes the node, or takes away what it has left
 ├── network/                       control.sock of the bridge networks; leases/<network>/<address>
@@ -193,6 +194,12 @@ class Layout:
     def cri_socket(self) -> str:
         """Where the Container Runtime Interface is served."""
         return f"{self.run}/cri.sock"
+
+    def cri_lock(self) -> str:
+        """The file that who serves the Container Runtime Interface locks, with its socket's path
+        in it.
+        """
+        return f"{self.run}/cri.lock"
 
     def exec_marks(self) -> str:
         """The directory of marks of programs whose callers wait for them."""

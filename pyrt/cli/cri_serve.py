@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from pyrt.cli import output
 from pyrt.cli.verb import Verb
 from pyrt.errors import NotFound
@@ -38,7 +40,6 @@ class CriServe(Verb):
             raise NotFound("cri serve", error.name or "grpc", "not installed", hint=hint) from None
 
         path = address.check_path(self.socket or engine.layout.cri_socket())
-        service.serve(
-            engine, path, self.pin, lambda path: output.complain(f"listening on unix://{path}")
-        )
+        gc.set_threshold(700)  # as Python has it: this is no short verb
+        service.serve(engine, path, self.pin, output.complain)
         return 0
