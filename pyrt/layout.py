@@ -20,6 +20,7 @@ run/                               $XDG_RUNTIME_DIR/pyrt: gone at reboot, as pro
 ├── cri.sock                       the Container Runtime Interface, where `pyrt cri serve` runs
 ├── cri.lock                       locked by it, wherever its socket is
 ├── node/                          alive state.json cri.log: the node, while there is one
+├── node.lock                      locked by who makes the node, or takes away what it has left
 ├── network/                       control.sock of the bridge networks; leases/<network>/<address>
 └── <id>/                          state.json control.sock alive, by the container's monitor
 """
@@ -181,6 +182,10 @@ class Layout:
     def node_lock(self) -> str:
         """The file that the node's first process locks."""
         return f"{self.run}/node/alive"
+
+    def node_change(self) -> str:
+        """The file that is locked by who makes the node, or takes away what it has left."""
+        return f"{self.run}/node.lock"
 
     def kubelet(self) -> str:
         """The directory of the node's kubelet."""

@@ -31,6 +31,7 @@ from pyrt.cri import (
     stats,
     streams,
 )
+from pyrt.cri.address import FLAG
 from pyrt.cri.node import Node
 from pyrt.engine import exec_marks, pods, sweep
 from pyrt.errors import Conflict, InvalidSpec, PyrtError
@@ -40,8 +41,6 @@ if TYPE_CHECKING:
 
     from pyrt.engine.api import Engine
     from pyrt.layout import Layout
-
-FLAG = "--socket"
 
 CALLS = 512
 """Calls at once: some wait for minutes, as for a container to stop, of which a node that is drained
@@ -86,14 +85,6 @@ def handlers(node: Node) -> list[grpc.GenericRpcHandler]:
             methods[method.name] = make(answer, request.FromString, rpc.serialize)
         found.append(grpc.method_handlers_generic_handler(service.full_name, methods))
     return found
-
-
-def check_path(text: str) -> str:
-    """The socket's path, absolute. Raises InvalidSpec."""
-    path = os.path.abspath(text.removeprefix("unix://").removeprefix("unix:"))
-    if not text or "\0" in text or len(os.fsencode(path)) > 107:
-        raise InvalidSpec(FLAG, text, "not a path, or longer than a socket's may be")
-    return path
 
 
 def serve(engine: Engine, path: str, pinned: list[str], tell: Callable[[str], None]) -> None:
