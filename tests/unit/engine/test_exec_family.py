@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from pyrt.engine import exec_family, exec_marks
+from pyrt.engine import exec_family, exec_marks, exec_sync
+from pyrt.engine.records import Record
 from pyrt.errors import PyrtError
 from pyrt.layout import Layout
 
@@ -106,10 +107,8 @@ def test_who_is_not_meant_lives() -> None:
 
 def test_a_mark_that_cannot_be_written_leaves_nothing_open(tmp_path: Path) -> None:
     (tmp_path / "execs").write_text("in the way")
-    reader, writer = os.pipe()
+    record = Record(Layout(str(tmp_path), str(tmp_path)), "a" * 64, {}, "running")
     before = os.listdir("/proc/self/fd")
     with pytest.raises(PyrtError, match="Not a directory"):
-        exec_marks.Started(Layout(str(tmp_path), str(tmp_path)), [writer])
+        exec_sync.run(record, ["true"], timeout_s=1, limit_bytes=1)
     assert os.listdir("/proc/self/fd") == before
-    os.close(reader)
-    os.close(writer)
