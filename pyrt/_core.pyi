@@ -27,6 +27,9 @@ def loads(data: bytes | str) -> Any:
 def dumps(value: object) -> bytes:
     """Serialize dicts (str keys), lists, tuples, str, int, float, bool, None as compact JSON."""
 
+def digest_of(data: bytes) -> str:
+    """`sha256:` and 64 digits (image-spec, descriptor.md#digests), without the import of hashlib."""
+
 def validate(config: bytes) -> None:
     """Check a runtime-spec config.json as `create` would; raises invalid_spec or unsupported."""
 

@@ -18,7 +18,9 @@ data/                              $XDG_DATA_HOME/pyrt: durable
 run/                               $XDG_RUNTIME_DIR/pyrt: gone at reboot, as processes are
 ├── holder                         locked by the holder of the user's namespace
 ├── cri.sock                       the Container Runtime Interface, where `pyrt cri serve` runs
+├── cri.lock                       locked by it, wherever its socket is
 ├── node/                          alive state.json cri.log: the node, while there is one
+├── node.lock                      locked by who makes the node, or takes away what it has left
 ├── network/                       control.sock of the bridge networks; leases/<network>/<address>
 └── <id>/                          state.json control.sock alive, by the container's monitor
 """
@@ -181,6 +183,10 @@ class Layout:
         """The file that the node's first process locks."""
         return f"{self.run}/node/alive"
 
+    def node_change(self) -> str:
+        """The file that is locked by who makes the node, or takes away what it has left."""
+        return f"{self.run}/node.lock"
+
     def kubelet(self) -> str:
         """The directory of the node's kubelet."""
         return f"{self.data}/kubelet"
@@ -188,6 +194,12 @@ class Layout:
     def cri_socket(self) -> str:
         """Where the Container Runtime Interface is served."""
         return f"{self.run}/cri.sock"
+
+    def cri_lock(self) -> str:
+        """The file that who serves the Container Runtime Interface locks, with its socket's path
+        in it.
+        """
+        return f"{self.run}/cri.lock"
 
     def exec_marks(self) -> str:
         """The directory of marks of programs whose callers wait for them."""

@@ -73,6 +73,11 @@ def dumps(value: object) -> bytes:
     return call(_core.dumps, value)
 
 
+def digest_of(data: bytes) -> str:
+    """See `_core.digest_of`."""
+    return call(_core.digest_of, data)
+
+
 def validate(config: bytes) -> None:
     """Refuse a config.json that `create` would refuse."""
     call(_core.validate, config)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from pyrt.cli import output
 from pyrt.cli.verb import Verb
 from pyrt.errors import NotFound
@@ -32,13 +34,12 @@ class CriServe(Verb):
     def __call__(self, engine: Engine) -> int:
         """Until a signal."""
         try:
-            from pyrt.cri import service
+            from pyrt.cri import address, service
         except ImportError as error:
             hint = "pip install 'pyrt[cri]'"
             raise NotFound("cri serve", error.name or "grpc", "not installed", hint=hint) from None
 
-        path = service.check_path(self.socket or engine.layout.cri_socket())
-        service.serve(
-            engine, path, self.pin, lambda path: output.complain(f"listening on unix://{path}")
-        )
+        path = address.check_path(self.socket or engine.layout.cri_socket())
+        gc.set_threshold(700)  # as Python has it: this is no short verb
+        service.serve(engine, path, self.pin, output.complain)
         return 0

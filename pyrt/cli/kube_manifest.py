@@ -32,11 +32,12 @@ LIMIT_BYTES = 4 << 20
 
 
 class Manifest:
-    """YAML, and what it is called in errors."""
+    """YAML, what it is called in errors, and whether it is a file, which stays."""
 
-    def __init__(self, name: str, text: bytes) -> None:
+    def __init__(self, name: str, text: bytes, *, is_file: bool = False) -> None:
         self.name = name
         self.text = text
+        self.is_file = is_file
 
     def documents(self) -> list[dict[str, Any]]:
         """The objects in it. Raises InvalidSpec with its name."""
@@ -53,7 +54,7 @@ def read(path: str, *, verify: bool = True) -> Manifest:
         return Manifest("stdin", sys.stdin.buffer.read())
     try:
         with open(path, "rb") as file:
-            return Manifest(path, file.read())
+            return Manifest(path, file.read(), is_file=True)
     except OSError as error:
         raise from_os_error(error, "kube", path) from None
 
@@ -140,5 +141,6 @@ def make_plan(engine: Engine, manifest: Manifest, options: PlanOptions) -> Plan:
         lenient=options.lenient,
     )
     plan = planning.make_plan(documents, wishes)
-    shelf.keep(layout, key, documents + config_maps, plan)
+    if manifest.is_file:
+        shelf.keep(layout, key, documents + config_maps, plan)
     return plan

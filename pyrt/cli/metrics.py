@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+
 from pyrt.accounting import exposition
 from pyrt.cli import output, selection
 from pyrt.cli.stop import is_running
@@ -71,5 +73,6 @@ class Metrics(Verb):
             if isinstance(address, tuple):
                 where = f"{self.listen.rpartition(':')[0]}:{address[1]}"
             output.complain(f"listening on {where}")
+            gc.set_threshold(700)  # as Python has it: this is no short verb
             listening.serve_forever()
         return 0

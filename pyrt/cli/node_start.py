@@ -7,8 +7,8 @@ import sys
 
 from pyrt.cli import output
 from pyrt.cli.verb import Verb
+from pyrt.cri import address
 from pyrt.engine import node
-from pyrt.errors import InvalidSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,10 +40,8 @@ class NodeStart(Verb):
 
     def __call__(self, engine: Engine) -> int:
         """Until CRI is served in it."""
-        path = os.path.abspath(self.socket or engine.layout.cri_socket())
-        if len(os.fsencode(path)) > node.SOCKET_BYTES:
-            raise InvalidSpec("--socket", path, "longer than a socket's may be")
-        node.start(engine.layout, self.services(engine, path))
+        path = address.check_path(self.socket or engine.layout.cri_socket())
+        node.start(engine.layout, path, self.services(engine, path))
         node.wait_for(engine.layout, "cri", path)
         output.line(f"unix://{path}")
         if self.kubelet:

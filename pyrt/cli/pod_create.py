@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from typer import Option
 
     from pyrt.engine.api import Engine
+    from pyrt.engine.pods import Pod
     from pyrt.spec.config import ContainerConfig
 
 
@@ -87,12 +88,21 @@ class PodCreate(LimitOptions, SharedOptions):
                 raise
             raise Exists("pod", self.name, "name is in use") from None
         if self.pod_id_file:
-            from pyrt import files
-
-            files.write_whole(os.path.abspath(self.pod_id_file), pod.id.encode(), mode=0o644)
+            self.write_id(pod)
         self.tell_limits(config.limits_resolved)
         output.line(pod.id)
         return 0
+
+    def write_id(self, pod: Pod) -> None:
+        """`--pod-id-file`; without it there is no pod either."""
+        from pyrt import files
+        from pyrt.engine import pods
+
+        try:
+            files.write_whole(os.path.abspath(self.pod_id_file), pod.id.encode(), mode=0o644)
+        except BaseException:
+            pods.remove(pod, force=True)
+            raise
 
     def remove_holder(self, engine: Engine) -> None:
         """`--replace`."""

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+
+from google.protobuf.message import DecodeError
 
 from pyrt.cri import container_status, cri_pb2, pod_wish
 from pyrt.engine import pods, records
 from pyrt.engine.clock import parse_rfc3339
+from pyrt.errors import InvalidSpec
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pyrt.engine.pods import Pod
     from pyrt.layout import Layout
 
 
@@ -51,20 +58,34 @@ class Sandbox:
             self.encoded[state] = cri_pb2.ListPodSandboxResponse(items=[told]).SerializeToString()
 
 
+@contextmanager
+def reading(id: str) -> Iterator[None]:
+    """Raises InvalidSpec where a file says what nobody has written."""
+    try:
+        yield
+    except (DecodeError, KeyError, TypeError, ValueError) as error:
+        raise InvalidSpec("read", id, f"is damaged: {type(error).__name__} {error}") from None
+
+
 def container(layout: Layout, id: str) -> Container | None:
-    """What there is to know of one; None if it is none."""
-    record = records.read(layout, id)
-    if record is None:
-        return None
-    message = container_status.describe(record) if record.document.get("cri") else None
-    return Container(id, record.status, message, str(record.document.get("created", "")))
+    """What there is to know of one; None if it is none. Raises InvalidSpec if it is damaged."""
+    with reading(id):
+        record = records.read(layout, id)
+        if record is None:
+            return None
+        message = container_status.describe(record) if record.document.get("cri") else None
+        return Container(id, record.status, message, str(record.document.get("created", "")))
 
 
 def sandbox(layout: Layout, id: str) -> Sandbox | None:
     """The same of a sandbox; None also for a pod that no kubelet asked for."""
-    pod = pods.read(layout, id)
-    if pod is None or not pod.document.get("cri"):
-        return None
+    with reading(id):
+        pod = pods.read(layout, id)
+        return describe(pod) if pod is not None and pod.document.get("cri") else None
+
+
+def describe(pod: Pod) -> Sandbox:
+    """A sandbox as its file says."""
     asked = pod_wish.decode(cri_pb2.RunPodSandboxRequest, pod.document["cri"])
     created = pod.document["created"]
     message = cri_pb2.PodSandbox(
@@ -75,4 +96,4 @@ def sandbox(layout: Layout, id: str) -> Sandbox | None:
         annotations=asked.config.annotations,
         runtime_handler=asked.runtime_handler,
     )
-    return Sandbox(id, pod.infra, message, created)
+    return Sandbox(pod.id, pod.infra, message, created)

@@ -13,7 +13,7 @@ from pyrt.cri.shelf import Shelf
 from pyrt.cri.streaming import Streaming
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pyrt.engine.api import Engine
     from pyrt.layout import Layout
@@ -22,10 +22,11 @@ if TYPE_CHECKING:
 class Node:
     """One user's pods, containers and images, as a kubelet sees them. Threads share it.
 
-    `pinned` are names of images that no collector of garbage may take.
+    `pinned` are names of images that no collector of garbage may take; `tell` is for what nobody
+    asked for.
     """
 
-    def __init__(self, engine: Engine, pinned: list[str]) -> None:
+    def __init__(self, engine: Engine, pinned: list[str], tell: Callable[[str], None]) -> None:
         self.engine = engine
         self.pinned = pinned
         self.layers: dict[str, tuple[int, int]] = {}
@@ -36,10 +37,10 @@ class Node:
         """
         layout = engine.layout
         self.containers = Shelf(
-            [layout.containers(), layout.run], lambda id: known.container(layout, id)
+            [layout.containers(), layout.run], lambda id: known.container(layout, id), tell
         )
         """All containers of the user, whoever made them."""
-        self.sandboxes = Shelf([layout.pods()], lambda id: known.sandbox(layout, id))
+        self.sandboxes = Shelf([layout.pods()], lambda id: known.sandbox(layout, id), tell)
         self.streaming = Streaming()
         self._lock = threading.Lock()
         self._busy: dict[str, list[threading.Lock]] = {}

@@ -31,17 +31,16 @@ from pyrt.cri import (
     stats,
     streams,
 )
+from pyrt.cri.address import FLAG
 from pyrt.cri.node import Node
 from pyrt.engine import exec_marks, pods, sweep
-from pyrt.errors import Conflict, InvalidSpec
+from pyrt.errors import Conflict, InvalidSpec, PyrtError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from pyrt.engine.api import Engine
     from pyrt.layout import Layout
-
-FLAG = "--socket"
 
 CALLS = 512
 """Calls at once: some wait for minutes, as for a container to stop, of which a node that is drained
@@ -88,28 +87,27 @@ def handlers(node: Node) -> list[grpc.GenericRpcHandler]:
     return found
 
 
-def check_path(text: str) -> str:
-    """The socket's path, absolute. Raises InvalidSpec."""
-    path = os.path.abspath(text.removeprefix("unix://").removeprefix("unix:"))
-    if not text or "\0" in text or len(os.fsencode(path)) > 107:
-        raise InvalidSpec(FLAG, text, "not a path, or longer than a socket's may be")
-    return path
+def serve(engine: Engine, path: str, pinned: list[str], tell: Callable[[str], None]) -> None:
+    """Serve at `path` until SIGTERM or SIGINT; `tell` hears when it listens, and what goes wrong
+    that nobody has asked for.
 
-
-def serve(engine: Engine, path: str, pinned: list[str], ready: Callable[[str], None]) -> None:
-    """Serve at `path` until SIGTERM or SIGINT; `ready` is told when it listens.
-
-    Raises Conflict if another serves there, InvalidSpec if something else is there.
+    One service has a run root: it ends what the one before has left. Raises Conflict if another
+    has it, or serves there, InvalidSpec if something else is there.
     """
-    files.ensure_directory(os.path.dirname(path))
-    lock = files.lock(f"{path}.lock", wait=False, create=True)
+    for directory in (engine.layout.run, os.path.dirname(path)):
+        files.ensure_directory(directory)
+    lock = files.lock(engine.layout.cri_lock(), wait=False, create=True)
     if lock is None:
-        raise Conflict(FLAG, path, "another serves there")
+        other = files.read_text(engine.layout.cri_lock())
+        reason = f"another serves at {other}" if other not in ("", path) else "another serves there"
+        raise Conflict(FLAG, path, reason)
     try:
         remove_stale(path, FLAG)
+        os.ftruncate(lock, 0)
+        files.write_all(lock, os.fsencode(path))
         # Of one that was killed: whoever waited for them asks again.
         exec_marks.sweep(engine.layout)
-        threading.Thread(target=tidy, args=(engine.layout,), daemon=True).start()
+        threading.Thread(target=tidy, args=(engine.layout, tell), daemon=True).start()
         ended: list[int] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda number, _: ended.append(number))
@@ -119,9 +117,9 @@ def serve(engine: Engine, path: str, pinned: list[str], ready: Callable[[str], N
         signal.set_wakeup_fd(wake, warn_on_full_buffer=False)
         # By which a thread that relays is told to leave: see `streams`.
         signal.signal(signal.SIGHUP, lambda *_: None)
-        pods.list_all(engine.layout)  # what one that was killed left half made goes
-        server = listen(Node(engine, pinned), path)
-        ready(path)
+        attempt(pods.list_all, engine.layout, tell)  # what one that was killed left half made goes
+        server = listen(Node(engine, pinned, tell), path)
+        tell(f"listening on unix://{path}")
         while not ended:
             os.read(woken, 64)
         server.stop(GRACE_S).wait()
@@ -131,14 +129,22 @@ def serve(engine: Engine, path: str, pinned: list[str], ready: Callable[[str], N
         files.unlock(lock)
 
 
-def tidy(layout: Layout) -> None:
+def tidy(layout: Layout, tell: Callable[[str], None]) -> None:
     """Remove what was half made or half removed when a service was killed. What cannot be removed
-    `pyrt ps` tells.
+    is told, and holds up nothing else.
     """
     for pause_s in SWEEPS_S:
         time.sleep(pause_s)
-        sweep.list_swept(layout)
-        pods.list_all(layout)
+        attempt(sweep.list_swept, layout, tell)
+        attempt(pods.list_all, layout, tell)
+
+
+def attempt(remove: Callable[[Layout], Any], layout: Layout, tell: Callable[[str], None]) -> None:
+    """Do this, or tell why it cannot be done."""
+    try:
+        remove(layout)
+    except (PyrtError, OSError) as error:
+        tell(f"{error}")
 
 
 def listen(node: Node, path: str) -> grpc.Server:

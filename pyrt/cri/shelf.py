@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from pyrt import files, native
 from pyrt.engine.records import is_id
-from pyrt.errors import NotFound, PyrtError
+from pyrt.errors import InvalidSpec, NotFound, PyrtError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,11 +39,19 @@ class Shelf(Generic[T]):
     `load` reads one, None if it is none. It may look at nothing but files right in these
     directories, which are written whole, and at locks of who has them open for writing. Threads
     share a shelf.
+
+    What `load` raises InvalidSpec for is damaged: it is left out, which is told once, and tried
+    again each time.
     """
 
-    def __init__(self, roots: list[str], load: Callable[[str], T | None]) -> None:
+    def __init__(
+        self, roots: list[str], load: Callable[[str], T | None], tell: Callable[[str], None]
+    ) -> None:
         self._roots = roots
         self._load = load
+        self._tell = tell
+        self._bad: dict[str, str] = {}
+        """Of IDs that are left out, what was told of them."""
         self._lock = threading.Lock()
         self._watch: _core.Watch | None = None
         self._watched: dict[int, str] = {}
@@ -53,16 +61,18 @@ class Shelf(Generic[T]):
 
     def all(self) -> dict[str, T]:
         """Every thing by its ID, as it is now, in order. Not to be changed. Raises PyrtError if one
-        cannot be read.
+        cannot be read: what has been read by then is kept.
         """
         with self._lock:
             self._hear()
             if self._stale:
                 things = dict(self._things)  # who was given the old ones is still at it
-                for id in list(self._stale):
-                    self._read(id, things)
-                order = sorted(things, key=lambda id: things[id].order)
-                self._things = {id: things[id] for id in order}
+                try:
+                    for id in list(self._stale):
+                        self._read(id, things)
+                finally:
+                    order = sorted(things, key=lambda id: things[id].order)
+                    self._things = {id: things[id] for id in order}
             return self._things
 
     def _hear(self) -> None:
@@ -100,7 +110,15 @@ class Shelf(Generic[T]):
     def _read(self, id: str, things: dict[str, T]) -> None:
         """Read one, having begun to watch it."""
         is_watched = self._watch is not None and self._observe(self._watch, id)
-        found = self._load(id)
+        try:
+            found = self._load(id)
+        except InvalidSpec as error:
+            things.pop(id, None)
+            if self._bad.get(id) != str(error):
+                self._bad[id] = str(error)
+                self._tell(f"{error}; {id} is left out of lists")
+            return
+        self._bad.pop(id, None)
         if found is not None:
             things[id] = found
         else:

@@ -151,10 +151,16 @@ class Relay:
 
     def run(self) -> None:
         """From the first byte to the last."""
-        stdio = self.open_terminal() if self.request.tty else self.open_pipes()
-        # Of a terminal everybody hears when the other side has gone.
-        has_pipes = self.is_own and not self.request.tty
-        self.started = Started(self.record.layout, stdio if has_pipes else ())
+        try:
+            stdio = self.open_terminal() if self.request.tty else self.open_pipes()
+            # Of a terminal everybody hears when the other side has gone.
+            has_pipes = self.is_own and not self.request.tty
+            self.started = Started(self.record.layout, stdio if has_pipes else ())
+        except BaseException:
+            self.close()
+            for fd in (*self.theirs, self.ended):
+                os.close(fd)
+            raise
         worker = threading.Thread(target=self.do, args=(stdio,), daemon=True)
         worker.start()
         listener = threading.Thread(target=self.listen, daemon=True)
@@ -163,12 +169,13 @@ class Relay:
             self.pump()
             worker.join()
             self.opened.finish(channels.status_of(self.code, self.error))
-        except OSError:
-            self.leave()  # the client has gone
+        except (PyrtError, OSError):
+            self.leave()  # the client has gone, or there is no mark
             worker.join()
         finally:
             self.is_over.set()
             self.close()
+            self.started.close()
 
     def open_terminal(self) -> list[int | None]:
         """A pair of terminals: the program's own is another, which follows the size of this."""
@@ -184,14 +191,17 @@ class Relay:
         """A pipe for each that is asked for."""
         stdio: list[int | None] = [None, None, None]
         if self.request.stdin and (self.is_own or self.keys):
-            stdio[0], self.input = os.pipe()
+            theirs, self.input = os.pipe()
+            self.theirs.append(theirs)
+            stdio[0] = theirs
             os.set_blocking(self.input, False)
         for place, name in ((1, channels.STDOUT), (2, channels.STDERR)):
             if getattr(self.request, name):
-                ours, stdio[place] = os.pipe()
+                ours, theirs = os.pipe()
                 os.set_blocking(ours, False)
                 self.outputs[ours] = name
-        self.theirs = [fd for fd in stdio if fd is not None]
+                self.theirs.append(theirs)
+                stdio[place] = theirs
         return stdio
 
     def do(self, stdio: list[int | None]) -> None:
@@ -218,7 +228,7 @@ class Relay:
             ready = {fd for fd, _ in poller.poll()}
             is_done = self.done in ready
             if self.started.fd in ready:
-                self.started.pid()
+                self.started.wait()
                 poller.unregister(self.started.fd)
             for fd in list(waiting):
                 if not self.send_from(fd):
@@ -324,7 +334,6 @@ class Relay:
             self.terminal = None
             for fd in {*self.outputs, self.done}:
                 os.close(fd)
-        self.started.close()
 
 
 def wait_for_room(fd: int) -> None:

@@ -109,7 +109,8 @@ def join(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> str:
 def make_root(draft: Draft, spec: dict[str, Any]) -> None:
     """Make what its root is made of. In an infra container's a pod's root makes mount points."""
     for name in directories(draft.config):
-        files.make_directory(f"{draft.path}/{name}", mode=0o755)
+        # There already, if whoever wrote an infra container's documents was killed.
+        files.ensure_directory(f"{draft.path}/{name}", mode=0o755)
     if draft.config.infra and owner_of(spec) != (0, 0):
         native.chown_tree(draft.layout.run, f"{draft.path}/rootfs", *owner_of(spec))
 

@@ -9,12 +9,14 @@ then `<pid>.<start>`: the time at which a process began tells it from another wi
 from __future__ import annotations
 
 import os
+import select
 import threading
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pyrt import files
-from pyrt.engine.exec_family import kill_family
+from pyrt.engine.exec_family import kill_family, kill_if
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -35,28 +37,52 @@ class Started:
         self.fd, self.told = os.pipe()
         self._lock = threading.Lock()
         self._pid: int | None = None
-        self._start = ""
+        self._pidfd = -1
         self._directory = layout.exec_marks()
         inodes = {os.fstat(fd).st_ino for fd in streams if fd is not None}
         self._mark = ""
         if inodes:
-            self._write(f"{PIPES}.{'.'.join(map(str, inodes))}")
+            try:
+                self._write(f"{PIPES}.{'.'.join(map(str, inodes))}")
+            except BaseException:
+                os.close(self.fd)
+                os.close(self.told)
+                raise
 
-    def pid(self) -> int:
-        """Its pid, which is waited for and marked; 0 if it never ran, or is over."""
+    def wait(self) -> None:
+        """Wait until it is known, and mark it; nothing if it never ran, or is over."""
         with self._lock:
-            if self.fd < 0:
-                return 0
-            if self._pid is None:
-                # Empty at the end of the pipe.
-                self._pid = int(os.read(self.fd, 32) or 0)
-                self._start = start_of(self._pid) if self._pid else ""
-                if self._start:
-                    before = self._mark
-                    self._write(f"{self._pid}.{self._start}")
-                    if before:
-                        files.remove_file(before)
-            return self._pid
+            self._learn()
+
+    def _learn(self) -> None:
+        if self.fd < 0:
+            return
+        if self._pid is None:
+            # Empty at the end of the pipe.
+            self._pid = int(os.read(self.fd, 32) or 0)
+        if not self._pid or self._pidfd >= 0:
+            return
+        try:
+            self._pidfd = os.pidfd_open(self._pid)
+        except ProcessLookupError:
+            self._pid = 0
+            return
+        if self._is_over():
+            # Its number may be another's by now.
+            os.close(self._pidfd)
+            self._pid, self._pidfd = 0, -1
+            return
+        if start := start_of(self._pid):
+            before = self._mark
+            self._write(f"{self._pid}.{start}")
+            if before:
+                files.remove_file(before)
+
+    def _is_over(self) -> bool:
+        """Whether who runs it has closed the other end."""
+        poller = select.poll()
+        poller.register(self.fd, 0)
+        return bool(poller.poll(0))
 
     def _write(self, name: str) -> None:
         files.ensure_directory(self._directory)
@@ -65,15 +91,19 @@ class Started:
 
     def kill(self) -> None:
         """End it with all that it has begun."""
-        pid = self.pid()
-        if pid and start_of(pid) == self._start:
-            kill_family(pid)
+        with self._lock:
+            self._learn()
+            if self._pid and self._pidfd >= 0:
+                kill_family(self._pid, self._pidfd)
 
     def close(self) -> None:
         """After its end."""
         with self._lock:
             os.close(self.fd)
             self.fd = -1
+            if self._pidfd >= 0:
+                os.close(self._pidfd)
+                self._pidfd = -1
             if self._mark:
                 files.remove_file(self._mark)
 
@@ -90,8 +120,8 @@ def sweep(layout: Layout) -> None:
         first, *rest = name.split(".")
         if first == PIPES:
             pipes.append(set(rest))
-        elif first.isdecimal() and start_of(int(first)) in rest:
-            kill_family(int(first))
+        elif first.isdecimal():
+            kill_if(int(first), partial(is_begun, int(first), rest))
     end_holders(pipes)
     for name in names:
         files.remove_file(f"{directory}/{name}")
@@ -105,10 +135,20 @@ def end_holders(pipes: list[set[str]]) -> None:
     while pipes and time.monotonic() < deadline:
         for pid in filter(str.isdecimal, os.listdir("/proc")):
             theirs = streams_of(pid) if pid != str(os.getpid()) else set()
-            if any(theirs & inodes for inodes in pipes):
-                kill_family(int(pid))
+            is_one = any(theirs & inodes for inodes in pipes)
+            if is_one and kill_if(int(pid), partial(has_streams, pid, theirs)):
                 pipes = [inodes for inodes in pipes if not theirs & inodes]
         time.sleep(PAUSE_S if pipes else 0)
+
+
+def has_streams(pid: str, inodes: set[str]) -> bool:
+    """Whether these are a process' streams."""
+    return streams_of(pid) == inodes
+
+
+def is_begun(pid: int, starts: list[str]) -> bool:
+    """Whether a process began at one of these times."""
+    return start_of(pid) in starts
 
 
 def streams_of(pid: str) -> set[str]:

@@ -24,7 +24,12 @@ class Running:
         self.code = 0
         self.error: BaseException | None = None
         self.done, self._ended = os.pipe()
-        self.started = Started(record.layout, (out, err))
+        try:
+            self.started = Started(record.layout, (out, err))
+        except BaseException:
+            os.close(self.done)
+            os.close(self._ended)
+            raise
         self.thread = threading.Thread(target=self.run, args=(record, args, out, err), daemon=True)
         self.thread.start()
 
@@ -62,13 +67,23 @@ def run(
     goes on, and is not waited for.
     Raises Conflict if the container does not run, ExecFailed if the program cannot be run.
     """
-    pipes = [os.pipe2(os.O_CLOEXEC) for _ in range(2)]
-    found = {fd: bytearray() for fd, _ in pipes}
+    ends: list[int] = []
+    try:
+        for _ in range(2):
+            ends += os.pipe2(os.O_CLOEXEC)
+        running = Running(record, args, ends[1], ends[3])
+    except BaseException:
+        for fd in ends:
+            os.close(fd)
+        raise
+    found = {fd: bytearray() for fd in (ends[0], ends[2])}
     for fd in found:
         os.set_blocking(fd, False)
-    running = Running(record, args, pipes[0][1], pipes[1][1])
     try:
         is_late = follow(running, found, limit_bytes, timeout_s, gone)
+    except BaseException:
+        running.started.kill()  # else its end is waited for
+        raise
     finally:
         running.close()
         for fd in found:
@@ -97,7 +112,7 @@ def follow(
         left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
         ready = {fd for fd, _ in poller.poll(left)}
         if running.started.fd in ready:
-            running.started.pid()
+            running.started.wait()
             poller.unregister(running.started.fd)
         if not ready or gone in ready:
             is_late, deadline = True, None

@@ -36,9 +36,9 @@ class Store:
         self.images = images
 
     def used(self) -> set[str]:
-        """The IDs of images that containers were made from."""
+        """The IDs of images that containers were made from, or have mounted."""
         found = (records.read(self.layout, id) for id in records.list_ids(self.layout))
-        return {str(record.document.get("image_id") or "") for record in found if record}
+        return {image for record in found if record for image in records.images_of(record)}
 
     def created(self, text: str, value: str) -> int:
         """When the image `value` was made, nanoseconds since 1970."""
@@ -117,7 +117,7 @@ def by_fact(fact: Callable[[Store], Test]) -> Callable[[Store, str, str], Test]:
 
 
 def used(store: Store) -> Test:
-    """Whether a container was made from it."""
+    """Whether a container was made from it, or has it mounted."""
     ids = store.used()
     return lambda image: image.id in ids
 

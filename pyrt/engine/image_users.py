@@ -17,15 +17,7 @@ if TYPE_CHECKING:
 def containers_of(layout: Layout, image_id: str) -> list[Record]:
     """The containers made from an image ID (``sha256:…``), or that have it mounted."""
     found = (records.read(layout, id) for id in records.list_ids(layout))
-    return [record for record in found if record and uses(record, image_id)]
-
-
-def uses(record: Record, image_id: str) -> bool:
-    """Whether a container cannot be without this image."""
-    volumes = record.document.get("volumes") or ()
-    return record.document.get("image_id") == image_id or any(
-        volume["type"] == "image" and volume["source"] == image_id for volume in volumes
-    )
+    return [record for record in found if record and image_id in records.images_of(record)]
 
 
 def remove_image(layout: Layout, wanted: str, *, force: bool = False) -> tuple[list[str], str]:

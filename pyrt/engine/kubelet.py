@@ -84,7 +84,8 @@ def configuration(own: str, runtime: str) -> dict[str, Any]:
         "volumePluginDir": f"{own}/plugins",
         # Of the networks that it shares with its pods, whose names it knows.
         "resolvConf": f"{own}/resolv.conf",
-        # The node's loopback, which is nobody else's; without an API server nobody could say more.
+        # The node's loopback: for whoever enters the node, but also for pods that have its network
+        # (hostNetwork). Without an API server nobody could say who may do what.
         "address": "127.0.0.1",
         "authentication": {"anonymous": {"enabled": True}, "webhook": {"enabled": False}},
         "authorization": {"mode": "AlwaysAllow"},

@@ -11,7 +11,7 @@ import os
 import time
 
 from pyrt import files, native
-from pyrt.errors import Conflict, KernelError
+from pyrt.errors import Conflict, KernelError, from_os_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,9 +28,6 @@ END_S = 20.0
 
 BEGIN_S = 30.0
 """How long a service may take to begin."""
-
-SOCKET_BYTES = 107
-"""The longest path of a socket."""
 
 ATTEMPTS, PAUSE_S = 20, 0.1
 
@@ -55,22 +52,54 @@ def service(
     return {"name": name, "argv": argv, "env": env, "log": f"{layout.node()}/{name}.log"}
 
 
-def start(layout: Layout, services: list[dict[str, Any]]) -> None:
-    """Make the node and start its services. Raises Conflict if there is one."""
+def start(layout: Layout, socket: str, services: list[dict[str, Any]]) -> None:
+    """Make the node and start its services, one of which is to serve at `socket`. Raises Conflict
+    if there is one, or if another serves there.
+    """
+    files.ensure_directory(layout.run)
+    lock = files.hold(layout.node_change())
+    try:
+        if pid(layout):
+            raise Conflict("node", "", "runs already", hint="see `pyrt node status`")
+        free(socket, ATTEMPTS if os.path.lexists(layout.node()) else 1)
+        # What one that was killed has left.
+        remove_files(layout)
+        make(layout, services)
+    finally:
+        files.unlock(lock)
+
+
+def free(socket: str, attempts: int) -> None:
+    """Remove what a service has left at `socket`. Of a node that was killed it may live yet, for a
+    moment. Raises Conflict if another serves there.
+    """
+    from pyrt.accounting.server import remove_stale
+
+    for left in reversed(range(attempts)):
+        try:
+            return remove_stale(socket, "--socket")
+        except Conflict:
+            if left == 0:
+                raise
+            time.sleep(PAUSE_S)
+        except OSError as error:
+            raise from_os_error(error, "--socket", socket) from None
+
+
+def make(layout: Layout, services: list[dict[str, Any]]) -> None:
+    """The node, with networks."""
     from pyrt.engine import bridge
 
-    if pid(layout):
-        raise Conflict("node", "", "runs already", hint="see `pyrt node status`")
-    files.ensure_directory(layout.run)
-    # What one that was killed has left.
-    remove_files(layout)
     runtime, home = os.environ.get("XDG_RUNTIME_DIR", ""), os.environ.get("HOME", "")
-    kept = [path for path in (layout.data, layout.run, runtime, home) if path.startswith("/")]
+    # As they are found among mounts, which have no symlinks.
+    places = (layout.data, layout.run, runtime, home)
+    kept = [os.path.realpath(path) for path in places if path.startswith("/")]
+    scratch = os.path.realpath(layout.node_files())
     wishes = native.dumps(services)
     for left in reversed(range(ATTEMPTS)):
         bridge.ensure(layout)
         try:
-            return native.start_node(layout.run, wishes, layout.node_files(), kept)
+            return native.start_node(layout.run, wishes, scratch, kept)
         except KernelError as error:
             # What kept the networks was just leaving, for want of somebody who needs them.
             if left == 0 or error.errno not in (errno.ENOENT, errno.ECONNREFUSED):
@@ -96,34 +125,54 @@ def state(layout: Layout) -> dict[str, Any] | None:
 
 
 def stop(layout: Layout) -> bool:
-    """End the node and all that is in it; whether there was one. Raises Conflict from within."""
-    import signal
-
+    """End the node and all that is in it; whether there was one. Raises Conflict from within, for
+    one that is not seen from here, or that does not end.
+    """
     number = pid(layout)
     if number == FIRST:
         raise Conflict("node", "", "cannot be stopped from within", hint="do it outside")
-    if not number:
-        remove_files(layout)
-        return False
+    if number:
+        end(layout, seen(number))
+    if os.path.isdir(layout.run):
+        lock = files.hold(layout.node_change())
+        try:
+            if not pid(layout):
+                remove_files(layout)
+        finally:
+            files.unlock(lock)
+    return bool(number)
+
+
+def seen(number: int) -> int:
+    """The first process's pid. Raises Conflict if it has none here."""
+    if number < 0:
+        hint = "do it in the pid namespace in which it was started"
+        raise Conflict("node", "", "runs, but cannot be seen from here", hint=hint)
+    return number
+
+
+def end(layout: Layout, number: int) -> None:
+    """Have the node end whose first process is `number`; kill it if that takes too long."""
+    import signal
+
     try:
         first = os.pidfd_open(number)
     except ProcessLookupError:
-        return True
+        return
     try:
-        deadline = time.monotonic() + END_S
-        # Only if it still has the lock is the pidfd the node's.
+        for how in (SIGTERM, SIGKILL):
+            deadline = time.monotonic() + END_S
+            # Only if it still has the lock is the pidfd the node's.
+            if pid(layout) == number:
+                signal.pidfd_send_signal(first, how)
+            while pid(layout) == number and time.monotonic() < deadline:
+                time.sleep(0.01)
         if pid(layout) == number:
-            signal.pidfd_send_signal(first, SIGTERM)
-        while pid(layout) == number:
-            if time.monotonic() >= deadline:
-                signal.pidfd_send_signal(first, SIGKILL)
-            time.sleep(0.01)
+            raise Conflict("node", str(number), "was killed, but does not end")
     except ProcessLookupError:
         pass
     finally:
         os.close(first)
-    remove_files(layout)
-    return True
 
 
 def remove_files(layout: Layout) -> None:
@@ -140,6 +189,7 @@ def enter(layout: Layout, command: list[str]) -> None:
         raise Conflict("node", "", "does not run", hint="run `pyrt node start`")
     if number == FIRST:
         os.execvp(command[0], command)
+    seen(number)
     binary = native.network_path()
     os.execv(binary, [binary, "enter", "--run-root", layout.run, "--", *command])
 

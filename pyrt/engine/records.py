@@ -190,6 +190,13 @@ def read(layout: Layout, id: str) -> Record | None:
             return Record(layout, id, document, "created")
 
 
+def images_of(record: Record) -> set[str]:
+    """The IDs of the images that a container cannot be without."""
+    volumes = record.document.get("volumes") or ()
+    mounted = {str(volume["source"]) for volume in volumes if volume["type"] == "image"}
+    return mounted | {str(record.document.get("image_id") or "")} - {""}
+
+
 def read_dead(layout: Layout, id: str, document: dict[str, Any]) -> Record:
     """The lower three rows of the table."""
     bundle = layout.container(id)

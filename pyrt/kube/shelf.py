@@ -2,21 +2,21 @@
 and starting two containers.
 
 A plan follows from what is in its key: the manifests' texts, all that is said beside them, and this
-pyrt. One in which a Secret has a part is never kept.
+pyrt. One in which a Secret has a part is never kept, nor one of a manifest that is not a file.
 """
 
 from __future__ import annotations
 
 import os
-import zlib
 
 from pyrt import __version__, files, native
-from pyrt.errors import InvalidSpec
+from pyrt.errors import InvalidSpec, PyrtError
 from pyrt.kube import plain
 from pyrt.kube.plan import Plan
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
     from pyrt.layout import Layout
@@ -28,26 +28,33 @@ SECRET = "secret"
 """Is in every field and kind that has to do with one, however it begins."""
 
 
-def make_key(*parts: Any) -> bytes:
-    """What a plan follows from: these parts, which are JSON or bytes, and our own code."""
-    with os.scandir(os.path.dirname(__file__)) as entries:
-        code = sorted(
-            (entry.name, entry.stat().st_mtime_ns, entry.stat().st_size)
-            for entry in entries
-            if entry.name.endswith(".py")
-        )
-    return native.dumps([__version__, code, plain.encode(list(parts))])
+def make_key(*parts: Any) -> str:
+    """What a plan follows from: the digest of these parts, which are JSON or bytes, and of our own
+    code.
+    """
+    return native.digest_of(native.dumps([__version__, *sorted(code()), plain.encode(list(parts))]))
 
 
-def path_of(layout: Layout, key: bytes) -> str:
-    """Where the plan of a key is kept; another key's may be there."""
-    return f"{layout.cache()}/plans/{zlib.crc32(key):08x}"
+def code() -> Iterator[tuple[str, int, int]]:
+    """The modules that planning is made of, and how old they are."""
+    package = os.path.dirname(__file__)
+    for directory in (package, f"{package}/../spec"):
+        with os.scandir(directory) as entries:
+            for entry in entries:
+                if entry.name.endswith(".py"):
+                    state = entry.stat()
+                    yield entry.name, state.st_mtime_ns, state.st_size
 
 
-def find(layout: Layout, key: bytes) -> Plan | None:
+def path_of(layout: Layout, key: str) -> str:
+    """Where the plan of a key is kept."""
+    return f"{layout.cache()}/plans/{key.removeprefix('sha256:')}"
+
+
+def find(layout: Layout, key: str) -> Plan | None:
     """The plan of this key, None if there is none."""
-    found_key, _, data = (files.read(path_of(layout, key)) or b"").partition(b"\n")
-    if found_key != key:
+    data = files.read(path_of(layout, key))
+    if data is None:
         return None
     try:
         found = plain.load(data)
@@ -56,22 +63,32 @@ def find(layout: Layout, key: bytes) -> Plan | None:
     return found if isinstance(found, Plan) else None
 
 
-def keep(layout: Layout, key: bytes, documents: list[dict[str, Any]], plan: Plan) -> None:
-    """Keep the plan that was made of these documents, if there is no Secret in them."""
+def keep(layout: Layout, key: str, documents: list[dict[str, Any]], plan: Plan) -> None:
+    """Keep the plan that was made of these documents, if there is no Secret in them. What cannot be
+    kept is planned again.
+    """
     if has_secret(documents):
         return
-    try:
-        data = plain.dump(plan)
-    except UnicodeEncodeError:
-        return  # A variable whose value is no text, which JSON has not.
     path = path_of(layout, key)
-    directory = os.path.dirname(path)
-    files.ensure_directory(directory)
-    files.write_whole(path, key + b"\n" + data)
+    try:
+        files.ensure_directory(os.path.dirname(path))
+        files.write_whole(path, plain.dump(plan))
+        forget(os.path.dirname(path))
+    except (PyrtError, OSError, UnicodeEncodeError):
+        return  # The last: a variable whose value is no text, which JSON has not.
+
+
+def forget(directory: str) -> None:
+    """Remove the oldest plans."""
+    found = []
     with os.scandir(directory) as entries:
-        oldest = sorted((entry.stat().st_mtime_ns, entry.path) for entry in entries)
-    for _, other in oldest[:-KEPT]:
-        files.remove_file(other)
+        for entry in entries:
+            try:
+                found.append((entry.stat().st_mtime_ns, entry.path))
+            except FileNotFoundError:
+                continue  # Another play's.
+    for _, path in sorted(found)[:-KEPT]:
+        files.remove_file(path)
 
 
 def has_secret(value: Any) -> bool:

@@ -269,6 +269,16 @@ def test_killed_keepers_are_made_anew(pyrt: Pyrt, web: str) -> None:
     assert wget(pyrt, "one", "two") == "I am two"
 
 
+def test_who_keeps_the_networks_keeps_the_users_namespace(pyrt: Pyrt, web: str) -> None:
+    """The holder is killed while no container runs: its successor takes its namespace again."""
+    pyrt.ok("run", "--rm", "--network", web, "demo", "true")
+    holder = native.is_locked(str(pyrt.run_root / "holder"))
+    os.kill(holder, signal.SIGKILL)
+    wait_for(lambda: native.is_locked(str(pyrt.run_root / "holder")) == 0)
+    pyrt.ok("run", "--rm", "--network", web, "demo", "true")
+    assert native.is_locked(str(pyrt.run_root / "holder")) not in (0, holder)
+
+
 def test_bad_input(pyrt: Pyrt, web: str) -> None:
     for flags, words in (
         (("--network", "nowhere"), "nowhere: network not found"),

@@ -296,6 +296,13 @@ def test_bad_input(pyrt: Pyrt, argv: tuple[str, ...]) -> None:
     assert result.err.startswith(f"Error: {BAD[argv]}")
 
 
+def test_a_pod_whose_id_cannot_be_written_is_not_there(pyrt: Pyrt) -> None:
+    refused = pyrt("pod", "create", "--name", "box", "--pod-id-file", "/nothing/id")
+    assert (refused.code, "/nothing" in refused.err) == (125, True), refused
+    assert pyrt("pod", "exists", "box").code == 1
+    check_nothing_left(pyrt)
+
+
 def test_a_new_pod_goes_with_a_container_that_cannot_be(pyrt: Pyrt) -> None:
     member(pyrt, "taken")
     for verb, *argv in (

@@ -36,14 +36,17 @@ def test_killed(pyrt: Pyrt, who: str) -> None:
     check_nothing_left(pyrt)
 
 
-@pytest.mark.parametrize("who", ["start", "member", "joined", "update"])
+@pytest.mark.parametrize("who", ["start", "again", "member", "joined", "update"])
 def test_its_documents_are_written_when_they_are_needed(pyrt: Pyrt, who: str) -> None:
     make(pyrt, "--name", "box")
     infra = pyrt.ok("pod", "inspect", "box", "--format", "{{.InfraContainerID}}")
     bundle = pyrt.data / "containers" / infra
     assert not (bundle / "config.json").exists()
+    if who == "again":  # after one who was killed at it
+        (bundle / "rootfs").mkdir(0o755)
+        (bundle / "config.json").write_text("{")
     run = ("create", "--name", "one", "demo", "cat", "/etc/hostname", "/etc/hosts")
-    if who == "start":
+    if who in ("start", "again"):
         pyrt.ok("pod", "start", "box")
     elif who == "update":
         pyrt.ok("update", "--limits", "best", "--memory", "1g", infra)

@@ -52,6 +52,7 @@ def test_an_image_is_mounted_to_be_read(cri: Client, pyrt: Pyrt, parts: str) -> 
     with refused("FAILED_PRECONDITION", "in use"):
         cri.RemoveImage(image={"image": IMAGE})
     assert parts[7:19] in pyrt.ok("image", "ls", "--no-trunc")
+    assert parts[7:19] in pyrt.ok("images", "--no-trunc", "--filter", "containers=true")
     cri.RemovePodSandbox(pod_sandbox_id=pod)
     cri.RemoveImage(image={"image": IMAGE})
 

@@ -18,12 +18,16 @@ if TYPE_CHECKING:
     from conftest import Pyrt
 
 
-def test_the_socket_is_the_users_alone(service: Service, pyrt: Pyrt) -> None:
+def test_the_socket_is_the_users_alone(service: Service, pyrt: Pyrt, tmp_path: Path) -> None:
     assert stat.S_IMODE(service.socket.stat().st_mode) == 0o600
     assert stat.S_IMODE(service.socket.parent.stat().st_mode) == 0o700
     second = pyrt("cri", "serve")
     assert second.code == 125
     assert second.err == f"Error: --socket {service.socket}: another serves there\n"
+    elsewhere = str(tmp_path / "b.sock")
+    third = pyrt("cri", "serve", "--socket", elsewhere)
+    assert third.code == 125
+    assert third.err == f"Error: --socket {elsewhere}: another serves at {service.socket}\n"
     assert service.end() == 0
     assert not service.socket.exists()
 
@@ -37,6 +41,26 @@ def test_what_it_says_of_itself(cri: Client) -> None:
     assert cri.RuntimeConfig().linux.cgroup_driver == cri_pb2.CGROUPFS
     with refused("UNIMPLEMENTED", "CheckpointContainer is not supported"):
         cri.CheckpointContainer(container_id="x")
+
+
+def test_a_damaged_record_hides_no_other(service: Service, pyrt: Pyrt) -> None:
+    cri = service.client
+    pods = [cri.run_pod("one"), cri.run_pod("two")]
+    made = [cri.create(pod) for pod in pods]
+    path = pyrt.data / "containers" / made[0] / "container.json"
+    whole = path.read_bytes()
+    for damaged in (native.loads(whole) | {"cri": {"request": "/////w=="}}, [], "\0"):
+        path.write_bytes(native.dumps(damaged))
+        assert [one.id for one in cri.ListContainers().containers] == [made[1]]
+    service.kill()
+    service.start()
+    cri = service.client
+    assert [one.id for one in cri.ListContainers().containers] == [made[1]]
+    path.write_bytes(whole)
+    assert {one.id for one in cri.ListContainers().containers} == set(made)
+    for pod in pods:
+        cri.RemovePodSandbox(pod_sandbox_id=pod)
+    check_nothing_left(pyrt)
 
 
 def test_a_pod_and_its_container(cri: Client, pyrt: Pyrt) -> None:

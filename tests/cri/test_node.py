@@ -6,14 +6,17 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import signal
+import socket
+import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import grpc
 import pytest
-from cri_client import SERVE, NodeService, check_nothing_left, refused
+from cri_client import SERVE, Client, NodeService, check_nothing_left, refused
 
 from pyrt.cri import cri_pb2
 
@@ -51,6 +54,114 @@ def test_there_is_one_for_each_user(node: NodeService, pyrt: Pyrt) -> None:
     assert [one["name"] for one in state["services"]] == ["cri"]
     shown = pyrt.ok("node", "status")
     assert shown.startswith("running since 20") and "cri" in shown
+
+
+def test_of_starts_at_once_one_wins(node: NodeService, pyrt: Pyrt) -> None:
+    for _ in range(3):
+        assert node.end() == 0
+        starts = [
+            subprocess.Popen(
+                [*pyrt.argv, "node", "start"], env=pyrt.env, stderr=subprocess.PIPE, text=True
+            )
+            for _ in range(5)
+        ]
+        said = [start.communicate(timeout=SETTLE_S)[1] for start in starts]
+        assert sorted(start.returncode for start in starts) == [0, *[125] * 4], said
+        assert "".join(said).count("Error: node: runs already") == 4, said
+        node.client = Client(node)
+        assert node.enter("touch", "/etc/mark").code == 0  # its files are there
+        assert node.client.Version(version="v1").runtime_name == "pyrt"
+
+
+def test_a_socket_that_is_taken(pyrt: Pyrt) -> None:
+    path = pyrt.root / "own.sock"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        refused = pyrt("node", "start", "--socket", f"unix://{path}")
+        assert refused.code == 125 and f"--socket {path}: another serves there" in refused.err
+        assert pyrt("node", "status").code == 3
+    assert path.exists()  # what it leaves, when it is closed, is nobody's
+    try:
+        assert pyrt.ok("node", "start", "--socket", f"unix://{path}") == f"unix://{path}"
+    finally:
+        assert pyrt("node", "stop").code == 0
+
+
+def test_what_the_user_writes_stays_there_by_whatever_name(pyrt: Pyrt) -> None:
+    """Below /run, which else is the node's own."""
+    place = os.environ.get("XDG_RUNTIME_DIR", "")
+    if not place.startswith("/run/") or not os.access(place, os.W_OK):
+        pytest.skip("no directory for it")
+    (pyrt.root / "link").symlink_to(place)
+    mark = Path(place, f"mark-{os.getpid()}")
+    try:
+        pyrt.ok("node", "start", HOME=str(pyrt.root / "link"))
+        pyrt.ok("node", "enter", "touch", str(mark))
+        assert mark.exists()
+    finally:
+        assert pyrt("node", "stop").code == 0
+        mark.unlink(missing_ok=True)
+
+
+def test_out_of_sight(node: NodeService, pyrt: Pyrt) -> None:
+    """From a pid namespace beside the node's."""
+    if shutil.which("unshare") is None:
+        pytest.skip("no unshare")
+    elsewhere = ["unshare", "--user", "--map-root-user", "--pid", "--fork", *pyrt.argv, "node"]
+    for command in (["enter", "true"], ["stop"]):
+        told = subprocess.run(
+            [*elsewhere, *command], env=pyrt.env, capture_output=True, text=True, timeout=SETTLE_S
+        )
+        assert told.returncode == 125, told
+        assert "node: runs, but cannot be seen from here" in told.stderr, told
+    assert node.enter("true").code == 0
+
+
+def wake(node: NodeService) -> None:
+    """Give its first process something to do: an orphan ends."""
+    assert node.enter("sh", "-c", "sleep 0.1 & exit 0").code == 0
+
+
+def test_a_state_that_cannot_be_written_ends_nobody(node: NodeService, pyrt: Pyrt) -> None:
+    pod = node.client.run_pod()
+    id = node.client.run(pod)
+    first, service = node.state()["pid"], node.pid_of("cri")
+    state = pyrt.run_root / "node" / "state.json"
+    state.unlink()
+    state.mkdir()
+    (state / "in the way").touch()
+    os.kill(service, signal.SIGKILL)
+    deadline = time.monotonic() + SETTLE_S
+    while True:
+        try:
+            assert node.client.status(id).state == cri_pb2.CONTAINER_RUNNING
+            break
+        except grpc.RpcError:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+    shutil.rmtree(state)
+    while (told := node.state())["services"] == []:
+        assert time.monotonic() < deadline
+        wake(node)
+    assert told["pid"] == first
+    assert (told["services"][0]["restarts"], told["services"][0]["exit_code"]) == (1, 137)
+    node.client.RemovePodSandbox(pod_sandbox_id=pod)
+
+
+def test_logs_of_services_have_an_end(node: NodeService) -> None:
+    log = Path(node.service("cri")["log"])
+    with log.open("ab") as file:
+        file.write(b"x" * (1 << 20))
+    wake(node)
+    assert log.stat().st_size >= 1 << 20
+    with log.open("ab") as file:
+        file.write(b"x" * (8 << 20))
+    deadline = time.monotonic() + SETTLE_S
+    while log.stat().st_size:
+        assert time.monotonic() < deadline
+        wake(node)
+    assert node.client.Version(version="v1").runtime_name == "pyrt"
 
 
 def test_without_a_node(pyrt: Pyrt) -> None:

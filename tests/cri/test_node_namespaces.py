@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import tempfile
 import time
@@ -12,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cri_client import SERVE, Client, NodeService, refused
 
+from pyrt import native
 from pyrt.cri import cri_pb2
 
 if TYPE_CHECKING:
@@ -196,6 +199,23 @@ def test_a_port_that_is_taken_on_the_machine_is_the_nodes_alone(
         assert node.fetch(f"127.0.0.1:{port}") == "served"
     said = (pyrt.run_root / "network" / "ports.log").read_text()
     assert f"publish 127.0.0.1:{port}/tcp: Address already in use" in said
+
+
+def test_a_late_answer_is_nobodys(node: NodeService, pyrt: Pyrt) -> None:
+    """Of the keeper, who listens on the machine."""
+    cri = node.client
+    mappings = [[{"host_port": port, "container_port": 80}] for port in (12346, 12347)]
+    keeper = native.is_locked(str(pyrt.run_root / "network" / "keeper"))
+    assert keeper > 0
+    os.kill(keeper, signal.SIGSTOP)
+    try:
+        cri.run_pod(port_mappings=mappings[0])  # after a while, the node's alone
+    finally:
+        os.kill(keeper, signal.SIGCONT)
+    cri.run(cri.run_pod("second", port_mappings=mappings[1]), "sh", "-c", SERVE)
+    assert node.fetch("127.0.0.1:12347") == "served"
+    assert machine_is_served(12347)
+    assert not is_open(12346)
 
 
 def test_the_node_writes_and_the_machine_does_not_see_it(node: NodeService) -> None:

@@ -263,14 +263,14 @@ fn become_holder(run_root: &Path, socket: &OwnedFd) -> Error {
     Error::kernel("exec", "holder", refusal.raw_os_error().unwrap_or(libc::EIO))
 }
 
-/// Takes the namespace of a live monitor: its containers must stay within reach.
+/// Takes the namespace of a live monitor, or of who keeps the networks: both must stay within reach.
 fn adopt(run_root: &Path) -> Result<bool> {
     let entries = match std::fs::read_dir(run_root) {
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => return Ok(false),
         result => result.at("read", run_root)?,
     };
-    for entry in entries {
-        let alive = entry.at("read", run_root)?.path().join("alive");
+    let monitors = entries.flatten().map(|entry| entry.path().join("alive"));
+    for alive in monitors.chain([run_root.join("network/keeper")]) {
         let Ok(Some((monitor, _))) = lock_holder(&alive) else { continue };
         let what = ThreadNameSpaceType::USER;
         if rustix::thread::move_into_thread_name_spaces(monitor.as_fd(), what).is_ok() {

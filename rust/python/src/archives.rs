@@ -383,6 +383,12 @@ fn compress(mut source: File, blob: File) -> Result<(Counted<std::io::Sink>, Cou
     Ok((plain, sealed))
 }
 
+/// See `_core.pyi`.
+#[pyfunction]
+pub(crate) fn digest_of(data: &[u8]) -> String {
+    digest(Sha256::new_with_prefix(data))
+}
+
 fn digest(hash: Sha256) -> String {
     let mut text = "sha256:".to_owned();
     for byte in hash.finalize() {

@@ -27,6 +27,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<watch::Watch>()?;
     module.add_function(wrap_pyfunction!(json::loads, module)?)?;
     module.add_function(wrap_pyfunction!(json::dumps, module)?)?;
+    module.add_function(wrap_pyfunction!(archives::digest_of, module)?)?;
     module.add_function(wrap_pyfunction!(monitor::launch, module)?)?;
     module.add_function(wrap_pyfunction!(monitor::connect, module)?)?;
     module.add_function(wrap_pyfunction!(monitor::validate, module)?)?;

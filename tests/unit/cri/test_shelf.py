@@ -9,7 +9,7 @@ import pytest
 
 from pyrt import files
 from pyrt.cri.shelf import Shelf
-from pyrt.errors import InvalidSpec, PyrtError
+from pyrt.errors import Denied, InvalidSpec, PyrtError
 
 ONE, TWO = "1" * 64, "2" * 64
 
@@ -28,13 +28,16 @@ class Store:
     def __init__(self, root: Path) -> None:
         self.roots = [root / "a", root / "b"]
         self.reads = 0
-        self.shelf = Shelf([str(path) for path in self.roots], self.load)
+        self.complaints: list[str] = []
+        self.shelf = Shelf([str(path) for path in self.roots], self.load, self.complaints.append)
 
     def load(self, id: str) -> Thing | None:
         self.reads += 1
         found = [files.read(f"{path}/{id}/file") for path in self.roots]
         if found[0] == b"bad":
             raise InvalidSpec("read", id, "is bad")
+        if found[0] == b"shut":
+            raise Denied("read", id, "Permission denied")
         return (
             None
             if found[0] is None
@@ -133,13 +136,38 @@ def test_more_changes_than_the_kernel_keeps(store: Store) -> None:
     assert store.told() == {ONE: "last+-", TWO: "made in between+-"}
 
 
-def test_what_cannot_be_read_is_tried_again(store: Store) -> None:
-    store.write(0, ONE, "bad")
+def test_what_cannot_be_read_is_tried_again_and_hides_no_other(store: Store) -> None:
+    ids = [str(number) * 64 for number in range(10)]
+    for id in ids:
+        store.write(0, id, "shut" if id in (ids[3], ids[6]) else "good")
     for _ in range(2):
-        with pytest.raises(InvalidSpec):
+        with pytest.raises(Denied):
             store.told()
-    store.write(0, ONE, "good")
-    assert store.told() == {ONE: "good+-"}
+    store.write(0, ids[3], "mended")
+    with pytest.raises(Denied):
+        store.told()
+    store.write(0, ids[6], "mended")
+    assert store.told() == {id: "mended+-" if id in (ids[3], ids[6]) else "good+-" for id in ids}
+    assert store.complaints == []
+
+
+def test_what_is_damaged_is_left_out(store: Store) -> None:
+    ids = [str(number) * 64 for number in range(10)]
+    for id in ids:
+        store.write(0, id, "good")
+    assert list(store.told()) == ids
+    for id in (ids[3], ids[6]):
+        store.write(0, id, "bad")
+    for _ in range(2):
+        assert list(store.told()) == [id for id in ids if id not in (ids[3], ids[6])]
+    assert sorted(store.complaints) == [
+        f"read {id}: is bad; {id} is left out of lists" for id in (ids[3], ids[6])
+    ]
+    store.write(0, ids[3], "good")
+    assert list(store.told()) == [id for id in ids if id != ids[6]]
+    shutil.rmtree(store.roots[0] / ids[6])
+    assert list(store.told()) == [id for id in ids if id != ids[6]]
+    assert len(store.complaints) == 2
 
 
 def test_without_the_kernels_word_all_is_read(

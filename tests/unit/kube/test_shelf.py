@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,9 +11,6 @@ from pyrt.errors import InvalidSpec
 from pyrt.kube import plain, shelf
 from pyrt.kube.plan import File, Later, Machine, Place, Plan, PlannedPod
 from pyrt.layout import Layout
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 MACHINE = Machine("node", "192.0.2.1", 2, 1 << 30)
 
@@ -69,7 +67,7 @@ def test_what_is_no_plan(layout: Layout) -> None:
     key = shelf.make_key(b"")
     shelf.keep(layout, key, [], make())
     place = shelf.path_of(layout, key)
-    for content in (b"", b"{}", key, key + b"\n[", key + b'\n{"@":"Nothing"}', key + b'\n{"a":1}'):
+    for content in (b"", b"{}", b"[", b'{"@":"Nothing"}', b'{"@":"Later","field":"a"}'):
         with open(place, "wb") as file:
             file.write(content)
         assert shelf.find(layout, key) is None
@@ -85,6 +83,14 @@ def test_the_oldest_go(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     for key in keys:
         shelf.keep(layout, key, [], make())
     assert [shelf.find(layout, key) is not None for key in keys] == [False] * 2 + [True] * 3
+    (Path(shelf.path_of(layout, "")).parent / "gone").symlink_to("nowhere")
+    shelf.keep(layout, shelf.make_key("more"), [], make())
+    assert shelf.find(layout, shelf.make_key("more")) is not None
+
+
+def test_what_cannot_be_kept_is_no_error(layout: Layout) -> None:
+    Path(layout.data).write_text("no directory")
+    shelf.keep(layout, shelf.make_key(""), [], make())
 
 
 def test_plain_data() -> None:

@@ -29,6 +29,8 @@ use crate::arguments::Arguments;
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Between two looks for a new supervisor.
 const LOOK: Duration = Duration::from_millis(300);
+/// Between two looks at logs, and attempts to tell what could not be told.
+const TURN: Duration = Duration::from_secs(10);
 
 /// `node --report FD --run-root DIR --services FD --scratch DIR [--keep DIR]…`: says `Reply` when there is a node with its services started, or
 /// `Failed`.
@@ -88,6 +90,8 @@ struct Node {
     services: Vec<Service>,
     signals: OwnedFd,
     started_at: String,
+    /// Whether something has changed that is not written down yet.
+    is_untold: bool,
     /// Until when it ends by itself, once it is asked to.
     deadline: Option<Instant>,
     _lock: OwnedFd,
@@ -122,6 +126,7 @@ impl Node {
             services,
             signals,
             started_at: now(),
+            is_untold: false,
             deadline: None,
             _lock: lock,
         };
@@ -132,11 +137,13 @@ impl Node {
         Ok(node)
     }
 
-    /// Until it is asked to end.
+    /// Until it is asked to end. Nothing else ends it: all pods would end with it.
     fn run(&mut self) -> Result<()> {
         loop {
-            self.wait()?;
-            while let Some(number) = signal::next(self.signals.as_fd()).at("read", "signals")? {
+            if self.wait().is_err() {
+                std::thread::sleep(LOOK); // of memory, or the like, there may be more later
+            }
+            while let Ok(Some(number)) = signal::next(self.signals.as_fd()) {
                 if number != libc::SIGCHLD && self.deadline.is_none() {
                     self.deadline = Some(Instant::now() + PATIENCE);
                     for service in self.services.iter_mut().rev() {
@@ -144,8 +151,9 @@ impl Node {
                     }
                 }
             }
-            if self.see_to_services() {
-                self.tell()?;
+            self.is_untold |= self.see_to_services();
+            if self.is_untold {
+                self.is_untold = self.tell().is_err(); // where there is no space now there may be later
             }
             if let Some(deadline) = self.deadline
                 && (deadline <= Instant::now() || !self.services.iter().any(Service::is_running))
@@ -163,32 +171,34 @@ impl Node {
     fn wait(&self) -> Result<()> {
         let mut fds = vec![PollFd::new(&self.signals, PollFlags::IN)];
         fds.extend(self.connection.iter().map(|socket| PollFd::new(socket, PollFlags::IN)));
-        let look = self.connection.is_none().then(|| Instant::now() + LOOK);
+        let look = Instant::now() + if self.connection.is_none() { LOOK } else { TURN };
         let due = self.services.iter().filter_map(Service::due).min();
-        let soonest = [look, due, self.deadline].into_iter().flatten().min();
-        let timeout = soonest.map(|soonest| {
-            let left = soonest.saturating_duration_since(Instant::now());
-            Timespec {
-                tv_sec: left.as_secs().cast_signed(),
-                tv_nsec: i64::from(left.subsec_nanos()),
-            }
-        });
-        rustix::io::retry_on_intr(|| poll(&mut fds, timeout.as_ref())).map(drop).at("poll", "node")
+        let soonest = [due, self.deadline].into_iter().flatten().fold(look, Instant::min);
+        let left = soonest.saturating_duration_since(Instant::now());
+        let timeout = Timespec {
+            tv_sec: left.as_secs().cast_signed(),
+            tv_nsec: i64::from(left.subsec_nanos()),
+        };
+        rustix::io::retry_on_intr(|| poll(&mut fds, Some(&timeout))).map(drop).at("poll", "node")
     }
 
     /// Reaps what has ended, starts anew what is to live; whether there is something to tell.
     fn see_to_services(&mut self) -> bool {
         let mut has_changed = false;
-        for service in &mut self.services {
-            if service.has_ended() {
+        while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+            // Who is none of them is an orphan.
+            if let Some(service) = self.services.iter_mut().find(|service| service.is(pid)) {
+                service.end(status);
                 has_changed = true;
                 if self.deadline.is_none() {
                     service.settle();
                 }
             }
-            has_changed |= service.revive();
         }
-        while matches!(rustix::process::wait(WaitOptions::NOHANG), Ok(Some(_))) {}
+        for service in &mut self.services {
+            has_changed |= service.revive();
+            service.shorten_log();
+        }
         has_changed
     }
 

@@ -10,8 +10,7 @@ use pyrt_core::paths::{c_string, open_host, read_all};
 use pyrt_core::sys::spawn::{Command, spawn};
 use pyrt_core::{At, Code, Error, Result};
 use rustix::fs::{Mode, OFlags};
-use rustix::io::Errno;
-use rustix::process::{Signal, WaitId, WaitIdOptions, pidfd_send_signal, waitid};
+use rustix::process::{Pid, Signal, WaitStatus, pidfd_send_signal};
 use serde::{Deserialize, Serialize};
 
 /// The largest list: environments are in it.
@@ -20,6 +19,8 @@ const DOCUMENT_BYTES: usize = 8 << 20;
 const PAUSES: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(10)];
 /// What has lived so long has not failed at once.
 const SETTLED: Duration = Duration::from_secs(10);
+/// A log that has become larger begins anew: it is in the memory of the machine.
+const LOG_BYTES: u64 = 8 << 20;
 
 /// What is asked for.
 #[derive(Debug, Deserialize)]
@@ -36,6 +37,7 @@ struct Wish {
 pub(super) struct Service {
     wish: Wish,
     process: Option<OwnedFd>,
+    log: Option<OwnedFd>,
     pid: u32,
     restarts: u64,
     /// How it ended, the last time.
@@ -68,6 +70,7 @@ impl Service {
         let service = |wish| Self {
             wish,
             process: None,
+            log: None,
             pid: 0,
             restarts: 0,
             exit_code: None,
@@ -102,26 +105,33 @@ impl Service {
         self.due = None;
         self.started = Instant::now();
         let process = spawn(&command).at("exec", &self.wish.argv[0])?;
-        let fdinfo = open_host(Path::new("/proc/self/fdinfo"), OFlags::PATH | OFlags::DIRECTORY)?;
-        self.pid = host_pid(&process, fdinfo.as_fd())?;
-        self.process = Some(process);
+        let fdinfo = open_host(Path::new("/proc/self/fdinfo"), OFlags::PATH | OFlags::DIRECTORY);
+        self.pid =
+            fdinfo.and_then(|fdinfo| host_pid(&process, fdinfo.as_fd())).inspect_err(|_| {
+                // Its end could not be told from an orphan's.
+                let _ = pidfd_send_signal(&process, Signal::KILL);
+            })?;
+        (self.process, self.log) = (Some(process), Some(log));
         Ok(())
     }
 
-    /// Whether it has ended, since one asked the last time.
-    pub(super) fn has_ended(&mut self) -> bool {
-        let Some(process) = &self.process else { return false };
-        let now = WaitIdOptions::EXITED | WaitIdOptions::NOHANG;
-        let code = match waitid(WaitId::PidFd(process.as_fd()), now) {
-            Ok(None) | Err(Errno::INTR) => return false,
-            Ok(Some(status)) => {
-                let ended = status.terminating_signal().map(|signal| 128 + signal);
-                status.exit_status().or(ended)
-            }
-            Err(_) => None, // ECHILD: reaped with the orphans
-        };
-        (self.process, self.pid, self.exit_code) = (None, 0, code);
-        true
+    /// Whether this is its process.
+    pub(super) fn is(&self, pid: Pid) -> bool {
+        self.process.is_some() && i64::from(self.pid) == i64::from(pid.as_raw_nonzero().get())
+    }
+
+    /// Its process has ended, and been reaped.
+    pub(super) fn end(&mut self, status: WaitStatus) {
+        let ended = status.terminating_signal().map(|signal| 128 + signal);
+        (self.process, self.pid) = (None, 0);
+        self.exit_code = status.exit_status().or(ended);
+    }
+
+    /// Keeps its log from growing without end.
+    pub(super) fn shorten_log(&self) {
+        if let Some(log) = &self.log {
+            let _ = shorten(log); // tried again
+        }
     }
 
     /// Sees that it is started anew, at once or, if it never lives long, later and later.
@@ -170,4 +180,12 @@ impl Service {
     pub(super) fn is_running(&self) -> bool {
         self.process.is_some()
     }
+}
+
+/// Empties a log that has become too large. Whoever writes to it appends, and goes on at its new end.
+pub(super) fn shorten(log: &OwnedFd) -> rustix::io::Result<()> {
+    if rustix::fs::fstat(log)?.st_size.cast_unsigned() > LOG_BYTES {
+        rustix::fs::ftruncate(log, 0)?;
+    }
+    Ok(())
 }
