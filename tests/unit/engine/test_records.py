@@ -106,7 +106,8 @@ def test_alive_is_what_the_monitor_says(scene: Scene, status: str) -> None:
     scene.ended(A, 3)  # of an earlier run
     scene.alive(A, status)
     record = records.find(scene.layout, "web")
-    assert (record.status, record.pid, record.exit_code) == (status, 42, 0)
+    assert (record.status, record.told_pid, record.exit_code) == (status, 42, 0)
+    assert record.pid == 0  # no child of who holds the lock has this number here
 
 
 def test_dead_with_exit_json_is_exited(scene: Scene) -> None:
