@@ -51,15 +51,15 @@ def tokens(draw: st.DrawFn, name: str) -> str:
     booleans = st.sampled_from(["true", "false", "1", "0", "T", "F", "maybe", ""])
     kind = draw(st.integers(0, 7))
     if kind == 0:
-        return draw(st.sampled_from(flags))
+        return draw(st.sampled_from(flags or ["--nonsense"]))
     if kind == 1:
-        return f"{draw(st.sampled_from(long))}={draw(values | booleans)}"
+        return f"{draw(st.sampled_from(long or ['--nonsense']))}={draw(values | booleans)}"
     if kind == 2:
         return "-" + draw(st.text(alphabet=short, min_size=1, max_size=3))
     if kind == 3:
-        return f"-{draw(st.sampled_from(short))}{draw(values)}"
+        return f"-{draw(st.sampled_from(short or ['?']))}{draw(values)}"
     if kind == 4:
-        return f"-{draw(st.sampled_from(short))}={draw(values | booleans)}"
+        return f"-{draw(st.sampled_from(short or ['?']))}={draw(values | booleans)}"
     if kind == 5:
         return draw(st.sampled_from(["--", "-", "", "--nonsense", "-?", "10", "-1"]))
     return draw(values)
