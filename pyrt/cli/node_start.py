@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from importlib.util import find_spec
 
 from pyrt.cli import output
 from pyrt.cli.verb import Verb
 from pyrt.cri import address
 from pyrt.engine import node
+from pyrt.errors import NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +42,8 @@ class NodeStart(Verb):
 
     def __call__(self, engine: Engine) -> int:
         """Until CRI is served in it."""
+        if find_spec("grpc") is None:
+            raise NotFound("node start", "grpc", "not installed", hint="pip install 'pyrt[cri]'")
         path = address.check_path(self.socket or engine.layout.cri_socket())
         node.start(engine.layout, path, self.services(engine, path))
         node.wait_for(engine.layout, "cri", path)
