@@ -200,21 +200,13 @@ def test_slirp4netns_publishes_and_goes_with_its_container(pyrt: Pyrt) -> None:
 def hide_pasta(tmp_path: Path) -> dict[str, str]:
     """An environment in which pyrt finds no pasta."""
     (tmp_path / "sitecustomize.py").write_text(
-        "import sys\n"
-        "class Hider:\n"
-        "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name != 'pyrt.engine.uplink':\n"
-        "            return None\n"
-        "        from pyrt.engine import network\n"
-        "        network.PASTA = ('/nothing/pasta',)\n"
-        "        return None\n"
-        "sys.meta_path.insert(0, Hider())\n"
+        "from pyrt.engine import network\nnetwork.PASTA = ('/nothing/pasta',)\n"
     )
     return {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
 
 
 @pytest.mark.usefixtures("tun")
-def test_without_pasta_there_is_slirp4netns(pyrt: Pyrt, tmp_path: Path) -> None:
+def test_without_pasta_there_is_slirp4netns(fresh_pyrt: Pyrt, tmp_path: Path) -> None:
     """Alone, and as the way out of bridge networks; where neither is there, both can be had."""
     env = hide_pasta(tmp_path)
     address = network.address()
@@ -224,8 +216,10 @@ def test_without_pasta_there_is_slirp4netns(pyrt: Pyrt, tmp_path: Path) -> None:
         url = f"http://{NAMES[0]}:{port}/"
         for where in ((), ("--network", "bridge")):
             command = ("run", "--rm", *where, "demo", "wget", "-qO-", url)
-            assert pyrt.ok(*command, **env) == "this machine"
-    assert pyrt("run", "--rm", "--network", "pasta:-4", "demo", "true", **env).code == 125
+            assert fresh_pyrt.ok(*command, **env) == "this machine"
+    ways = [line for line in fresh_pyrt.processes().values() if not line.startswith("pyrt-")]
+    assert len(ways) == 1 and "slirp4netns" in ways[0] and ways[0].endswith(" uplink "), ways
+    assert fresh_pyrt("run", "--rm", "--network", "pasta:-4", "demo", "true", **env).code == 125
 
 
 @pytest.mark.usefixtures("tun")
