@@ -57,6 +57,9 @@ class Pyrt:
         self.before = namespaced()
         self.started: list[subprocess.Popen[bytes]] = []
         self.cgroups_before = container_cgroups()
+        command = Path(sys.prefix, "bin", "pyrt")
+        self.argv = [str(command)] if command.exists() else [sys.executable, "-m", "pyrt"]
+        """What starts it: the command of this environment."""
         self.env = {
             **{
                 key: value
@@ -68,12 +71,6 @@ class Pyrt:
             "XDG_DATA_HOME": str(root / "data"),
             "XDG_RUNTIME_DIR": str(root / "run"),
         }
-
-    @property
-    def argv(self) -> list[str]:
-        """What starts it: the command of this environment."""
-        command = Path(sys.prefix, "bin", "pyrt")
-        return [str(command)] if command.exists() else [sys.executable, "-m", "pyrt"]
 
     def __call__(
         self, *argv: str, input: bytes | None = None, timeout: float = 60, **env: str

@@ -74,5 +74,5 @@ class SystemRestartUnit(Verb):
 
 def command() -> str:
     """This pyrt, by a path that systemd finds."""
-    found = os.path.join(sys.prefix, "bin", "pyrt")
+    found = os.path.join(os.path.dirname(sys.executable), "pyrt")
     return found if os.path.exists(found) else f"{sys.executable} -m pyrt"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import os
 import subprocess
+import sys
 import threading
 import time
 import urllib.request
@@ -197,18 +198,21 @@ def test_slirp4netns_publishes_and_goes_with_its_container(pyrt: Pyrt) -> None:
     pyrt.ok("run", "--rm", *argv, "demo", "true")
 
 
-def hide_pasta(tmp_path: Path) -> dict[str, str]:
-    """An environment in which pyrt finds no pasta."""
-    (tmp_path / "sitecustomize.py").write_text(
-        "from pyrt.engine import network\nnetwork.PASTA = ('/nothing/pasta',)\n"
+def hide_pasta(pyrt: Pyrt, script: Path) -> None:
+    """Have pyrt find no pasta."""
+    script.write_text(
+        "from pyrt.__main__ import main\n"
+        "from pyrt.engine import network\n"
+        "network.PASTA = ('/nothing/pasta',)\n"
+        "main()\n"
     )
-    return {"PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    pyrt.argv = [sys.executable, str(script)]
 
 
 @pytest.mark.usefixtures("tun")
 def test_without_pasta_there_is_slirp4netns(fresh_pyrt: Pyrt, tmp_path: Path) -> None:
     """Alone, and as the way out of bridge networks; where neither is there, both can be had."""
-    env = hide_pasta(tmp_path)
+    hide_pasta(fresh_pyrt, tmp_path / "pyrt")
     address = network.address()
     if not address:
         pytest.skip("this machine has no address but its loopback")
@@ -216,10 +220,10 @@ def test_without_pasta_there_is_slirp4netns(fresh_pyrt: Pyrt, tmp_path: Path) ->
         url = f"http://{NAMES[0]}:{port}/"
         for where in ((), ("--network", "bridge")):
             command = ("run", "--rm", *where, "demo", "wget", "-qO-", url)
-            assert fresh_pyrt.ok(*command, **env) == "this machine"
+            assert fresh_pyrt.ok(*command) == "this machine"
     ways = [line for line in fresh_pyrt.processes().values() if not line.startswith("pyrt-")]
     assert len(ways) == 1 and "slirp4netns" in ways[0] and ways[0].endswith(" uplink "), ways
-    assert fresh_pyrt("run", "--rm", "--network", "pasta:-4", "demo", "true", **env).code == 125
+    assert fresh_pyrt("run", "--rm", "--network", "pasta:-4", "demo", "true").code == 125
 
 
 @pytest.mark.usefixtures("tun")
