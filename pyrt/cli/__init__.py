@@ -12,6 +12,7 @@ from pyrt.errors import Denied, InvalidSpec, PyrtError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from pyrt.cli.parser import VerbTable
     from pyrt.cli.verb import Verb
     from pyrt.engine.api import Engine
 
@@ -51,12 +52,15 @@ def dispatch(argv: list[str]) -> int:
         name = argv[at] if at < len(argv) else ""
         if name == "--version" and len(argv) == 1:
             return print_version()
-        table = TABLE.get(name)
-        if table is None:
+        text = TABLE.get(name)
+        if text is None:
             at += 1
-            table = TABLE.get(" ".join((name, *argv[at : at + 1])))
-        if table is None:
+            text = TABLE.get(" ".join((name, *argv[at : at + 1])))
+        if text is None:
             raise Punt
+        from pyrt import native
+
+        table: VerbTable = native.loads(text.encode())
         values = parse(table, argv[at + 1 :])
     except Punt:
         from pyrt.cli import typed

@@ -4,25 +4,25 @@ compares.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from pprint import pformat
+from textwrap import fill
 
 from pyrt.cli.tree import build_command
 from pyrt.cli.verbs import HOT, VALUE_OPTIONAL, VERBS
 
 KINDS = {"str": "text", "int": "text", "boolean": "flag"}
 
-HEAD = '''"""The options of hot verbs. Written by `python -m pyrt.cli.generate`; do not edit."""
+HEAD = '''"""The options of hot verbs, each a `parser.VerbTable` in JSON: one of them is needed.
 
-from __future__ import annotations
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from pyrt.cli.parser import VerbTable
+Written by `python -m pyrt.cli.generate`; do not edit.
+"""
 
 # fmt: off
-TABLE: dict[str, VerbTable] = {
+TABLE = {
 '''
+
+WIDTH = 116
 
 
 def table_of(name: str) -> dict[str, object]:
@@ -53,9 +53,8 @@ def generate() -> str:
     """The source of `table.py`."""
     lines = [HEAD]
     for name in HOT:
-        table = pformat(table_of(name), width=140, sort_dicts=False)
-        lines.append(f"    {name!r}: ".replace("'", '"'))
-        lines.append("\n    ".join(table.splitlines()).replace("'", '"') + ",\n")
+        table = fill(json.dumps(table_of(name)), WIDTH, break_on_hyphens=False)
+        lines.append(f'"{name}": """\n{table}\n""",\n')
     lines.append("}\n# fmt: on\n")
     return "".join(lines)
 

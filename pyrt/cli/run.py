@@ -49,7 +49,7 @@ class Run(ContainerOptions):
             launched.lead.close()
             output.line(launched.id)
             return 0
-        events.tell(engine.layout, "attach", events.subject(config))
+        events.tell(engine.layout, "attach", events.subject(config.to_dict()))
         return stay(
             launched.lead,
             self.interactive,

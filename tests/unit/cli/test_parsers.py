@@ -4,6 +4,7 @@ both refuse.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -12,11 +13,12 @@ from hypothesis import strategies as st
 from typer._click.exceptions import ClickException
 
 from pyrt.cli.parser import Punt, parse
-from pyrt.cli.table import TABLE
+from pyrt.cli.table import TABLE as TEXTS
 from pyrt.cli.tree import build_command, load
 from pyrt.cli.verb import Verb
 from pyrt.cli.verbs import HOT
 
+TABLE = {name: json.loads(text) for name, text in TEXTS.items()}
 COMMANDS = {name: build_command(name) for name in HOT}
 ATTRIBUTES = {name: [str(p.name) for p in COMMANDS[name].params] for name in HOT}
 
