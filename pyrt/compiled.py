@@ -51,9 +51,10 @@ def find(fullname: str, source: str, package: str | None = None) -> ModuleSpec |
     """The module whose source is this file, without its suffix, and which is this `package`'s."""
     directory, _, name = source.rpartition("/")
     source += ".py"
+    cached = f"{directory}/__pycache__/{name}{SUFFIX}"
     try:
         now = stat(source)
-        fd = open(f"{directory}/__pycache__/{name}{SUFFIX}", O_CLOEXEC)
+        fd = open(cached, O_CLOEXEC)
     except OSError:
         return None
     try:
@@ -67,6 +68,7 @@ def find(fullname: str, source: str, package: str | None = None) -> ModuleSpec |
     loader.code = loads(memoryview(content)[HEADER:])
     spec = ModuleSpec(fullname, loader, origin=source, is_package=package is not None)
     spec.has_location = True
+    spec.cached = cached
     if package is not None:
         spec.submodule_search_locations = [package]
     return spec
