@@ -3,7 +3,7 @@
 use std::env;
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// Static: no loader, no libc of another distribution, 0.25 ms less per start. Not position independent: relocated
@@ -36,6 +36,7 @@ fn main() {
 fn build() {
     make_executable();
     let out = PathBuf::from(variable("OUT_DIR"));
+    link_unwinder(&out);
     let target = variable("TARGET");
     // A directory of its own: the outer cargo holds the lock of its own. Beside it rather than in OUT_DIR, so that
     // the dependencies are compiled once for all builds there, from whatever place.
@@ -71,6 +72,15 @@ fn build() {
             panic!("copy {}: {error}", built.display());
         }
     }
+}
+
+/// Has the extension's linker take the unwinder, of which only the names are needed, from its static library: to load
+/// libgcc_s.so takes half as long as the extension itself, at every start.
+fn link_unwinder(out: &Path) {
+    if let Err(error) = fs::write(out.join("libgcc_s.so"), "INPUT(-lgcc_eh)\n") {
+        panic!("write libgcc_s.so: {error}");
+    }
+    println!("cargo:rustc-link-search=native={}", out.display());
 }
 
 /// A source distribution keeps no modes.
