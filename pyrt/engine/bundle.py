@@ -321,7 +321,8 @@ def claim(layout: Layout, config: ContainerConfig, store: int | None) -> Draft:
         files.unlock(lock)
     result = Draft(layout, config, lock, store)
     try:
-        claim_name(layout, config)
+        asked, config.name = config.name, ""
+        config.name = claim_name(layout, asked, config.id)
     except BaseException:
         result.store = None  # our caller's to let go
         result.discard()
@@ -329,23 +330,25 @@ def claim(layout: Layout, config: ContainerConfig, store: int | None) -> Draft:
     return result
 
 
-def claim_name(layout: Layout, config: ContainerConfig) -> None:
-    """Claim the name asked for, or one of our own making."""
+def claim_name(layout: Layout, asked: str, id: str) -> str:
+    """Claim the name asked for, or one of our own making, for a container or a pod; the name.
+
+    Raises Exists if another has the name asked for.
+    """
+    if asked:
+        claim_or_sweep(layout, asked, id)
+        return asked
     from pyrt.engine import petnames
 
-    asked = config.name
     for _ in range(NAME_ATTEMPTS):
-        config.name = asked or petnames.generate()
+        name = petnames.generate()
         try:
-            claim_or_sweep(layout, config.name, config.id)
+            claim_or_sweep(layout, name, id)
         except Exists:
-            if asked:
-                config.name = ""
-                raise
-        else:
-            return
-    config.name = config.id[:12]
-    files.claim_name(layout.name(config.name), config.id)
+            continue
+        return name
+    files.claim_name(layout.name(id[:12]), id)
+    return id[:12]
 
 
 def claim_or_sweep(layout: Layout, name: str, id: str) -> None:

@@ -13,12 +13,13 @@ import os
 import time
 
 from pyrt import files, native
-from pyrt.engine import cgroup, events, records, sweep
+from pyrt.engine import events, records, sweep
 from pyrt.errors import Conflict, Denied, NotFound, PyrtError, from_os_error
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from pyrt import _core  # noqa: TID251 (its types only)
+    from pyrt.engine import cgroup
     from pyrt.engine.bundle import Draft
     from pyrt.engine.records import Record
     from pyrt.layout import Layout
@@ -52,7 +53,7 @@ def create(layout: Layout, config: ContainerConfig) -> str:
         draft.discard()
         raise
     draft.unlock()
-    events.tell(layout, "create", events.subject(config))
+    events.tell(layout, "create", events.subject(config.to_dict()))
     return config.id
 
 
@@ -70,7 +71,7 @@ def run(layout: Layout, config: ContainerConfig) -> Launched:
             # Kept only now: had we died before, the monitor would have undone its part, and the
             # directory, being no container yet, would be swept.
             draft.keep()
-            events.tell(layout, "create", events.subject(config))
+            events.tell(layout, "create", events.subject(config.to_dict()))
             native.call(lead.start)
         except BaseException:
             lead.close()
@@ -128,6 +129,8 @@ def launch(layout: Layout, config: ContainerConfig) -> _core.Lead:
 def find_place(config: ContainerConfig) -> cgroup.Place:
     """Where the container's cgroup is made."""
     if config.cgroups == "enabled" and not config.cgroup_parent:
+        from pyrt.engine import cgroup
+
         place = cgroup.find_place(config.cgroup_manager)
         if config.cgroup_manager != "cgroupfs" or place.parent is not None:
             return place

@@ -24,16 +24,16 @@ MAX_SIZE_BYTES = 1 << 20
 """Of the file, some four thousand events; the one before is kept, too."""
 
 
-def subject(config: ContainerConfig) -> dict[str, Any]:
-    """What every event of a container says of it."""
+def subject(document: dict[str, Any]) -> dict[str, Any]:
+    """What every event of a container says of it, which is in its container.json."""
     about = {
-        "id": config.id,
-        "name": config.name,
-        "image": config.rootfs or config.image,
-        "attributes": config.labels,
+        "id": document["id"],
+        "name": document["name"],
+        "image": document.get("rootfs") or document.get("image", ""),
+        "attributes": document.get("labels", {}),
     }
     # A kubelet's: by the time it hears of its end the container may be gone.
-    return about | {"pod": config.pod} if config.cri else about
+    return about | {"pod": document["pod"]} if document.get("cri") else about
 
 
 def for_monitor(layout: Layout, config: ContainerConfig) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def for_monitor(layout: Layout, config: ContainerConfig) -> dict[str, Any]:
     return {
         "path": layout.events(),
         "max_size_bytes": MAX_SIZE_BYTES,
-        "subject": native.dumps(subject(config)).decode(),
+        "subject": native.dumps(subject(config.to_dict())).decode(),
     }
 
 
@@ -61,7 +61,7 @@ def tell(
 
 def tell_of(record: Record, status: str, **more: Any) -> None:
     """Tell one event of a container."""
-    tell(record.layout, status, subject(record.config), **more)
+    tell(record.layout, status, subject(record.document), **more)
 
 
 def tell_of_image(layout: Layout, status: str, id: str, name: str) -> None:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import os
 
 from pyrt import files, native
-from pyrt.engine import cgroup, container, events, records, sweep
+from pyrt.engine import events, records, sweep
 from pyrt.engine.clock import format_rfc3339, now
-from pyrt.errors import Conflict, Exists, NotFound
+from pyrt.errors import Conflict, NotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from pyrt.engine import cgroup
     from pyrt.engine.pod_start import Watch
     from pyrt.engine.records import Record
     from pyrt.layout import Layout
@@ -58,6 +59,8 @@ class Pod:
 
     def cgroup(self) -> str:
         """The directory of its cgroup, "" while there is none."""
+        from pyrt.engine import cgroup
+
         parent = files.read(f"{self.path}/{sweep.NOTE}")
         path = f"{parent.decode()}/{cgroup.PREFIX}{cgroup.POD}{self.id}" if parent else ""
         return path if path and os.path.isdir(path) else ""
@@ -96,7 +99,7 @@ def create(layout: Layout, config: ContainerConfig, document: dict[str, Any]) ->
     name = ""
     draft = None
     try:
-        name = claim_name(layout, document["name"], id)
+        name = bundle.claim_name(layout, document["name"], id)
         if document["has_infra"]:
             config.pod, config.infra = id, document["exit_policy"]
             config.has_peers = "pid" in document["share"]
@@ -139,21 +142,6 @@ def create(layout: Layout, config: ContainerConfig, document: dict[str, Any]) ->
         draft.unlock()
     events.tell(layout, "create", subject(pod), type="pod")
     return Pod(layout, id, pod)
-
-
-def claim_name(layout: Layout, asked: str, id: str) -> str:
-    """Claim the name asked for, or one of our own making."""
-    from pyrt.engine import bundle, petnames
-
-    while True:
-        name = asked or petnames.generate()
-        try:
-            bundle.claim_or_sweep(layout, name, id)
-        except Exists:
-            if asked:
-                raise
-        else:
-            return name
 
 
 def subject(document: dict[str, Any]) -> dict[str, Any]:
@@ -245,7 +233,7 @@ def join_spec(layout: Layout, config: ContainerConfig, spec: dict[str, Any]) -> 
     if pod is None:
         raise NotFound("pod", config.pod[:12], "was removed meanwhile")
     if pod.infra:
-        from pyrt.engine import bundle
+        from pyrt.engine import bundle, container
         from pyrt.spec import pod_documents
 
         container.settle(layout, pod.infra)
@@ -277,6 +265,8 @@ def ready(layout: Layout, config: ContainerConfig, place: cgroup.Place) -> cgrou
         parent = noted.decode() if noted is not None else None
     if parent is None:
         return place
+    from pyrt.engine import cgroup
+
     note = f"{pod.path}/{sweep.NOTE}"
     if files.read(note) != parent.encode():
         files.write_whole(note, parent.encode())
@@ -291,6 +281,8 @@ def start_infra(pod: Pod) -> None:
         raise NotFound("pod", pod.name, "has lost its infra container", hint="remove the pod")
     if record.status == "running":
         return
+    from pyrt.engine import container
+
     try:
         container.start(record).lead.close()
     except Conflict:
@@ -359,6 +351,8 @@ def remove(pod: Pod, *, force: bool = False, timeout_s: float = 0) -> None:
 
     The containers go first: a pod that was removed half can be found, and removed.
     """
+    from pyrt.engine import container
+
     layout = pod.layout
     try:
         lock = files.lock(pod.path)
@@ -384,6 +378,8 @@ def remove(pod: Pod, *, force: bool = False, timeout_s: float = 0) -> None:
         for record in infra:
             container.remove(record, force=True)
         if parent is not None:
+            from pyrt.engine import cgroup
+
             cgroup.remove_pod(parent.decode(), pod.id)
         native.remove_tree(layout.run, pod.path)
         sweep.release(layout, pod.name, pod.id)

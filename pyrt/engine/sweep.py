@@ -12,7 +12,7 @@ import os
 import time
 
 from pyrt import files, native
-from pyrt.engine import cgroup, records
+from pyrt.engine import records
 from pyrt.errors import NotFound, PyrtError
 
 TYPE_CHECKING = False
@@ -134,6 +134,8 @@ def remove_cgroup(layout: Layout, id: str) -> bool:
     parent = files.read(note)
     if parent is None:
         return True
+    from pyrt.engine import cgroup
+
     if not cgroup.remove(parent.decode(), id):
         return False
     files.remove_file(note)
@@ -239,6 +241,8 @@ def sweep_pod(layout: Layout, id: str) -> None:
     if lock is None:
         return
     if not os.path.exists(f"{path}/pod.json"):
+        from pyrt.engine import cgroup
+
         parent = files.read(f"{path}/{NOTE}")
         # What is in its cgroup yet is an infra container, which a listing of containers ends.
         if parent is None or cgroup.remove_pod(parent.decode(), id):
