@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gc
-import os
 import sys
 
+from pyrt import system as os
 from pyrt.compiled import CompiledFinder
 
 TYPE_CHECKING = False

@@ -14,7 +14,8 @@ PyrtError
 from __future__ import annotations
 
 import errno as errno_names
-import os
+
+from pyrt import system as os
 
 
 class PyrtError(Exception):

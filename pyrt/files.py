@@ -6,8 +6,8 @@ Nobody else opens a file there for writing. Trees that hold other users' files g
 from __future__ import annotations
 
 import errno
-import os
 
+from pyrt import system as os
 from pyrt.errors import Exists, KernelError, from_os_error
 
 

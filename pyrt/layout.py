@@ -27,8 +27,7 @@ run/                               $XDG_RUNTIME_DIR/pyrt: gone at reboot, as pro
 
 from __future__ import annotations
 
-import os
-
+from pyrt import system as os
 from pyrt.errors import InvalidSpec, NotFound
 
 TYPE_CHECKING = False

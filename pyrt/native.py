@@ -5,9 +5,8 @@ Nothing else imports `pyrt._core` or starts the binary.
 
 from __future__ import annotations
 
-import os
-
 from pyrt import _core, errors
+from pyrt import system as os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from pyrt import system as os
 from pyrt.cli.health_options import HealthOptions
 from pyrt.cli.limit_options import LimitOptions
 from pyrt.cli.output import warn

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from pyrt import system as os
 from pyrt.cli import output
 from pyrt.cli.verb import Verb
 from pyrt.engine import exec as engine_exec

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import errno
-import os
 import sys
 
 from pyrt import native
+from pyrt import system as os
 from pyrt.errors import InvalidSpec
 
 TYPE_CHECKING = False

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
+from pyrt import system as os
 from pyrt.cli import output
 from pyrt.cli.limit_options import LimitOptions
 from pyrt.cli.shared_options import SharedOptions

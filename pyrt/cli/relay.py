@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
-import os
 
 from pyrt import native
+from pyrt import system as os
 from pyrt.errors import PyrtError
 from pyrt.spec.names import parse_detach_keys
 

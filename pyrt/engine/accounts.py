@@ -7,10 +7,10 @@ respected.
 
 from __future__ import annotations
 
-import os
 import stat
 
 from pyrt import native
+from pyrt import system as os
 
 OPAQUE = "user.overlay.opaque"
 """The attribute that hides the layers below a directory (overlayfs.rst; `user.` as mounted with

@@ -7,9 +7,8 @@ registers the container with it.
 
 from __future__ import annotations
 
-import os
-
 from pyrt import files, native
+from pyrt import system as os
 from pyrt.engine import networks, uplink
 from pyrt.errors import Conflict, Exists, InvalidSpec, PyrtError
 from pyrt.spec.network import DEFAULT

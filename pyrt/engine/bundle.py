@@ -8,9 +8,8 @@ last.
 
 from __future__ import annotations
 
-import os
-
 from pyrt import files, native
+from pyrt import system as os
 from pyrt.engine import sweep
 from pyrt.engine.clock import format_rfc3339, now
 from pyrt.errors import Exists, NotFound, from_os_error

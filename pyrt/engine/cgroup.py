@@ -14,9 +14,8 @@ Never in a hierarchy of version 1.
 
 from __future__ import annotations
 
-import os
-
 from pyrt import files, native
+from pyrt import system as os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

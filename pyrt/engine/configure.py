@@ -6,9 +6,8 @@ same.
 
 from __future__ import annotations
 
-import os
-
 from pyrt import native
+from pyrt import system as os
 from pyrt.engine.clock import parse_duration, parse_timeout
 from pyrt.engine.environment import parse_environment, parse_labels, parse_workdir
 from pyrt.errors import InvalidSpec, Unsupported

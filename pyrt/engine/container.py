@@ -9,10 +9,10 @@ moment and leaves what `records` tells truly and `sweep` or `remove` can clean.
 
 from __future__ import annotations
 
-import os
 import time
 
 from pyrt import files, native
+from pyrt import system as os
 from pyrt.engine import events, records, sweep
 from pyrt.errors import Conflict, Denied, NotFound, PyrtError, from_os_error
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import time
 
 from pyrt import native
+from pyrt import system as os
 from pyrt.engine import events, records
 from pyrt.errors import Conflict, PyrtError
 from pyrt.spec.signals import signal_name

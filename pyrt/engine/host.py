@@ -6,9 +6,8 @@ no NSS where a file answers.
 
 from __future__ import annotations
 
-import os
-
 from pyrt import files, native
+from pyrt import system as os
 from pyrt.engine import node
 from pyrt.errors import Unsupported
 from pyrt.spec import userns

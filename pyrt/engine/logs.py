@@ -10,10 +10,10 @@ half is in ``<path>.1``; both are read, older first. (kubernetes/design-proposal
 
 from __future__ import annotations
 
-import os
 import time
 
 from pyrt import files
+from pyrt import system as os
 from pyrt.engine import records
 from pyrt.engine.clock import parse_rfc3339
 from pyrt.errors import InvalidSpec, Unsupported

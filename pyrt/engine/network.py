@@ -9,10 +9,10 @@ carries its traffic through ordinary sockets of the user. The monitor runs it be
 from __future__ import annotations
 
 import errno
-import os
 import time
 
 from pyrt import files, native
+from pyrt import system as os
 from pyrt.engine.host import cache_path
 from pyrt.errors import (
     Conflict,

@@ -4,9 +4,8 @@
 
 from __future__ import annotations
 
-import os
-
 from pyrt import files, native
+from pyrt import system as os
 from pyrt.engine.clock import format_rfc3339, now
 from pyrt.errors import Conflict, Exists, InvalidSpec, NotFound
 from pyrt.spec.names import parse_name

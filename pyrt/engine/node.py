@@ -7,10 +7,10 @@ that are asked for, and starts them anew when they end.
 from __future__ import annotations
 
 import errno
-import os
 import time
 
 from pyrt import files, native
+from pyrt import system as os
 from pyrt.errors import Conflict, KernelError, from_os_error
 
 TYPE_CHECKING = False

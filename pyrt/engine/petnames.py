@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+from pyrt import system as os
 
 ADJECTIVES = (
     "able", "agile", "amber", "ample", "apt", "avid", "blithe", "bold", "brave", "bright", "brisk",

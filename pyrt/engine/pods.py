@@ -7,9 +7,8 @@ pod holds the pod's directory, shared; who removes the pod, alone.
 
 from __future__ import annotations
 
-import os
-
 from pyrt import files, native
+from pyrt import system as os
 from pyrt.engine import events, records, sweep
 from pyrt.engine.clock import format_rfc3339, now
 from pyrt.errors import Conflict, NotFound

@@ -12,9 +12,8 @@ Nothing here writes; `sweep` removes what the dead left behind.
 
 from __future__ import annotations
 
-import os
-
 from pyrt import files, native
+from pyrt import system as os
 from pyrt.errors import Conflict, InvalidSpec, NotFound
 
 TYPE_CHECKING = False

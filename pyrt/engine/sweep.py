@@ -8,10 +8,10 @@ container's directory: what is locked is somebody's work, and left alone.
 
 from __future__ import annotations
 
-import os
 import time
 
 from pyrt import files, native
+from pyrt import system as os
 from pyrt.engine import records
 from pyrt.errors import NotFound, PyrtError
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from pyrt import native
+from pyrt import system as os
 from pyrt.engine import network
 from pyrt.errors import NotFound
 

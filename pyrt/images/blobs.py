@@ -4,9 +4,8 @@ layout.md).
 
 from __future__ import annotations
 
-import os
-
 from pyrt import files
+from pyrt import system as os
 from pyrt.errors import InvalidSpec, NotFound, from_os_error
 
 TYPE_CHECKING = False

@@ -7,9 +7,8 @@ left over from a crash.
 
 from __future__ import annotations
 
-import os
-
 from pyrt import files, native
+from pyrt import system as os
 from pyrt.errors import InvalidSpec, NotFound, PyrtError, from_os_error
 from pyrt.images import blobs, limits, settling
 

@@ -13,8 +13,7 @@
 
 from __future__ import annotations
 
-import os
-
+from pyrt import system as os
 from pyrt.errors import InvalidSpec
 
 VARIABLE = "PYRT_LAYER_LIMITS"

@@ -8,10 +8,10 @@ anew.
 
 from __future__ import annotations
 
-import os
 import time
 
 from pyrt import files, native
+from pyrt import system as os
 from pyrt.errors import from_os_error
 from pyrt.images import blobs
 

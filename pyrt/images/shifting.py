@@ -7,9 +7,8 @@ each layer a folder of hard links to its files, which overlayfs takes the data f
 
 from __future__ import annotations
 
-import os
-
 from pyrt import files, native
+from pyrt import system as os
 from pyrt.images.layers import Unpacking, ensure_unpacked
 
 TYPE_CHECKING = False

@@ -8,7 +8,7 @@ it may not, and with ENOSYS where it should believe that the kernel is older, so
 
 from __future__ import annotations
 
-import os
+from pyrt import system as os
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

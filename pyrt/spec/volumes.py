@@ -9,8 +9,7 @@
 
 from __future__ import annotations
 
-import os
-
+from pyrt import system as os
 from pyrt.errors import InvalidSpec, Unsupported
 from pyrt.spec.limits import parse_size
 

@@ -22,9 +22,9 @@ LAYERS = {
 each other.
 """
 
-LEAVES = {"errors", "files", "layout", "native"}
+LEAVES = {"errors", "files", "layout", "native", "system"}
 """Modules that every package may import: failures, the one writer, the one that knows paths, native
-code.
+code, and what is needed of `os`.
 """
 
 PURE = {"oci", "spec"}
