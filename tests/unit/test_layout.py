@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
+from pyrt import system
 from pyrt.errors import InvalidSpec, NotFound
 from pyrt.layout import Layout, data_root, run_root
 
@@ -19,7 +18,7 @@ def test_environment() -> None:
 
 def test_no_runtime_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing set, nothing there: one line, one hint."""
-    monkeypatch.setattr(os, "getuid", lambda: 4294967)
+    monkeypatch.setattr(system, "getuid", lambda: 4294967)
     with pytest.raises(NotFound) as refusal:
         run_root({})
     assert str(refusal.value) == "XDG_RUNTIME_DIR: not set, and /run/user/4294967 does not exist"
