@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 SIGKILL = 9
 SIGTERM = 15
+
+HEARING_S = 0.5
+"""How late a signal may be heard while another thread is waited for."""
+
 ANSWER_S = 5.0
 """How long a monitor may take to bring a killed container to its end before it is killed itself."""
 
@@ -104,7 +108,9 @@ def wait(record: Record) -> int:
 def wait_running(record: Record) -> int | None:
     """Ask the monitor for the end; None if it is not there to answer.
 
-    In a thread, so that the caller's can be interrupted: the native call cannot.
+    In a thread, so that the caller's can be interrupted: the native call cannot. Nor can Python's
+    wait for a lock by a signal just before it begins, or one that the other thread gets: so it
+    looks up from time to time.
     """
     import _thread
 
@@ -121,7 +127,8 @@ def wait_running(record: Record) -> int | None:
             answered.release()
 
     _thread.start_new_thread(ask, ())
-    answered.acquire()
+    while not answered.acquire(timeout=HEARING_S):
+        pass
     answer = answers[0]
     if isinstance(answer, int):
         return answer

@@ -13,6 +13,7 @@ import time
 from pyrt import files, native
 from pyrt.engine import (
     bridge,
+    control,
     host,
     limits,
     network,
@@ -308,7 +309,9 @@ class Maker:
         try:
             futures = [pool.submit(self.start_pod, one) for one in made]
             # Another pod may wait for the one that failed, for ever.
-            done = wait(futures, return_when=FIRST_EXCEPTION).done
+            done, others = wait(futures, 0, FIRST_EXCEPTION)
+            while others and not any(future.exception() for future in done):
+                done, others = wait(futures, control.HEARING_S, FIRST_EXCEPTION)
         finally:
             # Who interrupts us does not want to wait for an init container: undoing ends it.
             pool.shutdown(wait=False, cancel_futures=True)

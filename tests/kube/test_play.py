@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import http.server
 import os
+import platform
 import signal
 import socket
 import threading
@@ -37,6 +39,8 @@ apiVersion: v1
 kind: PersistentVolumeClaim
 metadata: {name: rows}
 """
+TGKILL = 234 if platform.machine() == "x86_64" else 131
+"""The system call, for which Python has no name."""
 NEVER = "readinessProbe: {exec: {command: ['false']}}"
 SLEEP = '[sleep, "1000"]'
 
@@ -269,6 +273,24 @@ def test_interrupted(pyrt: Pyrt, number: signal.Signals) -> None:
     pyrt.wait_until("p-i", "running")
     playing.send_signal(number)
     assert playing.wait(60) == 128 + number
+    check_nothing(pyrt)
+
+
+@pytest.mark.parametrize("pods", [1, 2])
+def test_interrupted_in_another_thread(pyrt: Pyrt, pods: int) -> None:
+    """A signal may reach any thread, and Python's first one sleeps on."""
+    manifest = Path(pyrt.root, "endless.yaml")
+    texts = [endless(f"p{number}").partition("---")[0] for number in range(pods)]
+    manifest.write_text("---".join(texts))
+    playing = pyrt.start("kube", "play", "--network", "none", str(manifest))
+    for number in range(pods):
+        pyrt.wait_until(f"p{number}-i", "running")
+    threads: list[int] = []
+    while len(threads) <= pods:
+        threads = [int(name) for name in os.listdir(f"/proc/{playing.pid}/task")]
+    for thread in sorted(threads)[1:]:
+        ctypes.CDLL(None).syscall(TGKILL, playing.pid, thread, signal.SIGTERM)
+    assert playing.wait(20) == 128 + signal.SIGTERM
     check_nothing(pyrt)
 
 
