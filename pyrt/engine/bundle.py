@@ -320,7 +320,7 @@ def claim(layout: Layout, config: ContainerConfig, store: int | None) -> Draft:
         files.unlock(lock)
     result = Draft(layout, config, lock, store)
     try:
-        asked, config.name = config.name, ""
+        asked, config.name = config.name, ""  # which may be another's, when this is discarded
         config.name = claim_name(layout, asked, config.id)
     except BaseException:
         result.store = None  # our caller's to let go

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 LIMIT = 6
 """Blobs at once, as containers/image has it: registries limit connections, too."""
 
+HEARING_S = 0.5
+"""How late a signal is heard that comes just before a wait, or that another thread gets."""
+
 GRACE_S = 5.0
 """How long an interrupted command waits for its threads to put things in order."""
 
@@ -44,7 +47,8 @@ class Crew(Generic[Item, Result]):
             thread.start()
         try:
             for thread in threads:
-                thread.join()
+                while thread.is_alive():
+                    thread.join(HEARING_S)
         except BaseException:
             self.stop.set()
             deadline = time.monotonic() + GRACE_S
