@@ -25,6 +25,8 @@ SETTLE_S = 5.0
 
 # A shell ignores SIGINT in what it starts with `&`, and so would the commands that tests interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# And nohup SIGHUP, which then stays ignored in what the tests send one to.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 class Result:
